@@ -1,0 +1,67 @@
+/** The vocabulary that every package shares. */
+export { AssertionFailed, assert, unreachable } from './assert.ts';
+export {
+  compareRecordNames,
+  type Epoch,
+  makeEpoch,
+  noRecord,
+  type RecordName,
+} from './epoch.ts';
+export {
+  type ErrorCode,
+  type Executed,
+  errorCodes,
+  HomingError,
+  type HomingErrorOptions,
+  isHomingError,
+} from './errors.ts';
+export {
+  checkObjectId,
+  namedObjectId,
+  type ObjectIdHex,
+  type ObjectIdPlacement,
+  type ObjectIdProblem,
+  objectIdBytes,
+  objectIdPlacement,
+  placementTag,
+  uniqueObjectId,
+} from './object-id.ts';
+export {
+  type AppendRequest,
+  type ClaimResult,
+  type Clock,
+  type Coordinator,
+  type CoordinatorEvent,
+  type DueAlarm,
+  type ListRange,
+  type LogFields,
+  type Logger,
+  type LogRecord,
+  type MetricLabels,
+  type Metrics,
+  type MonotonicMs,
+  type NodeInfo,
+  type ObjectHead,
+  type ObjectRef,
+  type Ownership,
+  type Random,
+  type ReaderHandle,
+  type RecordOperation,
+  type Space,
+  type StateEntry,
+  type StateReader,
+  type Store,
+  spaces,
+  type Timer,
+  type Timers,
+  type WallMs,
+} from './ports.ts';
+export {
+  currentContext,
+  currentFrame,
+  type EntryKind,
+  type IoContext,
+  type IoFrame,
+  runInFrame,
+  type Scope,
+} from './io-context.ts';

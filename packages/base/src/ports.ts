@@ -1,0 +1,245 @@
+/**
+ * Every effect that the product has on the world outside its own memory, as narrow ports. Each has
+ * one adapter for production and one for tests and the simulator; a conformance suite beside the
+ * adapters holds both to the contract written here.
+ */
+import type { Epoch, RecordName } from './epoch.ts';
+import type { ObjectIdHex } from './object-id.ts';
+
+/** Milliseconds on a clock that never steps. Leases and timeouts use this one only. */
+export type MonotonicMs = number & { readonly __brand: 'monotonic' };
+/** Milliseconds since 1970. Alarms and what users see use this one. */
+export type WallMs = number & { readonly __brand: 'wall' };
+
+export interface Clock {
+  monotonicMs(): MonotonicMs;
+  wallMs(): WallMs;
+}
+
+export interface Timer {
+  /** Idempotent; the callback does not run after this returns. */
+  cancel(): void;
+}
+
+export interface Timers {
+  /** Runs `callback` once, not before `delayMs` from now. Does not keep the process alive. */
+  after(delayMs: number, callback: () => void): Timer;
+}
+
+export interface Random {
+  /** `count` random bytes; unpredictable in production, seeded in the simulator. */
+  bytes(count: number): Uint8Array;
+  /** Uniform in [0, 1). */
+  number(): number;
+}
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** error = a human must look; warn = unexpected but carried on; info = state change; debug = off. */
+export interface Logger {
+  error(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+  /** A logger whose every line carries `fields` too. */
+  child(fields: LogFields): Logger;
+}
+
+export type MetricLabels = Readonly<Record<string, string>>;
+
+/** Names are without the `homing_` prefix. An unknown name is an assertion failure. */
+export interface Metrics {
+  increment(name: string, labels?: MetricLabels, by?: number): void;
+  observe(name: string, value: number, labels?: MetricLabels): void;
+  set(name: string, value: number, labels?: MetricLabels): void;
+}
+
+/** Which object: its namespace's key and its id, and its name where the caller gave one. */
+export interface ObjectRef {
+  /** Key of the namespace (`<worker>/<class>`), not a binding's name. */
+  readonly namespace: string;
+  readonly id: ObjectIdHex;
+  readonly name?: string | undefined;
+  /** Where the caller would have the object live, for its first activation only. */
+  readonly locationHint?: string | undefined;
+}
+
+// ── Store ────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What a record's operations act on. All operations of one record commit together, whatever their
+ * space. `kv` is the user's key-value storage; `system` is homing's own per-object state (alarm,
+ * name, results of requests). SQL pages get a space of their own when they come.
+ */
+export const spaces = { kv: 1, system: 2 } as const;
+export type Space = (typeof spaces)[keyof typeof spaces];
+
+export type RecordOperation =
+  | { readonly type: 'put'; readonly space: Space; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: 'delete'; readonly space: Space; readonly key: Uint8Array }
+  /** Deletes every key of the space. Operations after it in the record act on the empty space. */
+  | { readonly type: 'clear'; readonly space: Space }
+  /** Sets the object's entry in the alarm index: the time to wake it, or none. */
+  | { readonly type: 'alarm'; readonly dueMs: WallMs | null };
+
+/** One atomic group of writes. */
+export interface LogRecord {
+  readonly name: RecordName;
+  readonly operations: readonly RecordOperation[];
+}
+
+/** What a store knows of one object without reading its state. */
+export interface ObjectHead {
+  readonly namespace: string;
+  readonly id: ObjectIdHex;
+  readonly name: string | undefined;
+  /** Highest epoch this replica vowed to. */
+  readonly promised: Epoch;
+  /** Newest record held. */
+  readonly last: RecordName;
+  /** Newest record known committed and folded into the state. */
+  readonly applied: RecordName;
+  /** When the object wants to be woken. */
+  readonly alarmMs: WallMs | null;
+}
+
+export interface DueAlarm {
+  readonly namespace: string;
+  readonly id: ObjectIdHex;
+  readonly dueMs: WallMs;
+}
+
+export interface ListRange {
+  /** Inclusive. */
+  readonly start?: Uint8Array | undefined;
+  /** Exclusive. */
+  readonly end?: Uint8Array | undefined;
+  readonly reverse?: boolean | undefined;
+  /** At most this many entries; at least 1. */
+  readonly limit?: number | undefined;
+}
+
+export interface StateEntry {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/**
+ * Reads of committed state, synchronous and usable on any thread that holds one. A reader sees a
+ * record from the moment `Store.append` for it resolved, perhaps earlier; the caller overlays what
+ * it has written and not seen acknowledged. Returned buffers belong to the caller.
+ */
+export interface StateReader {
+  /** The value of each key, or undefined, in the order asked. */
+  get(id: ObjectIdHex, space: Space, keys: readonly Uint8Array[]): (Uint8Array | undefined)[];
+  /** Entries in key order (bytes, unsigned), read lazily in pages; ends when the caller stops. */
+  list(id: ObjectIdHex, space: Space, range: ListRange): IterableIterator<StateEntry>;
+  /** Idempotent. Other readers of the same store are unaffected. */
+  close(): void;
+}
+
+/** What another thread needs to open a `StateReader`; structured-cloneable. */
+export interface ReaderHandle {
+  readonly kind: 'rocks';
+  readonly handle: bigint;
+}
+
+export interface AppendRequest {
+  readonly object: ObjectRef;
+  readonly records: readonly LogRecord[];
+  /** Newest record known committed; those up to it are folded into the state. */
+  readonly committed: RecordName;
+}
+
+/**
+ * One formatted data directory: the replica's disk. Many objects share its fsyncs (group commit):
+ * everything asked while one fsync runs goes into the next.
+ *
+ * Persistence failures are not survivable: a failed fsync rejects with `corruption` and the process
+ * must end, since what the disk holds is no longer known.
+ */
+export interface Store {
+  /** Random id written when the directory was formatted. */
+  readonly storeId: string;
+  /** How often the directory has been opened, this time included: only grows. */
+  readonly starts: number;
+  /** Undefined where only this thread can read (memory). */
+  readonly readerHandle: ReaderHandle | undefined;
+  /** A reader for this thread. */
+  reader(): StateReader;
+  /**
+   * Resolves when every record of the request is on disk (fsync) and those up to `committed` are
+   * visible to readers. Appends of one object take effect in the order they were called; each
+   * record is all there or not at all after any crash. Rejects with `fenced` when the object's
+   * `promised` is newer than the records' epoch, in which case nothing was written.
+   */
+  append(request: AppendRequest): Promise<void>;
+  /** Synchronous, from state that readers see; undefined for an object never written to. */
+  head(id: ObjectIdHex): ObjectHead | undefined;
+  /** Heads in id order after `after`, at most `limit`, of one namespace or of all. */
+  heads(options: {
+    readonly namespace?: string | undefined;
+    readonly after?: ObjectIdHex | undefined;
+    readonly limit: number;
+  }): readonly ObjectHead[];
+  /** Alarms in order of time: those due at or before `untilMs`, at most `limit`. */
+  dueAlarms(options: { readonly untilMs: WallMs; readonly limit: number }): readonly DueAlarm[];
+  /** Resolves when all appends are done and the directory is released. */
+  close(): Promise<void>;
+}
+
+// ── Coordinator ──────────────────────────────────────────────────────────────────────────────
+
+export interface NodeInfo {
+  readonly node: string;
+  readonly incarnation: string;
+  readonly storeId: string;
+  readonly region: string;
+  readonly zone: string;
+  /** Where peers and clients reach it; empty on a single node. */
+  readonly addresses: Readonly<Record<string, string>>;
+}
+
+/** The coordinator's record of one object: who may run it, under which epoch. */
+export interface Ownership {
+  readonly owner: NodeInfo;
+  readonly epoch: Epoch;
+  /** Region whose replica set holds the object. */
+  readonly home: string;
+}
+
+export type ClaimResult =
+  | { readonly outcome: 'granted'; readonly ownership: Ownership }
+  | { readonly outcome: 'held'; readonly ownership: Ownership };
+
+/**
+ * Who owns what. Never asked on the path of a request to an object that is already placed.
+ *
+ * The session stands for this process: when it is lost, every ownership granted under it can be
+ * claimed by others. An unknown outcome is resolved inside the adapter by reading, never assumed:
+ * a claim that rejects with `unavailable` may be repeated.
+ */
+export interface Coordinator {
+  /** This process as others see it. Undefined while there is no live session. */
+  readonly self: NodeInfo | undefined;
+  /**
+   * Asks for an object. `granted`: this node owns it under a fresh epoch, greater than any granted
+   * before. `held`: a live node owns it. Claims made together may share a transaction. Rejects
+   * with `unavailable` when the coordinator cannot be reached or there is no session.
+   */
+  claim(object: ObjectRef): Promise<ClaimResult>;
+  /** Gives an object up; resolves when others may claim it. A stale epoch changes nothing. */
+  release(object: ObjectRef, epoch: Epoch): Promise<void>;
+  /** Who holds the object now, or undefined. May be stale by the time it is read. */
+  locate(object: ObjectRef): Promise<Ownership | undefined>;
+  /** Live nodes, self included. */
+  nodes(): readonly NodeInfo[];
+  /** Calls back after nodes came or went, or the session was lost or made anew. */
+  watch(callback: (event: CoordinatorEvent) => void): { stop(): void };
+  close(): Promise<void>;
+}
+
+export type CoordinatorEvent =
+  | { readonly type: 'nodes' }
+  | { readonly type: 'session-lost' }
+  | { readonly type: 'session'; readonly self: NodeInfo };
