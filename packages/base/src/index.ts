@@ -65,3 +65,11 @@ export {
   runInFrame,
   type Scope,
 } from './io-context.ts';
+export type {
+  Dispatcher,
+  FramePort,
+  FrameSink,
+  SocketPort,
+  SocketSink,
+  Target,
+} from './dispatch.ts';
