@@ -73,3 +73,19 @@ export type {
   SocketSink,
   Target,
 } from './dispatch.ts';
+export type {
+  AlarmOutcome,
+  AutoResponsePair,
+  CallReport,
+  ErrorData,
+  ExecutorEvents,
+  ExecutorFactory,
+  ExecutorLink,
+  FromExecutor,
+  SocketEvent,
+  SocketSide,
+  SocketState,
+  ToExecutor,
+  WorkerExports,
+} from './executor-port.ts';
+export { errorFromData, errorToData } from './error-data.ts';

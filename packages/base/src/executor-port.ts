@@ -1,0 +1,228 @@
+/**
+ * What passes between the node and one executor, in order both ways. An executor runs user code;
+ * the node decides what runs there and owns everything that must outlive it (the log, sockets,
+ * sessions from elsewhere). In production the two are threads and messages are posted in batches;
+ * the simulator joins them in memory. Every message is structured-cloneable, and byte arrays own
+ * their buffer.
+ *
+ * Sessions are numbered by whoever opened them: even by the node, odd by the executor. Activations
+ * are numbered by the node and never reused in one process.
+ */
+import type { Target } from './dispatch.ts';
+import type { Epoch } from './epoch.ts';
+import type { ObjectRef, RecordOperation, WallMs } from './ports.ts';
+
+/** An error as plain data; `properties` holds its own enumerable ones (`retryable` …). */
+export interface ErrorData {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string | undefined;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+/** Which end of a socket: the one an object or entrypoint accepted, or the client's. */
+export type SocketSide = 'object' | 'client';
+
+export type SocketEvent =
+  | { readonly type: 'message'; readonly data: string | Uint8Array }
+  | {
+      readonly type: 'close';
+      readonly code: number;
+      readonly reason: string;
+      readonly wasClean: boolean;
+    };
+
+export interface AutoResponsePair {
+  readonly request: string;
+  readonly response: string;
+}
+
+/** A hibernatable socket as it outlives the activation. */
+export interface SocketState {
+  readonly socket: string;
+  readonly tags: readonly string[];
+  /** Serialized by `serializeAttachment`, or undefined. */
+  readonly attachment: Uint8Array | undefined;
+  /** When the last automatic answer went out, or undefined. */
+  readonly autoResponseMs: WallMs | undefined;
+}
+
+export type ToExecutor =
+  | {
+      readonly type: 'activate';
+      readonly activation: number;
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      readonly sockets: readonly SocketState[];
+      readonly autoResponse: AutoResponsePair | undefined;
+    }
+  /** Asks the executor to let an idle activation go; it answers `ended` or `busy`. */
+  | { readonly type: 'evict'; readonly activation: number }
+  /** Ends an activation now, whatever runs; it answers `ended`. */
+  | { readonly type: 'reset'; readonly activation: number; readonly error: ErrorData }
+  | {
+      readonly type: 'open';
+      readonly session: number;
+      readonly to:
+        | { readonly activation: number }
+        | { readonly entrypoint: string };
+    }
+  | { readonly type: 'frame'; readonly session: number; readonly frame: Uint8Array }
+  | { readonly type: 'closed'; readonly session: number; readonly error: ErrorData | undefined }
+  /** All groups of the activation up to the `count`-th are durable. */
+  | { readonly type: 'appended'; readonly activation: number; readonly count: number }
+  | { readonly type: 'append-failed'; readonly activation: number; readonly error: ErrorData }
+  | { readonly type: 'alarm'; readonly activation: number }
+  /** An event of a hibernatable socket of the activation. */
+  | {
+      readonly type: 'object-socket';
+      readonly activation: number;
+      readonly socket: string;
+      readonly event: SocketEvent;
+    }
+  /** An automatic answer went out. */
+  | {
+      readonly type: 'auto-responded';
+      readonly activation: number;
+      readonly socket: string;
+      readonly atMs: WallMs;
+    }
+  /** An event for an end that lives in the executor's memory. */
+  | {
+      readonly type: 'socket';
+      readonly socket: string;
+      readonly side: SocketSide;
+      readonly event: SocketEvent;
+    }
+  /** The answer to `connect`: the socket of an outgoing WebSocket, or why there is none. */
+  | {
+      readonly type: 'connected';
+      readonly request: number;
+      readonly socket: string | undefined;
+      readonly protocol: string;
+      readonly error: ErrorData | undefined;
+    };
+
+export type AlarmOutcome = 'done' | 'retry' | 'gave-up' | 'stale' | 'failed';
+
+export type FromExecutor =
+  /** The bundle is loaded; what it exports. Nothing is sent to the executor before this. */
+  | { readonly type: 'ready'; readonly exports: WorkerExports }
+  | { readonly type: 'load-failed'; readonly error: ErrorData }
+  | {
+      readonly type: 'ended';
+      readonly activation: number;
+      /** evicted: idle; broken: abort, failed gate or constructor. */
+      readonly cause: 'evicted' | 'broken';
+      readonly error: ErrorData | undefined;
+    }
+  /** The answer to an `evict` that came too late. */
+  | { readonly type: 'busy'; readonly activation: number }
+  /** The activation has been idle for long enough to be evicted. */
+  | { readonly type: 'evictable'; readonly activation: number }
+  | { readonly type: 'open'; readonly session: number; readonly target: Target }
+  | { readonly type: 'frame'; readonly session: number; readonly frame: Uint8Array }
+  | {
+      readonly type: 'closed';
+      readonly session: number;
+      readonly error: ErrorData | undefined;
+    }
+  /** One atomic group of an activation's writes; groups are counted from 1. */
+  | {
+      readonly type: 'append';
+      readonly activation: number;
+      readonly operations: readonly RecordOperation[];
+    }
+  | {
+      readonly type: 'alarm-done';
+      readonly activation: number;
+      readonly outcome: AlarmOutcome;
+    }
+  | {
+      readonly type: 'accept-socket';
+      readonly activation: number;
+      readonly socket: string;
+      readonly tags: readonly string[];
+    }
+  /** An end in the executor's memory whose other end left in a response. */
+  | {
+      readonly type: 'export-socket';
+      readonly socket: string;
+      /** Undefined for a stateless entrypoint's. */
+      readonly activation: number | undefined;
+    }
+  /** The executor itself takes the client's end of a socket. */
+  | { readonly type: 'attach-socket'; readonly socket: string }
+  | {
+      readonly type: 'socket';
+      readonly socket: string;
+      readonly side: SocketSide;
+      readonly event:
+        | { readonly type: 'message'; readonly data: string | Uint8Array }
+        | {
+            readonly type: 'close';
+            readonly code: number | undefined;
+            readonly reason: string | undefined;
+          };
+    }
+  | {
+      readonly type: 'socket-attachment';
+      readonly socket: string;
+      readonly attachment: Uint8Array | undefined;
+    }
+  | {
+      readonly type: 'auto-response';
+      readonly activation: number;
+      readonly pair: AutoResponsePair | undefined;
+    }
+  /** An outgoing WebSocket that user code asked for with `fetch`. */
+  | {
+      readonly type: 'connect';
+      readonly request: number;
+      readonly url: string;
+      readonly headers: readonly string[];
+    }
+  | {
+      readonly type: 'log';
+      readonly level: 'error' | 'warn' | 'info' | 'debug';
+      /** Who wrote it: an object's label or an entrypoint's. */
+      readonly label: string;
+      readonly message: string;
+    }
+  /** What ran since the last report. */
+  | { readonly type: 'report'; readonly calls: readonly CallReport[] };
+
+export interface CallReport {
+  readonly namespace: string;
+  readonly kind: 'fetch' | 'call' | 'alarm' | 'websocket';
+  readonly outcome: 'ok' | 'error' | 'overloaded';
+  readonly durationsMs: Float64Array;
+}
+
+export interface WorkerExports {
+  /** Exported classes that can be objects: those extending `DurableObject`, and old-style ones. */
+  readonly objects: readonly string[];
+  /** Stateless entrypoints, `default` among them where it can serve. */
+  readonly entrypoints: readonly string[];
+}
+
+export interface ExecutorLink {
+  /** Dropped after the executor ended. */
+  post(message: ToExecutor): void;
+  /** Ends it, whatever it is doing. Resolves when the thread is gone. */
+  stop(): Promise<void>;
+}
+
+export interface ExecutorEvents {
+  message(message: FromExecutor): void;
+  /**
+   * The executor is gone: out of memory, exit by user code, the CPU limit, or `stop`. Nothing more
+   * comes from it. `reason` is for people.
+   */
+  ended(reason: string): void;
+}
+
+/** Makes executors; one application version each. */
+export interface ExecutorFactory {
+  start(events: ExecutorEvents): ExecutorLink;
+}
