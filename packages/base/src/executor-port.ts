@@ -109,6 +109,8 @@ export type FromExecutor =
   /** The bundle is loaded; what it exports. Nothing is sent to the executor before this. */
   | { readonly type: 'ready'; readonly exports: WorkerExports }
   | { readonly type: 'load-failed'; readonly error: ErrorData }
+  /** The object's constructor is done: events are being delivered. */
+  | { readonly type: 'activated'; readonly activation: number }
   | {
       readonly type: 'ended';
       readonly activation: number;

@@ -1,0 +1,111 @@
+/**
+ * Wakes objects whose alarm is due. One timer for all of them: the store's alarm index is read in
+ * pages when the earliest entry falls due, so a million pending alarms cost no memory here.
+ *
+ * The index is a hint: the object itself decides whether the alarm is real. An object being woken
+ * is not woken again until it says how that went. When an object could not even be started, its
+ * alarm is tried again after a delay that doubles.
+ */
+import type { Clock, DueAlarm, ObjectIdHex, Store, Timer, Timers, WallMs } from '@homing/base';
+
+export interface AlarmClockOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Wakes the object; `settled` must be called once afterwards. */
+  readonly wake: (alarm: DueAlarm) => void;
+  /** Alarms being run at the same time. */
+  readonly concurrencyMax: number;
+  /** First delay after a failure that was not the alarm handler's own; doubles. */
+  readonly retryDelayMs: number;
+  readonly retryDelayMaxMs: number;
+}
+
+/** Timers of the platform overflow beyond this; a later alarm is looked at again then. */
+const timerMaxMs = 2 ** 31 - 1;
+const forever = Number.MAX_SAFE_INTEGER as WallMs;
+
+interface Backoff {
+  readonly delayMs: number;
+  readonly untilMs: number;
+}
+
+export class AlarmClock {
+  readonly #options: AlarmClockOptions;
+  readonly #running = new Set<ObjectIdHex>();
+  readonly #backoff = new Map<ObjectIdHex, Backoff>();
+  #timer: Timer | undefined;
+  #timerDueMs = Number.POSITIVE_INFINITY;
+  #stopped = false;
+
+  constructor(options: AlarmClockOptions) {
+    this.#options = options;
+  }
+
+  /** Runs what fell due while nobody looked, and from then on what falls due. */
+  start(): void {
+    this.#look();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** The index changed, on disk: looks earlier if this entry is the earliest. */
+  set(dueMs: WallMs | null): void {
+    if (dueMs !== null) this.#arm(dueMs);
+  }
+
+  /**
+   * How waking went; `failed` when the object could not be started, ended while running it, or
+   * knows of no such alarm (then the index is wrong, and asking again at once would be a loop).
+   */
+  settled(id: ObjectIdHex, outcome: 'ran' | 'failed'): void {
+    this.#running.delete(id);
+    if (outcome === 'ran') {
+      this.#backoff.delete(id);
+    } else {
+      const { clock, retryDelayMs, retryDelayMaxMs } = this.#options;
+      const before = this.#backoff.get(id)?.delayMs;
+      const delayMs = before === undefined ? retryDelayMs : Math.min(before * 2, retryDelayMaxMs);
+      this.#backoff.set(id, { delayMs, untilMs: clock.wallMs() + delayMs });
+    }
+    this.#look();
+  }
+
+  #look(): void {
+    if (this.#stopped) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#timerDueMs = Number.POSITIVE_INFINITY;
+    const { store, clock, concurrencyMax, wake } = this.#options;
+    const nowMs = clock.wallMs();
+    const free = concurrencyMax - this.#running.size;
+    if (free <= 0) return;
+    // Entries that run or back off are still in the index, in front of what can be started.
+    const skipped = this.#running.size + this.#backoff.size;
+    const page = store.dueAlarms({ untilMs: forever, limit: free + skipped + 1 });
+    let started = 0;
+    for (const alarm of page) {
+      if (this.#running.has(alarm.id)) continue;
+      const dueMs = Math.max(alarm.dueMs, this.#backoff.get(alarm.id)?.untilMs ?? 0);
+      if (dueMs > nowMs || started === free) {
+        this.#arm(dueMs);
+        if (alarm.dueMs > nowMs) break;
+        continue;
+      }
+      started++;
+      this.#running.add(alarm.id);
+      wake(alarm);
+    }
+  }
+
+  #arm(dueMs: number): void {
+    if (this.#stopped || dueMs >= this.#timerDueMs) return;
+    this.#timer?.cancel();
+    this.#timerDueMs = dueMs;
+    const delayMs = Math.min(Math.max(dueMs - this.#options.clock.wallMs(), 0), timerMaxMs);
+    this.#timer = this.#options.timers.after(delayMs, () => this.#look());
+  }
+}

@@ -1,0 +1,11 @@
+/** The node: places objects, routes what is meant for them, keeps their sockets and alarms. */
+export {
+  type ConnectWebSocket,
+  type ExternalSocket,
+  HomingNode,
+  type Location,
+  type NodeLimits,
+  type NodeOptions,
+  nodeLimits,
+  type WorkerLog,
+} from './node.ts';

@@ -1,0 +1,512 @@
+/**
+ * One node: joins the edges, the executors, the coordinator and the store. It runs no user code,
+ * knows no adapter, and never waits for a disk.
+ *
+ * What it does lies in its parts, each of which owns one table: `ObjectTable` (what runs here),
+ * `SessionRouter` (who talks to whom), `SocketTable` (which socket belongs to whom), `AlarmClock`
+ * (who wants to be woken), `ExecutorPool` (where code runs). This file passes messages between
+ * them, and replaces one version of the worker's code by another.
+ */
+import {
+  type CallReport,
+  type Clock,
+  type Coordinator,
+  type Dispatcher,
+  type DueAlarm,
+  type Epoch,
+  type ErrorData,
+  errorToData,
+  type ExecutorFactory,
+  type FramePort,
+  type FrameSink,
+  type FromExecutor,
+  HomingError,
+  type Logger,
+  type Metrics,
+  type ObjectHead,
+  type ObjectRef,
+  type SocketEvent,
+  type SocketPort,
+  type SocketSink,
+  type Store,
+  type Target,
+  type Timers,
+  type WorkerExports,
+} from '@homing/base';
+import { AlarmClock } from './alarm-clock.ts';
+import { type Executor, type ExecutorMessage, ExecutorPool } from './executor-pool.ts';
+import { type ObjectStatus, ObjectTable } from './object-table.ts';
+import { SessionRouter } from './session-router.ts';
+import { SocketTable } from './socket-table.ts';
+
+export interface NodeLimits {
+  /** Executor threads. */
+  readonly executors: number;
+  /** Events that wait for one object's activation. */
+  readonly objectQueueMax: number;
+  /** Bytes of frames that wait for one session's object to be placed. */
+  readonly sessionWaitingBytesMax: number;
+  /** Bytes an object may send on a socket before its client is attached. */
+  readonly socketWaitingBytesMax: number;
+  /** Alarms running at the same time. */
+  readonly alarmsMax: number;
+  /** Delay before an alarm whose object could not start is tried again; doubles up to the max. */
+  readonly alarmRetryDelayMs: number;
+  readonly alarmRetryDelayMaxMs: number;
+  readonly executorRestartDelayMs: number;
+  readonly executorRestartDelayMaxMs: number;
+}
+
+export const nodeLimits: NodeLimits = {
+  executors: 1,
+  objectQueueMax: 1000,
+  sessionWaitingBytesMax: 64 * 1024 * 1024,
+  socketWaitingBytesMax: 1024 * 1024,
+  alarmsMax: 100,
+  alarmRetryDelayMs: 2000,
+  alarmRetryDelayMaxMs: 60_000,
+  executorRestartDelayMs: 100,
+  executorRestartDelayMaxMs: 10_000,
+};
+
+export interface WorkerLog {
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  readonly label: string;
+  readonly message: string;
+}
+
+/** The other end of an outgoing WebSocket. */
+export interface ExternalSocket extends SocketSink {
+  /** The subprotocol that was agreed on, or an empty string. */
+  readonly protocol: string;
+}
+
+/** Opens a WebSocket to another server. Rejects when the handshake fails. */
+export type ConnectWebSocket = (
+  request: { readonly url: string; readonly headers: readonly string[] },
+  events: {
+    message(data: string | Uint8Array): void;
+    closed(code: number, reason: string): void;
+  },
+) => Promise<ExternalSocket>;
+
+type SocketMessage = Extract<
+  FromExecutor,
+  {
+    type:
+      | 'accept-socket'
+      | 'export-socket'
+      | 'attach-socket'
+      | 'socket'
+      | 'socket-attachment'
+      | 'auto-response';
+  }
+>;
+
+export interface NodeOptions {
+  readonly store: Store;
+  readonly coordinator: Coordinator;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly limits: NodeLimits;
+  /** A namespace's name for metrics and logs. */
+  readonly namespaceName: (namespace: string) => string;
+  /** What user code wrote with `console`. */
+  readonly workerLog: (line: WorkerLog) => void;
+  /** Opens outgoing WebSockets; without it `fetch` with `Upgrade: websocket` fails. */
+  readonly connect?: ConnectWebSocket;
+  /** The store failed: what is on disk is not known any more, and the process must end. */
+  readonly fatal: (error: unknown) => void;
+}
+
+export interface Location {
+  readonly node: string;
+  readonly region: string;
+  /** 0 for an object that is not active. */
+  readonly epoch: Epoch;
+}
+
+export class HomingNode implements Dispatcher {
+  readonly #options: NodeOptions;
+  readonly #objects: ObjectTable;
+  readonly #sessions: SessionRouter;
+  readonly #sockets: SocketTable;
+  readonly #alarms: AlarmClock;
+  /** Alarms on their way, by activation; each ends with `alarm-done` or the activation's end. */
+  readonly #ringing = new Map<number, DueAlarm>();
+  readonly #executors = new Map<number, Executor>();
+  /** Client ends of sockets that code in an executor holds. */
+  readonly #clientEnds = new Map<Executor, Map<string, SocketPort>>();
+  #nextExecutor = 0;
+  #nextExternal = 1;
+  #pool: ExecutorPool | undefined;
+  #closing = false;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    const { store, coordinator, clock, timers, logger, metrics, limits } = options;
+    this.#sockets = new SocketTable({
+      clock,
+      unattachedBytesMax: limits.socketWaitingBytesMax,
+      events: {
+        objectEvent: (object, socket, event) => {
+          this.#objects.deliver(object, 'socket', {
+            deliver: ({ executor, number }) => {
+              executor.post({ type: 'object-socket', activation: number, socket, event });
+            },
+            refuse: (error) => {
+              logger.warn('a socket event found no object', { error: String(error) });
+              this.#sockets.close(socket, 1013, 'the object is not available');
+            },
+          });
+        },
+        memoryEvent: (executor, socket, event) => {
+          this.#executors.get(executor)?.post({ type: 'socket', socket, side: 'object', event });
+        },
+        autoResponded: (object, socket, atMs) => {
+          const active = this.#objects.active(object.id);
+          active?.executor.post({
+            type: 'auto-responded',
+            activation: active.number,
+            socket,
+            atMs,
+          });
+        },
+      },
+    });
+    this.#objects = new ObjectTable({
+      store,
+      coordinator,
+      pool: () => this.#requirePool(),
+      sockets: this.#sockets,
+      clock,
+      logger,
+      metrics,
+      namespaceName: options.namespaceName,
+      waitingMax: limits.objectQueueMax,
+      alarmChanged: (dueMs) => this.#alarms.set(dueMs),
+      activationEnded: (activation, _object, _error) => this.#alarmEnded(activation, 'failed'),
+      storeFailed: options.fatal,
+    });
+    this.#sessions = new SessionRouter({
+      deliver: (object, delivery) => this.#objects.deliver(object, 'request', delivery),
+      nextExecutor: () => this.#pool?.next(),
+      waitingBytesMax: limits.sessionWaitingBytesMax,
+    });
+    this.#alarms = new AlarmClock({
+      store,
+      clock,
+      timers,
+      wake: (alarm) => this.#wake(alarm),
+      concurrencyMax: limits.alarmsMax,
+      retryDelayMs: limits.alarmRetryDelayMs,
+      retryDelayMaxMs: limits.alarmRetryDelayMaxMs,
+    });
+  }
+
+  /**
+   * Loads the worker and starts to serve. Resolves with what it exports, or with the error that
+   * kept it from loading, in which case the node serves nothing.
+   */
+  async start(factory: ExecutorFactory): Promise<WorkerExports | ErrorData> {
+    const result = await this.replaceWorker(factory);
+    if ('objects' in result) this.#alarms.start();
+    return result;
+  }
+
+  /**
+   * Replaces the running worker by another version. The new one is loaded first: when that fails
+   * the old one goes on serving, and the error is returned. Objects of the old one are reset.
+   */
+  async replaceWorker(factory: ExecutorFactory): Promise<WorkerExports | ErrorData> {
+    const pool = this.#newPool(factory);
+    const result = await pool.start();
+    if (!('objects' in result)) return result;
+    const previous = this.#pool;
+    this.#pool = pool;
+    await previous?.stop('its code was updated');
+    return result;
+  }
+
+  open(target: Target, sink: FrameSink): FramePort {
+    return this.#sessions.open(target, sink);
+  }
+
+  attach(socket: string, sink: SocketSink): SocketPort {
+    return this.#sockets.attach(socket, sink);
+  }
+
+  /** Who runs the object. */
+  locate(object: ObjectRef): Location {
+    const self = this.#options.coordinator.self;
+    return {
+      node: self?.node ?? '',
+      region: self?.region ?? '',
+      epoch: this.#objects.status(object.id)?.epoch ?? (0n as Epoch),
+    };
+  }
+
+  /** An object as this node knows it, in memory and on disk. */
+  describe(object: ObjectRef): { status: ObjectStatus | undefined; head: ObjectHead | undefined } {
+    return {
+      status: this.#objects.status(object.id),
+      head: this.#options.store.head(object.id),
+    };
+  }
+
+  /** True while requests can be served. */
+  get ready(): boolean {
+    return (
+      !this.#closing &&
+      (this.#pool?.readyCount ?? 0) > 0 &&
+      this.#options.coordinator.self !== undefined
+    );
+  }
+
+  get socketCount(): number {
+    return this.#sockets.size;
+  }
+
+  get ownedCount(): number {
+    return this.#objects.size;
+  }
+
+  /** Active objects by namespace key. */
+  activeByNamespace(): Map<string, number> {
+    return this.#objects.activeByNamespace();
+  }
+
+  /** Stops executors and waits until what was appended is durable. The store stays open. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#alarms.stop();
+    await this.#pool?.stop('the node is shutting down');
+    await this.#objects.close(new HomingError('unavailable', 'the node is shutting down'));
+  }
+
+  #newPool(factory: ExecutorFactory): ExecutorPool {
+    const { limits, timers, logger } = this.#options;
+    return new ExecutorPool({
+      factory,
+      count: limits.executors,
+      timers,
+      logger,
+      nextId: () => this.#nextExecutor++,
+      restartDelayMs: limits.executorRestartDelayMs,
+      restartDelayMaxMs: limits.executorRestartDelayMaxMs,
+      events: {
+        started: (executor) => this.#executors.set(executor.id, executor),
+        message: (executor, message) => this.#onMessage(executor, message),
+        ended: (executor, reason) => this.#onExecutorEnded(executor, reason),
+      },
+    });
+  }
+
+  #requirePool(): ExecutorPool {
+    if (this.#pool === undefined) {
+      throw new HomingError('unavailable', 'the worker is starting: try again');
+    }
+    return this.#pool;
+  }
+
+  #onMessage(executor: Executor, message: ExecutorMessage): void {
+    switch (message.type) {
+      case 'frame':
+        this.#sessions.onFrame(executor, message.session, message.frame);
+        return;
+      case 'open':
+        this.#sessions.openFrom(executor, message.session, message.target);
+        return;
+      case 'closed':
+        this.#sessions.onClosed(executor, message.session, message.error);
+        return;
+      case 'append':
+        this.#objects.onAppend(message.activation, message.operations);
+        return;
+      case 'activated':
+        this.#objects.onActivated(message.activation);
+        return;
+      case 'ended':
+        this.#objects.onEnded(message.activation, message.error ?? resetError());
+        return;
+      case 'busy':
+        this.#objects.onBusy(message.activation);
+        return;
+      case 'evictable':
+        this.#objects.onEvictable(message.activation);
+        return;
+      case 'alarm-done':
+        this.#options.metrics.increment('alarms_total', { outcome: message.outcome });
+        this.#alarmEnded(
+          message.activation,
+          message.outcome === 'stale' || message.outcome === 'failed' ? 'failed' : 'ran',
+        );
+        return;
+      case 'log':
+        this.#options.workerLog(message);
+        return;
+      case 'report':
+        this.#report(message.calls);
+        return;
+      case 'connect':
+        this.#connect(executor, message);
+        return;
+      default:
+        this.#onSocketMessage(executor, message);
+    }
+  }
+
+  #onSocketMessage(executor: Executor, message: SocketMessage): void {
+    switch (message.type) {
+      case 'accept-socket': {
+        const object = this.#objects.objectOf(message.activation);
+        if (object !== undefined) {
+          this.#sockets.add(message.socket, { kind: 'object', object }, message.tags);
+        }
+        return;
+      }
+      case 'export-socket':
+        this.#sockets.add(message.socket, {
+          kind: 'memory',
+          executor: executor.id,
+          activation: message.activation,
+        });
+        return;
+      case 'attach-socket':
+        this.#attachFrom(executor, message.socket);
+        return;
+      case 'socket':
+        this.#onSocketEvent(executor, message);
+        return;
+      case 'socket-attachment':
+        this.#sockets.setAttachment(message.socket, message.attachment);
+        return;
+      case 'auto-response': {
+        const object = this.#objects.objectOf(message.activation);
+        if (object !== undefined) this.#sockets.setAutoResponse(object.id, message.pair);
+      }
+    }
+  }
+
+  #onSocketEvent(executor: Executor, message: Extract<SocketMessage, { type: 'socket' }>): void {
+    const { socket, side, event } = message;
+    if (side === 'object') {
+      if (event.type === 'message') this.#sockets.send(socket, event.data);
+      else this.#sockets.close(socket, event.code, event.reason);
+      return;
+    }
+    const ends = this.#clientEnds.get(executor);
+    const port = ends?.get(socket);
+    if (event.type === 'message') port?.message(event.data);
+    else {
+      ends?.delete(socket);
+      port?.closed(event.code ?? 1005, event.reason ?? '', true);
+    }
+  }
+
+  /** Code in an executor takes the client's end of a socket. */
+  #attachFrom(executor: Executor, socket: string): void {
+    let ends = this.#clientEnds.get(executor);
+    if (ends === undefined) {
+      ends = new Map();
+      this.#clientEnds.set(executor, ends);
+    }
+    const post = (event: SocketEvent) =>
+      executor.post({ type: 'socket', socket, side: 'client', event });
+    try {
+      const port = this.#sockets.attach(socket, {
+        send: (data) => post({ type: 'message', data }),
+        close: (code, reason) =>
+          post({ type: 'close', code: code ?? 1005, reason: reason ?? '', wasClean: true }),
+      });
+      ends.set(socket, port);
+    } catch {
+      post({ type: 'close', code: 1006, reason: '', wasClean: false });
+    }
+  }
+
+  #connect(executor: Executor, message: Extract<FromExecutor, { type: 'connect' }>): void {
+    const answer = (socket: string | undefined, protocol: string, error: ErrorData | undefined) =>
+      executor.post({ type: 'connected', request: message.request, socket, protocol, error });
+    const { connect } = this.#options;
+    if (connect === undefined) {
+      answer(undefined, '', errorToData(new Error('outgoing WebSockets are not available')));
+      return;
+    }
+    const socket = `external-${this.#nextExternal++}`;
+    const early: (() => void)[] = [];
+    let added = false;
+    const whenAdded = (run: () => void) => (added ? run() : early.push(run));
+    connect(message, {
+      message: (data) => whenAdded(() => this.#sockets.send(socket, data)),
+      closed: (code, reason) => whenAdded(() => this.#sockets.externalClosed(socket, code, reason)),
+    }).then(
+      (sink) => {
+        this.#sockets.add(socket, { kind: 'external', sink });
+        added = true;
+        for (const run of early) run();
+        answer(socket, sink.protocol, undefined);
+      },
+      (error: unknown) => answer(undefined, '', errorToData(error)),
+    );
+  }
+
+  #onExecutorEnded(executor: Executor, reason: string): void {
+    const error = executorEnded(reason);
+    this.#executors.delete(executor.id);
+    const ends = this.#clientEnds.get(executor);
+    this.#clientEnds.delete(executor);
+    for (const port of ends?.values() ?? []) port.closed(1006, '', false);
+    this.#sockets.executorLost(executor.id);
+    this.#sessions.onExecutorEnded(executor, error);
+    this.#objects.onExecutorEnded(executor, errorToData(error));
+  }
+
+  #wake(alarm: DueAlarm): void {
+    const object = { namespace: alarm.namespace, id: alarm.id };
+    this.#objects.deliver(object, 'alarm', {
+      deliver: ({ executor, number }) => {
+        this.#ringing.set(number, alarm);
+        executor.post({ type: 'alarm', activation: number });
+      },
+      refuse: (error) => {
+        this.#options.logger.warn('an alarm found no object', { error: String(error) });
+        this.#alarms.settled(alarm.id, 'failed');
+      },
+    });
+  }
+
+  #alarmEnded(activation: number, outcome: 'ran' | 'failed'): void {
+    const alarm = this.#ringing.get(activation);
+    if (alarm === undefined) return;
+    this.#ringing.delete(activation);
+    this.#alarms.settled(alarm.id, outcome);
+  }
+
+  #report(calls: readonly CallReport[]): void {
+    const { metrics, namespaceName } = this.#options;
+    for (const { namespace, kind, outcome, durationsMs } of calls) {
+      const labels = { namespace: namespaceName(namespace), kind };
+      metrics.increment('requests_total', { ...labels, outcome }, durationsMs.length);
+      for (const durationMs of durationsMs) {
+        metrics.observe('request_duration_seconds', durationMs / 1000, labels);
+      }
+      if (outcome === 'overloaded') {
+        const by = durationsMs.length;
+        metrics.increment('overload_rejections_total', { namespace: labels.namespace }, by);
+      }
+    }
+  }
+}
+
+function resetError(): ErrorData {
+  return errorToData(new HomingError('unavailable', 'the object was evicted', { executed: 'no' }));
+}
+
+/** What callers see when the thread under an object is gone: retryable, and it may have run. */
+function executorEnded(reason: string): Error {
+  const error = new HomingError('outcome_unknown', `Durable Object reset because ${reason}.`);
+  return Object.assign(error, { durableObjectReset: true });
+}

@@ -1,0 +1,267 @@
+/**
+ * Which WebSocket belongs to whom. The client's end is held by an edge (or by an executor whose
+ * code took it), the object's end by an object or by an entrypoint's memory; the table outlives
+ * activations and executors, so a hibernatable socket stays open while its object sleeps, crashes
+ * or moves.
+ *
+ * Invariants: a socket has one object side, fixed when it is made, and at most one client, attached
+ * once. Frames pass in order in each direction. What the object sent before its client attached is
+ * kept up to a bound; past it the socket is closed.
+ *
+ * Called by the node only, on its thread.
+ */
+import {
+  type AutoResponsePair,
+  type Clock,
+  HomingError,
+  type ObjectIdHex,
+  type ObjectRef,
+  type SocketEvent,
+  type SocketPort,
+  type SocketSink,
+  type SocketState,
+  type WallMs,
+} from '@homing/base';
+
+/** Where the object's end is. */
+export type SocketHome =
+  /** Accepted with the hibernation API: events wake the object. */
+  | { readonly kind: 'object'; readonly object: ObjectRef }
+  /** In the memory of an executor; gone with it, or with the activation. */
+  | {
+      readonly kind: 'memory';
+      readonly executor: number;
+      readonly activation: number | undefined;
+    }
+  /** Another server, that user code connected to. */
+  | { readonly kind: 'external'; readonly sink: SocketSink };
+
+export interface SocketTableEvents {
+  /** An event for a hibernatable socket's object. */
+  objectEvent(object: ObjectRef, socket: string, event: SocketEvent): void;
+  /** An event for an end in an executor's memory. */
+  memoryEvent(executor: number, socket: string, event: SocketEvent): void;
+  /** The client got an automatic answer. */
+  autoResponded(object: ObjectRef, socket: string, atMs: WallMs): void;
+}
+
+export interface SocketTableOptions {
+  readonly clock: Clock;
+  readonly events: SocketTableEvents;
+  /** Bytes the object may send before its client is attached. */
+  readonly unattachedBytesMax: number;
+}
+
+interface Socket {
+  readonly id: string;
+  readonly home: SocketHome;
+  readonly tags: readonly string[];
+  attachment: Uint8Array | undefined;
+  autoResponseMs: WallMs | undefined;
+  sink: SocketSink | undefined;
+  waiting: ((sink: SocketSink) => void)[];
+  waitingBytes: number;
+}
+
+interface ObjectSockets {
+  readonly sockets: Set<Socket>;
+  autoResponse: AutoResponsePair | undefined;
+}
+
+/** Close code for an end that vanished: the object's memory is gone. */
+const vanishedCode = 1011;
+
+export class SocketTable {
+  readonly #options: SocketTableOptions;
+  readonly #sockets = new Map<string, Socket>();
+  readonly #byObject = new Map<ObjectIdHex, ObjectSockets>();
+  readonly #byActivation = new Map<number, Set<Socket>>();
+
+  constructor(options: SocketTableOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  /** Registers the object's end. A second registration of the same socket is ignored. */
+  add(socket: string, home: SocketHome, tags: readonly string[] = []): void {
+    if (this.#sockets.has(socket)) return;
+    const entry: Socket = {
+      id: socket,
+      home,
+      tags,
+      attachment: undefined,
+      autoResponseMs: undefined,
+      sink: undefined,
+      waiting: [],
+      waitingBytes: 0,
+    };
+    this.#sockets.set(socket, entry);
+    if (home.kind === 'object') this.#objectSockets(home.object.id).sockets.add(entry);
+    else if (home.kind === 'memory' && home.activation !== undefined) {
+      const inMemory = this.#byActivation.get(home.activation);
+      if (inMemory === undefined) this.#byActivation.set(home.activation, new Set([entry]));
+      else inMemory.add(entry);
+    }
+  }
+
+  /** Attaches the client. Throws `not_found` when the socket is gone or has a client. */
+  attach(socket: string, sink: SocketSink): SocketPort {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined || entry.sink !== undefined) {
+      throw new HomingError('not_found', 'the WebSocket was closed before it was attached');
+    }
+    entry.sink = sink;
+    const waiting = entry.waiting;
+    entry.waiting = [];
+    for (const deliver of waiting) deliver(sink);
+    return {
+      message: (data) => this.#onClientMessage(entry, data),
+      closed: (code, reason, wasClean) => {
+        if (!this.#remove(entry)) return;
+        this.#deliver(entry, { type: 'close', code, reason, wasClean });
+      },
+    };
+  }
+
+  /** A frame from the object's side. */
+  send(socket: string, data: string | Uint8Array): void {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined) return;
+    if (entry.sink !== undefined) {
+      entry.sink.send(data);
+      return;
+    }
+    entry.waitingBytes += data.length;
+    if (entry.waitingBytes > this.#options.unattachedBytesMax) {
+      this.#remove(entry);
+      this.#deliver(entry, { type: 'close', code: 1009, reason: 'too much sent', wasClean: false });
+      return;
+    }
+    entry.waiting.push((sink) => sink.send(data));
+  }
+
+  /** The object's side closes; the client's closing handshake ends in `closed` on its port. */
+  close(socket: string, code: number | undefined, reason: string | undefined): void {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined) return;
+    if (entry.sink !== undefined) entry.sink.close(code, reason);
+    else entry.waiting.push((sink) => sink.close(code, reason));
+  }
+
+  /** An external end closed: so does the client's. */
+  externalClosed(socket: string, code: number, reason: string): void {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined) return;
+    if (entry.sink !== undefined) {
+      this.#remove(entry);
+      entry.sink.close(code, reason);
+    } else {
+      entry.waiting.push((sink) => {
+        this.#remove(entry);
+        sink.close(code, reason);
+      });
+    }
+  }
+
+  setAttachment(socket: string, attachment: Uint8Array | undefined): void {
+    const entry = this.#sockets.get(socket);
+    if (entry !== undefined) entry.attachment = attachment;
+  }
+
+  setAutoResponse(id: ObjectIdHex, pair: AutoResponsePair | undefined): void {
+    if (pair !== undefined) this.#objectSockets(id).autoResponse = pair;
+    else {
+      const sockets = this.#byObject.get(id);
+      if (sockets !== undefined) sockets.autoResponse = undefined;
+    }
+  }
+
+  /** What a new activation of the object starts with. */
+  snapshot(id: ObjectIdHex): {
+    readonly sockets: readonly SocketState[];
+    readonly autoResponse: AutoResponsePair | undefined;
+  } {
+    const found = this.#byObject.get(id);
+    if (found === undefined) return { sockets: [], autoResponse: undefined };
+    const sockets = [...found.sockets].map((entry) => ({
+      socket: entry.id,
+      tags: entry.tags,
+      attachment: entry.attachment,
+      autoResponseMs: entry.autoResponseMs,
+    }));
+    return { sockets, autoResponse: found.autoResponse };
+  }
+
+  hasSockets(id: ObjectIdHex): boolean {
+    return (this.#byObject.get(id)?.sockets.size ?? 0) > 0;
+  }
+
+  /** The memory of an activation is gone: its plain sockets close. */
+  activationLost(activation: number): void {
+    const lost = this.#byActivation.get(activation);
+    this.#byActivation.delete(activation);
+    for (const entry of lost ?? []) this.#vanish(entry);
+  }
+
+  /** The memory of an executor is gone: the plain sockets of all its code close. */
+  executorLost(executor: number): void {
+    for (const entry of this.#sockets.values()) {
+      if (entry.home.kind === 'memory' && entry.home.executor === executor) this.#vanish(entry);
+    }
+  }
+
+  #vanish(entry: Socket): void {
+    this.#remove(entry);
+    entry.sink?.close(vanishedCode, 'the object was reset');
+  }
+
+  #onClientMessage(entry: Socket, data: string | Uint8Array): void {
+    if (!this.#sockets.has(entry.id)) return;
+    if (entry.home.kind === 'object' && typeof data === 'string') {
+      const pair = this.#byObject.get(entry.home.object.id)?.autoResponse;
+      if (pair !== undefined && pair.request === data) {
+        entry.autoResponseMs = this.#options.clock.wallMs();
+        entry.sink?.send(pair.response);
+        this.#options.events.autoResponded(entry.home.object, entry.id, entry.autoResponseMs);
+        return;
+      }
+    }
+    this.#deliver(entry, { type: 'message', data });
+  }
+
+  #deliver(entry: Socket, event: SocketEvent): void {
+    const { events } = this.#options;
+    const home = entry.home;
+    if (home.kind === 'object') events.objectEvent(home.object, entry.id, event);
+    else if (home.kind === 'memory') events.memoryEvent(home.executor, entry.id, event);
+    else if (event.type === 'message') home.sink.send(event.data);
+    else home.sink.close(event.code, event.reason);
+  }
+
+  #objectSockets(id: ObjectIdHex): ObjectSockets {
+    let found = this.#byObject.get(id);
+    if (found === undefined) {
+      found = { sockets: new Set(), autoResponse: undefined };
+      this.#byObject.set(id, found);
+    }
+    return found;
+  }
+
+  #remove(entry: Socket): boolean {
+    if (!this.#sockets.delete(entry.id)) return false;
+    if (entry.home.kind === 'object') {
+      this.#byObject.get(entry.home.object.id)?.sockets.delete(entry);
+    } else if (entry.home.kind === 'memory' && entry.home.activation !== undefined) {
+      this.#byActivation.get(entry.home.activation)?.delete(entry);
+    }
+    return true;
+  }
+
+  /** Forgets what is kept for an object that has neither sockets nor an activation any more. */
+  forget(id: ObjectIdHex): void {
+    if (this.#byObject.get(id)?.sockets.size === 0) this.#byObject.delete(id);
+  }
+}
