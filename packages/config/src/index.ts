@@ -1,0 +1,4 @@
+/** What people write: wrangler files and `.dev.vars`. */
+export { ConfigError } from './config-error.ts';
+export type { ObjectClass } from './migrations.ts';
+export { type ModuleRule, readProject, type WorkerProject } from './project.ts';
