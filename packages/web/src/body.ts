@@ -5,7 +5,7 @@
  *
  * Bytes are copied when the body is made, so nothing the caller does later changes them.
  */
-import { isDisturbed } from 'node:stream';
+import * as nodeStream from 'node:stream';
 import type { Headers } from './headers.ts';
 
 /** Node's own, kept before the globals are replaced: it knows multipart bodies. */
@@ -35,8 +35,11 @@ const usedMessage =
   'Body has already been used. It can only be used once. Use tee() first if you need to read it twice.';
 export const lockedMessage = 'This ReadableStream is currently locked to a reader.';
 
+/** Absent from the types of Node's module. */
+const { isDisturbed } = nodeStream as unknown as { isDisturbed(stream: ReadableStream): boolean };
+
 export function streamDisturbed(stream: ReadableStream): boolean {
-  return isDisturbed(stream as unknown as NodeJS.ReadableStream);
+  return isDisturbed(stream);
 }
 
 /** Takes a body apart as a constructor was given it. */
@@ -129,7 +132,7 @@ function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {
       if (bytes.byteLength > 0) controller.enqueue(bytes.slice());
       controller.close();
     },
-  } as UnderlyingByteSource) as ReadableStream<Uint8Array>;
+  } as UnderlyingByteSource as never) as ReadableStream<Uint8Array>;
 }
 
 interface UnderlyingByteSource {

@@ -3,6 +3,7 @@
  * they travel: most requests are built, read once or twice and sent on. Values of one name are
  * joined when read, so appending is O(1) and a lookup O(n) in the few headers there are.
  */
+// biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const forbiddenInValue = /[\0\r\n]/;
 const surroundingSpace = /^[\t\n\r ]+|[\t\n\r ]+$/g;

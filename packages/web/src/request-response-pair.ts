@@ -1,4 +1,5 @@
 /** The automatic answer of hibernatable sockets: exactly this text is answered with that one. */
+// biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 const className = 'WebSocketRequestResponsePair';
 
 /** The limits are the actor's to check: the platform checks them where the pair is set. */

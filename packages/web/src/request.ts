@@ -1,6 +1,7 @@
 /**
  * `Request` as workerd has it, and its plain form in which it travels between contexts.
  */
+// biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import {
   Body,
   type BodyInit,

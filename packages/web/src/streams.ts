@@ -2,6 +2,7 @@
  * `IdentityTransformStream` and `FixedLengthStream`: what is written on one side can be read as
  * bytes on the other. A write resolves when its chunk was read, so there is no buffer here.
  */
+// biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import { asBytes } from './body.ts';
 
 const encoder = new TextEncoder();

@@ -2,6 +2,7 @@
  * Timers that belong to the context they are set in: their callbacks enter it as answers, and they
  * end with it. While one is set its object is not idle.
  */
+// biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import { currentContext } from '@homing/base';
 
 /** Node's own, kept before the globals are replaced. */

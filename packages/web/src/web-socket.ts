@@ -13,6 +13,7 @@
  * A socket is closed when both directions are. Whatever it sends passes the output gate of the
  * context that accepted it, and every event enters that context as a new one.
  */
+// biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import { deserialize, serialize } from 'node:v8';
 import {
   currentContext,
