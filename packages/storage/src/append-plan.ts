@@ -1,0 +1,113 @@
+/**
+ * What an append does to one object's log, decided from names alone: the rule that every `Store`
+ * adapter shares. Pure; called once per request by the thread that writes.
+ *
+ * A log is its applied prefix (known by the name of its newest record only) and a tail of records
+ * held beside the state. An append drops the part of the tail that it contradicts, adds its records,
+ * and folds what is now known committed into the state.
+ */
+import {
+  compareRecordNames,
+  type Epoch,
+  HomingError,
+  type RecordName,
+} from '@homing/base';
+
+export interface ObjectLog {
+  readonly promised: Epoch;
+  /** Newest record folded into the state. */
+  readonly applied: RecordName;
+  /** Records above `applied`, oldest first, without gaps. */
+  readonly tail: readonly RecordName[];
+}
+
+export interface AppendPlan {
+  readonly promised: Epoch;
+  /** So many records at the head of the request are held already. */
+  readonly skip: number;
+  /** So many of the tail stay; those after are of a dead epoch and go. */
+  readonly keep: number;
+  /** So many of (kept tail, then new records) are folded into the state. */
+  readonly fold: number;
+}
+
+function describe(name: RecordName): string {
+  return `(epoch ${name.epoch}, LSN ${name.lsn})`;
+}
+
+function checkNames(names: readonly RecordName[]): void {
+  for (let index = 0; index < names.length; index++) {
+    const name = names[index] as RecordName;
+    const previous = names[index - 1];
+    if (!Number.isSafeInteger(name.lsn) || name.lsn < 1) {
+      throw new TypeError(`a record's LSN must be a whole number >= 1: ${name.lsn}`);
+    }
+    if (previous && (name.lsn !== previous.lsn + 1 || name.epoch < previous.epoch)) {
+      throw new TypeError(`${describe(name)} cannot follow ${describe(previous)} in one append`);
+    }
+  }
+}
+
+function refuse(log: ObjectLog, name: RecordName): HomingError {
+  const last = log.tail.at(-1) ?? log.applied;
+  return new HomingError(
+    'invalid_argument',
+    `record ${describe(name)} does not continue the log, which ends at ${describe(last)}`,
+    { details: { lastEpoch: String(last.epoch), lastLsn: String(last.lsn) } },
+  );
+}
+
+/** How many of (tail kept, new records) lie at or below `committed`, if that record is held. */
+function foldCount(
+  log: ObjectLog,
+  keep: number,
+  added: readonly RecordName[],
+  committed: RecordName,
+): number {
+  const count = committed.lsn - log.applied.lsn;
+  if (count <= 0 || count > keep + added.length) return 0;
+  const held = count <= keep ? log.tail[count - 1] : added[count - keep - 1];
+  return held?.epoch === committed.epoch ? count : 0;
+}
+
+/**
+ * Throws `fenced` when a newer epoch was promised, `invalid_argument` when the first record neither
+ * is held nor follows what is held, or contradicts an applied record; `TypeError` when the records
+ * themselves are not a sequence. Then nothing may be written.
+ */
+export function planAppend(
+  log: ObjectLog,
+  names: readonly RecordName[],
+  committed: RecordName,
+): AppendPlan {
+  checkNames(names);
+  const newest = names.at(-1);
+  if (newest !== undefined && newest.epoch < log.promised) {
+    throw new HomingError('fenced', `epoch ${newest.epoch} was superseded by ${log.promised}`, {
+      executed: 'no',
+      details: { epoch: String(log.promised) },
+    });
+  }
+  let skip = 0;
+  let keep = log.tail.length;
+  for (const name of names) {
+    const index = name.lsn - log.applied.lsn - 1;
+    if (index < 0) {
+      if (compareRecordNames(name, log.applied) > 0) throw refuse(log, name);
+    } else if (index > log.tail.length) {
+      throw refuse(log, name);
+    } else if (index === log.tail.length) {
+      break;
+    } else if (log.tail[index]?.epoch !== name.epoch) {
+      keep = index;
+      break;
+    }
+    skip += 1;
+  }
+  return {
+    promised: newest !== undefined && newest.epoch > log.promised ? newest.epoch : log.promised,
+    skip,
+    keep,
+    fold: foldCount(log, keep, skip === 0 ? names : names.slice(skip), committed),
+  };
+}

@@ -1,0 +1,296 @@
+/**
+ * Group commit: turns queued append requests into RocksDB write batches, one fsync for each batch.
+ * Runs on the storage thread and knows no threads: `add` queues, `commit` writes one batch.
+ *
+ * Invariants
+ * 1. Requests take effect in the order they were added, whatever batch each falls into.
+ * 2. All keys that one record touches (state, head, alarm index, generation, log) are in one batch.
+ * 3. `commit` returns after the fsync; until then nothing it took is settled. When it throws, what
+ *    the disk holds is unknown: it is never called again.
+ * 4. A refused request (fenced, gap) has put nothing into the batch.
+ */
+import { assert, type ErrorData, errorToData, type WallMs } from '@homing/base';
+import { type AppendPlan, planAppend } from '../append-plan.ts';
+import { OperationCursor, operationTypes, sealBody } from '../record-codec.ts';
+import type { Watermark } from './directory.ts';
+import { headHasName, headNamespace, newHead, writeHeadFields } from './head-codec.ts';
+import {
+  alarmKeyOf,
+  garbageKeyOf,
+  generationKeyOf,
+  generationOffset,
+  logKeyOf,
+  namespacePrefix,
+  statePrefixBytes,
+  families,
+} from './keys.ts';
+import { type Batch, type Database, native, noOptions } from './native.ts';
+import { type CachedObject, ObjectCache, type TailRecord } from './object-cache.ts';
+import { WireReader } from './wire.ts';
+
+export interface CommitLimits {
+  /** Most bytes of requests in one batch; a single larger request is a batch of its own. */
+  readonly batchBytesMax: number;
+  /** Most requests in one batch. */
+  readonly batchRequestsMax: number;
+  /** Objects whose heads stay in memory. */
+  readonly headCacheEntries: number;
+}
+
+export interface CommitReport {
+  /** So many requests, in order of arrival, are settled. */
+  readonly settled: number;
+  readonly records: number;
+  readonly fsyncSeconds: number;
+  /** Those of them that were refused, by their place among the settled. */
+  readonly refused: readonly { readonly index: number; readonly error: ErrorData }[] | undefined;
+}
+
+const empty = Buffer.alloc(0);
+/** State keys up to this size are assembled in one reused buffer. */
+const scratchBytes = 4096;
+
+export class Committer {
+  readonly #database: Database;
+  readonly #watermark: Watermark;
+  readonly #limits: CommitLimits;
+  readonly #cache: ObjectCache;
+  readonly #batch: Batch = native.batch_init();
+  readonly #reader = new WireReader();
+  readonly #cursor = new OperationCursor();
+  readonly #dirty: CachedObject[] = [];
+  readonly #queue: Buffer[] = [];
+  #offset = 0;
+  #records = 0;
+  #cleared = false;
+  readonly #scratch = Buffer.alloc(scratchBytes);
+  /** Views of the scratch buffer by length, so that a key costs no allocation. */
+  readonly #views: (Buffer | undefined)[] = [];
+
+  constructor(database: Database, watermark: Watermark, limits: CommitLimits) {
+    this.#database = database;
+    this.#watermark = watermark;
+    this.#limits = limits;
+    this.#cache = new ObjectCache(database, limits.headCacheEntries);
+    this.#scratch[0] = families.state;
+  }
+
+  /** Queues the requests of one buffer, which is the committer's from here on. */
+  add(requests: Uint8Array): void {
+    this.#queue.push(Buffer.from(requests.buffer, requests.byteOffset, requests.byteLength));
+  }
+
+  get hasWork(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** True once after a batch that cleared a space: there is something to erase. */
+  takeCleared(): boolean {
+    const cleared = this.#cleared;
+    this.#cleared = false;
+    return cleared;
+  }
+
+  /** Writes the next batch. Throws when it cannot be known to be on disk. */
+  commit(): CommitReport {
+    let refused: { index: number; error: ErrorData }[] | undefined;
+    let bytes = 0;
+    let settled = 0;
+    this.#records = 0;
+    while (this.#queue.length > 0 && settled < this.#limits.batchRequestsMax) {
+      const size = 4 + (this.#queue[0] as Buffer).readUInt32BE(this.#offset);
+      if (settled > 0 && bytes + size > this.#limits.batchBytesMax) break;
+      const error = this.#takeNext();
+      if (error !== undefined) {
+        refused ??= [];
+        refused.push({ index: settled, error });
+      }
+      bytes += size;
+      settled += 1;
+    }
+    const fsyncSeconds = this.#dirty.length > 0 ? this.#write() : 0;
+    this.#cache.trim();
+    return { settled, records: this.#records, fsyncSeconds, refused };
+  }
+
+  #takeNext(): ErrorData | undefined {
+    const buffer = this.#queue[0] as Buffer;
+    this.#offset = this.#reader.read(buffer, this.#offset);
+    if (this.#offset === buffer.length) {
+      this.#queue.shift();
+      this.#offset = 0;
+    }
+    const object = this.#cache.get(buffer, this.#reader.idStart);
+    let plan: AppendPlan;
+    try {
+      plan = planAppend(object, this.#reader.names, this.#reader.committed);
+    } catch (error) {
+      return errorToData(error);
+    }
+    this.#apply(object, plan);
+    return undefined;
+  }
+
+  #apply(object: CachedObject, plan: AppendPlan): void {
+    const { names, bodies, buffer } = this.#reader;
+    const added = names.length - plan.skip;
+    // A duplicate: what it repeats is on disk, or in this very batch.
+    if (added === 0 && plan.fold === 0) return;
+    this.#touch(object);
+    object.promised = plan.promised;
+    const hadTail = object.tail.length > 0;
+    if (plan.keep < object.tail.length) this.#dropTail(object, plan.keep);
+    const fromTail = Math.min(plan.fold, plan.keep);
+    for (const record of object.tail.splice(0, fromTail)) {
+      this.#fold(object, record.body, 0, record.body.length);
+      native.batch_del(this.#batch, logKeyOf(object.id, record.lsn), noOptions);
+    }
+    const direct = plan.fold - fromTail;
+    for (let index = 0; index < added; index++) {
+      const start = bodies[(plan.skip + index) * 2] as number;
+      const end = bodies[(plan.skip + index) * 2 + 1] as number;
+      if (index < direct) this.#fold(object, buffer, start, end);
+      else this.#hold(object, buffer.subarray(start, end));
+    }
+    this.#records += added;
+    if (hadTail) this.#indexTail(object);
+  }
+
+  /** Makes sure of a head buffer with the object's strings, and that the batch will write it. */
+  #touch(object: CachedObject): void {
+    if (!object.isDirty) {
+      object.isDirty = true;
+      this.#dirty.push(object);
+    }
+    const { buffer, namespaceStart, namespaceEnd, hasName, nameEnd } = this.#reader;
+    const name = hasName ? buffer.subarray(namespaceEnd + 4, nameEnd) : undefined;
+    if (object.head === undefined) {
+      const namespace = buffer.subarray(namespaceStart, namespaceEnd);
+      object.head = newHead(namespace, name);
+      const key = Buffer.concat([namespacePrefix(namespace.toString()), object.id]);
+      native.batch_put(this.#batch, key, empty, noOptions);
+    } else if (name !== undefined && !headHasName(object.head)) {
+      object.head = newHead(headNamespace(object.head), name);
+    }
+  }
+
+  /** Folds one record into the state. */
+  #fold(object: CachedObject, buffer: Buffer, start: number, end: number): void {
+    const cursor = this.#cursor;
+    cursor.open(buffer, start, end);
+    while (cursor.next()) {
+      if (cursor.type === operationTypes.put) {
+        const value = buffer.subarray(cursor.keyEnd, cursor.valueEnd);
+        native.batch_put(this.#batch, this.#stateKey(object), value, noOptions);
+      } else if (cursor.type === operationTypes.delete) {
+        native.batch_del(this.#batch, this.#stateKey(object), noOptions);
+      } else if (cursor.type === operationTypes.clear) {
+        this.#clear(object, cursor.space);
+      } else {
+        this.#setAlarm(object, cursor.dueMs);
+      }
+    }
+    object.applied = { epoch: cursor.epoch, lsn: cursor.lsn };
+  }
+
+  /** The key of the cursor's operation; valid until the next call. */
+  #stateKey(object: CachedObject): Buffer {
+    const { body, space, keyStart, keyEnd } = this.#cursor;
+    const length = statePrefixBytes + keyEnd - keyStart;
+    const key = length <= scratchBytes ? this.#view(length) : Buffer.allocUnsafeSlow(length);
+    key[0] = families.state;
+    key.set(object.id, 1);
+    key[generationOffset - 1] = space;
+    key.writeUInt32BE(object.generations[space] as number, generationOffset);
+    body.copy(key, statePrefixBytes, keyStart, keyEnd);
+    return key;
+  }
+
+  #view(length: number): Buffer {
+    let view = this.#views[length];
+    if (view === undefined) {
+      view = this.#scratch.subarray(0, length);
+      this.#views[length] = view;
+    }
+    return view;
+  }
+
+  /** O(1) whatever the space holds: readers look at the next generation from this batch on. */
+  #clear(object: CachedObject, space: number): void {
+    const old = object.generations[space] as number;
+    assert(old < 0xffff_ffff, 'clear: generations are used up');
+    const next = Buffer.allocUnsafe(4);
+    next.writeUInt32BE(old + 1);
+    native.batch_put(this.#batch, generationKeyOf(object.id, space), next, noOptions);
+    native.batch_put(this.#batch, garbageKeyOf(object.id, space, old), empty, noOptions);
+    object.generations[space] = old + 1;
+    this.#cleared = true;
+  }
+
+  #setAlarm(object: CachedObject, dueMs: WallMs | null): void {
+    if (object.alarmMs === dueMs) return;
+    if (object.alarmMs !== null) this.#unindex(object, object.alarmMs);
+    object.alarmMs = dueMs;
+    if (dueMs !== null) this.#index(object, dueMs);
+  }
+
+  #index(object: CachedObject, dueMs: WallMs): void {
+    const namespace = headNamespace(object.head as Buffer);
+    native.batch_put(this.#batch, alarmKeyOf(object.id, dueMs), namespace, noOptions);
+  }
+
+  #unindex(object: CachedObject, dueMs: WallMs): void {
+    native.batch_del(this.#batch, alarmKeyOf(object.id, dueMs), noOptions);
+  }
+
+  /** Keeps a record that is not known committed, and indexes its alarms as hints. */
+  #hold(object: CachedObject, view: Buffer): void {
+    const cursor = this.#cursor;
+    cursor.open(view, 0, view.length);
+    const body = Buffer.from(view);
+    object.tail.push({ epoch: cursor.epoch, lsn: cursor.lsn, body });
+    native.batch_put(this.#batch, logKeyOf(object.id, cursor.lsn), sealBody(body), noOptions);
+    this.#tailAlarms(object, body, true);
+  }
+
+  #dropTail(object: CachedObject, keep: number): void {
+    const dropped: TailRecord[] = object.tail.splice(keep);
+    for (const record of dropped) {
+      native.batch_del(this.#batch, logKeyOf(object.id, record.lsn), noOptions);
+      this.#tailAlarms(object, record.body, false);
+    }
+  }
+
+  #tailAlarms(object: CachedObject, body: Buffer, indexed: boolean): void {
+    const cursor = this.#cursor;
+    cursor.open(body, 0, body.length);
+    while (cursor.next()) {
+      if (cursor.type !== operationTypes.alarm || cursor.dueMs === null) continue;
+      if (indexed) this.#index(object, cursor.dueMs);
+      else this.#unindex(object, cursor.dueMs);
+    }
+  }
+
+  /** Puts back what folding or dropping took away that another record, or the state, still needs. */
+  #indexTail(object: CachedObject): void {
+    if (object.alarmMs !== null) this.#index(object, object.alarmMs);
+    for (const record of object.tail) this.#tailAlarms(object, record.body, true);
+  }
+
+  /** Writes the batch with fsync and returns how long that took, in seconds. */
+  #write(): number {
+    for (const object of this.#dirty) {
+      object.isDirty = false;
+      const head = object.head as Buffer;
+      writeHeadFields(head, object);
+      native.batch_put(this.#batch, object.headKey, head, noOptions);
+    }
+    this.#dirty.length = 0;
+    const started = process.hrtime.bigint();
+    native.batch_write(this.#database, this.#batch, { sync: true });
+    const fsyncSeconds = Number(process.hrtime.bigint() - started) / 1e9;
+    native.batch_clear(this.#batch);
+    this.#watermark.write(native.db_get_latest_sequence(this.#database));
+    return fsyncSeconds;
+  }
+}

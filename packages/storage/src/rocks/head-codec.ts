@@ -1,0 +1,95 @@
+/**
+ * The value of a head key. The fixed part comes first, so that the storage thread overwrites it in
+ * place and writes the same buffer again for every record of an object:
+ *
+ *     0   version      1   1
+ *     1   promised     8
+ *     9   last         16  epoch, LSN
+ *     25  applied      16  epoch, LSN
+ *     41  alarm        8   milliseconds since 1970; 2^64 − 1 for none
+ *     49  namespace    2   length
+ *     51  name         4   length + 1; 0 where the object is not known by a name
+ *     55  namespace, then name, in UTF-8
+ */
+import { type Epoch, HomingError, type ObjectHead, type RecordName, type WallMs } from '@homing/base';
+import { readUint64, writeUint64 } from '../record-codec.ts';
+import { idHexOf } from './keys.ts';
+
+export const headVersion = 1;
+
+const fixedBytes = 55;
+const noAlarm = 0xffff_ffff_ffff_ffffn;
+export const namespaceBytesMax = 0xffff;
+
+export interface HeadFields {
+  readonly promised: Epoch;
+  readonly last: RecordName;
+  readonly applied: RecordName;
+  readonly alarmMs: WallMs | null;
+}
+
+/** A head with room for its strings; the fixed part is to be written with `writeHeadFields`. */
+export function newHead(namespace: Uint8Array, name: Uint8Array | undefined): Buffer {
+  const head = Buffer.alloc(fixedBytes + namespace.length + (name?.length ?? 0));
+  head[0] = headVersion;
+  head.writeUInt16BE(namespace.length, 49);
+  head.writeUInt32BE(name === undefined ? 0 : name.length + 1, 51);
+  head.set(namespace, fixedBytes);
+  if (name !== undefined) head.set(name, fixedBytes + namespace.length);
+  return head;
+}
+
+export function writeHeadFields(head: Buffer, fields: HeadFields): void {
+  head.writeBigUInt64BE(fields.promised, 1);
+  head.writeBigUInt64BE(fields.last.epoch, 9);
+  writeUint64(head, fields.last.lsn, 17);
+  head.writeBigUInt64BE(fields.applied.epoch, 25);
+  writeUint64(head, fields.applied.lsn, 33);
+  if (fields.alarmMs === null) head.writeBigUInt64BE(noAlarm, 41);
+  else writeUint64(head, fields.alarmMs, 41);
+}
+
+function checkHead(head: Buffer): void {
+  const version = head[0];
+  if (version !== headVersion) {
+    throw new HomingError('corruption', `object head of version ${version}, expected 1`);
+  }
+  const strings = head.readUInt16BE(49) + Math.max(0, head.readUInt32BE(51) - 1);
+  if (head.length !== fixedBytes + strings) {
+    throw new HomingError('corruption', 'object head of a wrong length');
+  }
+}
+
+/** Throws `corruption` for anything that is no head. */
+export function readHeadFields(head: Buffer): HeadFields {
+  if (head.length < fixedBytes) throw new HomingError('corruption', 'object head too short');
+  checkHead(head);
+  const alarm = head.readBigUInt64BE(41);
+  return {
+    promised: head.readBigUInt64BE(1) as Epoch,
+    last: { epoch: head.readBigUInt64BE(9) as Epoch, lsn: readUint64(head, 17) },
+    applied: { epoch: head.readBigUInt64BE(25) as Epoch, lsn: readUint64(head, 33) },
+    alarmMs: alarm === noAlarm ? null : (Number(alarm) as WallMs),
+  };
+}
+
+/** A view of the namespace's bytes. */
+export function headNamespace(head: Buffer): Buffer {
+  return head.subarray(fixedBytes, fixedBytes + head.readUInt16BE(49));
+}
+
+export function headHasName(head: Buffer): boolean {
+  return head.readUInt32BE(51) !== 0;
+}
+
+/** The head of the object whose head key is `key`. */
+export function decodeHead(key: Buffer, head: Buffer): ObjectHead {
+  const fields = readHeadFields(head);
+  const namespace = headNamespace(head);
+  return {
+    namespace: namespace.toString(),
+    id: idHexOf(key, 1),
+    name: headHasName(head) ? head.toString('utf8', fixedBytes + namespace.length) : undefined,
+    ...fields,
+  };
+}

@@ -1,0 +1,124 @@
+/**
+ * What the storage thread remembers of objects it writes to: their heads, the records held above
+ * `applied`, and the generations of their spaces. It is the only writer, so what is here is true
+ * until it changes it; the rest is read from RocksDB when asked for.
+ *
+ * Invariant: an object that the batch in the making has touched is not forgotten before the batch is
+ * written, since until then RocksDB has the older state.
+ */
+import {
+  assert,
+  type Epoch,
+  noRecord,
+  objectIdBytes,
+  type RecordName,
+  spaces,
+  type WallMs,
+} from '@homing/base';
+import { type ObjectLog } from '../append-plan.ts';
+import { OperationCursor, unsealBody } from '../record-codec.ts';
+import { readHeadFields } from './head-codec.ts';
+import { afterPrefix, families, generationKeyOf, headKeyOf, logKeyOf } from './keys.ts';
+import { type Database, native, noOptions, readRange } from './native.ts';
+
+/** A record held above `applied`. */
+export interface TailRecord extends RecordName {
+  /** Unsealed, and a buffer of its own. */
+  readonly body: Buffer;
+}
+
+export class CachedObject implements ObjectLog {
+  readonly id: Buffer;
+  readonly headKey: Buffer;
+  /** The stored head; undefined for an object never written to. */
+  head: Buffer | undefined;
+  promised = 0n as Epoch;
+  applied: RecordName = noRecord;
+  tail: TailRecord[] = [];
+  alarmMs: WallMs | null = null;
+  /** By space. */
+  readonly generations: number[] = [];
+  /** Changed by the batch in the making. */
+  isDirty = false;
+
+  constructor(id: Buffer) {
+    this.id = id;
+    this.headKey = headKeyOf(id);
+  }
+
+  get last(): RecordName {
+    return this.tail.at(-1) ?? this.applied;
+  }
+}
+
+const spaceNumbers: readonly number[] = Object.values(spaces);
+/** More records than this above `applied` cannot be: the owner limits what is in flight. */
+const tailRecordsMax = 1_000_000;
+
+function load(database: Database, id: Buffer): CachedObject {
+  const object = new CachedObject(id);
+  const keys = [object.headKey, ...spaceNumbers.map((space) => generationKeyOf(id, space))];
+  const [head, ...generations] = native.db_get_many_sync(database, keys, noOptions);
+  for (const [index, space] of spaceNumbers.entries()) {
+    object.generations[space] = generations[index]?.readUInt32BE(0) ?? 0;
+  }
+  if (head === undefined) return object;
+  const fields = readHeadFields(head);
+  object.head = head;
+  object.promised = fields.promised;
+  object.applied = fields.applied;
+  object.alarmMs = fields.alarmMs;
+  if (fields.last.lsn > fields.applied.lsn) loadTail(database, object);
+  assert(object.last.lsn === fields.last.lsn, 'log: the newest record is not there');
+  return object;
+}
+
+function loadTail(database: Database, object: CachedObject): void {
+  const prefix = Buffer.concat([Buffer.of(families.log), object.id]);
+  const range = { gte: logKeyOf(object.id, object.applied.lsn + 1), lt: afterPrefix(prefix) };
+  const rows = readRange(database, range, tailRecordsMax);
+  const cursor = new OperationCursor();
+  for (let index = 1; index < rows.length; index += 2) {
+    const body = unsealBody(rows[index] as Buffer);
+    cursor.open(body, 0, body.length);
+    object.tail.push({ epoch: cursor.epoch, lsn: cursor.lsn, body });
+  }
+}
+
+export class ObjectCache {
+  readonly #database: Database;
+  readonly #entriesMax: number;
+  /** By the 32 bytes of the id as a Latin-1 string, which is cheaper to make than hex. */
+  readonly #objects = new Map<string, CachedObject>();
+
+  constructor(database: Database, entriesMax: number) {
+    this.#database = database;
+    this.#entriesMax = entriesMax;
+  }
+
+  /** The object whose id is at `offset`. Throws `corruption` or a RocksDB error on a bad disk. */
+  get(buffer: Buffer, offset: number): CachedObject {
+    const key = buffer.latin1Slice(offset, offset + objectIdBytes);
+    let object = this.#objects.get(key);
+    if (object === undefined) {
+      const id = Buffer.allocUnsafeSlow(objectIdBytes);
+      buffer.copy(id, 0, offset, offset + objectIdBytes);
+      object = load(this.#database, id);
+      this.#objects.set(key, object);
+    }
+    return object;
+  }
+
+  /**
+   * Forgets those loaded longest ago above the limit. Called between batches only. Reloading a
+   * busy object now and then is cheaper than counting its uses.
+   */
+  trim(): void {
+    let excess = this.#objects.size - this.#entriesMax;
+    if (excess <= 0) return;
+    for (const key of this.#objects.keys()) {
+      if (excess-- <= 0) return;
+      this.#objects.delete(key);
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Erases generations that `clear` has left behind. Runs on the storage thread between batches, in
+ * steps of bounded size, and needs no memory of its own: what is to be erased is in the database
+ * (family `x`), so it goes on after a restart.
+ *
+ * Small generations are deleted key by key; only large ones get a range deletion, because each of
+ * those slows every later read of its memtable and files a little.
+ *
+ * Nothing here is fsynced: all writes go through one log in order, so the mark can only be lost
+ * together with, or after, the deletions it stands for, and deleting again changes nothing.
+ */
+import { afterPrefix, families, garbagePrefix, statePrefixBytes } from './keys.ts';
+import { type Batch, type Database, native, noOptions, readRange } from './native.ts';
+
+/** Keys deleted one by one in a step; a generation of more gets a range deletion. */
+const stepKeys = 256;
+
+export class Purge {
+  readonly #database: Database;
+  readonly #batch: Batch = native.batch_init();
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Erases one generation. Returns false when there was none left. Throws what RocksDB throws. */
+  step(): boolean {
+    const family = Buffer.of(families.garbage);
+    const [mark] = readRange(this.#database, { gte: family, lt: afterPrefix(family) }, 1);
+    if (mark === undefined) return false;
+    const prefix = garbagePrefix(mark);
+    const range = { gte: prefix, lt: afterPrefix(prefix) };
+    const keys = this.#keys(range);
+    if (keys.length > stepKeys) native.db_clear(this.#database, range);
+    else for (const key of keys) native.batch_del(this.#batch, key, noOptions);
+    native.batch_del(this.#batch, mark, noOptions);
+    native.batch_write(this.#database, this.#batch, { sync: false });
+    native.batch_clear(this.#batch);
+    return true;
+  }
+
+  #keys(range: { readonly gte: Buffer; readonly lt: Buffer }): Buffer[] {
+    const iterator = native.iterator_init(this.#database, {
+      ...range,
+      values: false,
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+    });
+    try {
+      const { rows } = native.iterator_nextv_sync(iterator, stepKeys + 1);
+      return rows.filter((row) => row !== undefined && row.length >= statePrefixBytes);
+    } finally {
+      native.iterator_close(iterator);
+    }
+  }
+}
