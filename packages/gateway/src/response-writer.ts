@@ -1,0 +1,88 @@
+/** Writes a worker's response to an HTTP client, as fast as the client takes it. */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { errorAnswer } from './http-status.ts';
+import type { WorkerResponse } from './worker-call.ts';
+
+const dropped: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Resolves when everything is handed to the socket, or the client is gone. Rejects as the body does. */
+export async function writeResponse(out: ServerResponse, response: WorkerResponse): Promise<void> {
+  const { status, body } = response;
+  const bodiless = status === 204 || status === 304 || out.req.method === 'HEAD';
+  const headers: string[] = [];
+  for (let index = 0; index < response.headers.length; index += 2) {
+    const name = response.headers[index] as string;
+    const lower = name.toLowerCase();
+    if (dropped.has(lower)) continue;
+    if (lower === 'content-length' && (status === 204 || body instanceof Uint8Array)) continue;
+    headers.push(name, response.headers[index + 1] as string);
+  }
+  if (body instanceof Uint8Array && status !== 204 && status !== 304) {
+    headers.push('content-length', String(body.byteLength));
+  } else if (body === null && !bodiless) headers.push('content-length', '0');
+  if (!out.shouldKeepAlive) headers.push('connection', 'close');
+  if (response.statusText === '') out.writeHead(status, headers);
+  else out.writeHead(status, response.statusText, headers);
+
+  if (body instanceof ReadableStream) {
+    if (!bodiless) return await pump(out, body);
+    await body.cancel();
+  }
+  if (bodiless || body === null) out.end();
+  else out.end(body);
+}
+
+async function pump(out: ServerResponse, body: ReadableStream<Uint8Array>): Promise<void> {
+  const reader = body.getReader();
+  const onClose = () => {
+    reader.cancel(new Error('The client disconnected.')).catch(() => {});
+  };
+  out.once('close', onClose);
+  out.flushHeaders();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || out.destroyed) break;
+      if (!out.write(value)) await Promise.race([once(out, 'drain'), once(out, 'close')]);
+    }
+  } finally {
+    out.off('close', onClose);
+  }
+  out.end();
+}
+
+/** Answers with an error, or cuts the response off where it had begun. */
+export function writeError(out: ServerResponse, error: unknown): void {
+  if (out.headersSent) {
+    out.destroy();
+    return;
+  }
+  const { status, text, retryAfter } = errorAnswer(error);
+  writeText(out, status, text, retryAfter === undefined ? [] : ['retry-after', `${retryAfter}`]);
+}
+
+export function writeText(
+  out: ServerResponse,
+  status: number,
+  text: string,
+  headers: readonly string[] = [],
+): void {
+  const body = Buffer.from(`${text}\n`);
+  out.writeHead(status, [
+    ...headers,
+    'content-type',
+    'text/plain; charset=utf-8',
+    'content-length',
+    String(body.byteLength),
+    ...(out.shouldKeepAlive ? [] : ['connection', 'close']),
+  ]);
+  out.end(body);
+}
