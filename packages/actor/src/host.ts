@@ -3,64 +3,93 @@
  * versions of all of these.
  */
 import type {
+  AlarmOutcome,
+  AutoResponsePair,
+  CallReport,
   Clock,
-  Epoch,
   Logger,
-  ObjectRef,
+  ObjectIdHex,
   RecordOperation,
+  SocketState,
   StateReader,
   Timers,
-  WallMs,
 } from '@homing/base';
 
 export interface ActorHost {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
   /** Committed state; the actor overlays its own unconfirmed writes. */
   readonly reader: StateReader;
-  /** Schedules `turn` in a macrotask of its own: microtasks are drained before the next one. */
+  /**
+   * Schedules `turn` in a macrotask of its own, in the order of the calls: microtasks are drained
+   * between any two.
+   */
   macrotask(turn: () => void): void;
   /**
-   * Appends one atomic group to the object's log. Calls are in order; resolves when the record is
-   * durable and visible to `reader`; rejects when it will never be (the actor then breaks).
+   * Appends one atomic group to the object's log. Groups are counted from 1; the host calls
+   * `Actor.appended` when they are durable and visible to `reader`, or `Actor.reset` when they
+   * never will be.
    */
-  append(operations: readonly RecordOperation[]): Promise<void>;
-  readonly sockets: SocketHost;
-  /** The instance is gone (abort, broken gate, failed write). Called once, at the break. */
-  broken(reason: unknown): void;
-  /** Called when the actor became idle (no event, timer, client or unconfirmed write) or busy. */
+  append(operations: readonly RecordOperation[]): void;
+  /** The constructor and the critical sections it opened are done. Once. */
+  activated(): void;
+  /** The instance is gone: abort, broken gate, failed constructor, eviction. Once, at the end. */
+  ended(cause: 'evicted' | 'broken', reason: unknown): void;
+  /** Whether an event, timer, socket, fetch or unconfirmed write keeps the object busy. */
   idle(isIdle: boolean): void;
-}
-
-/** A hibernatable socket as it outlives the activation. */
-export interface SocketSnapshot {
-  readonly socket: string;
-  readonly tags: readonly string[];
-  /** Serialized by `serializeAttachment`, or undefined. */
-  readonly attachment: Uint8Array | undefined;
-  /** Last automatic answer, or undefined. */
-  readonly autoResponseMs: WallMs | undefined;
-}
-
-/**
- * The gateway's side of an object's sockets. The actor passes every call through its output gate
- * before it gets here, so nothing here waits.
- */
-export interface SocketHost {
-  /** Announces an end that the object accepted with `ctx.acceptWebSocket`. */
-  accept(socket: string, tags: readonly string[]): void;
-  send(socket: string, data: string | Uint8Array): void;
-  close(socket: string, code: number | undefined, reason: string | undefined): void;
-  attachment(socket: string, attachment: Uint8Array | undefined): void;
-  autoResponse(pair: { readonly request: string; readonly response: string } | undefined): void;
+  /** The outcome of an alarm, when what it wrote is durable. */
+  alarmDone(outcome: AlarmOutcome): void;
+  /** An alarm or socket event ended. */
+  measured(kind: CallReport['kind'], outcome: CallReport['outcome'], durationMs: number): void;
+  /** Announces a hibernatable socket that the object accepted. */
+  acceptSocket(socket: string, tags: readonly string[]): void;
+  setAutoResponse(pair: AutoResponsePair | undefined): void;
 }
 
 export interface ActivationSpec {
-  readonly object: ObjectRef;
-  readonly epoch: Epoch;
-  /** The class declares `alarm()`, `webSocketMessage()` … as methods of its prototype. */
-  readonly construct: (ctx: object, env: unknown) => object;
-  readonly sockets: readonly SocketSnapshot[];
-  readonly autoResponse: { readonly request: string; readonly response: string } | undefined;
+  /** For logs: `Counter "alice"`. */
+  readonly label: string;
+  readonly id: ObjectIdHex;
+  readonly name: string | undefined;
+  readonly jurisdiction: string | undefined;
+  readonly storage: 'kv' | 'sqlite';
+  /** Makes the user's instance. */
+  readonly construct: (ctx: object) => object;
+  /** What `ctx.exports` and `ctx.props` are. */
+  readonly exports: unknown;
+  readonly props: unknown;
+  readonly sockets: readonly SocketState[];
+  readonly autoResponse: AutoResponsePair | undefined;
 }
+
+export interface ActorLimits {
+  /** Events that wait for the input gate; past it they are refused as overloaded. */
+  readonly queueMax: number;
+  /** Events begun and not ended; past it further ones are refused as overloaded. */
+  readonly runningMax: number;
+  /** Clean storage entries kept in memory. */
+  readonly cacheBytes: number;
+  /** Writes that are not durable; past it storage operations wait. */
+  readonly unconfirmedBytesMax: number;
+  /** How long a critical section may last. */
+  readonly criticalSectionMs: number;
+  /** How long an alarm handler may run. */
+  readonly alarmMs: number;
+  /** Results kept for calls that carry a request id. */
+  readonly requestResultsMax: number;
+  readonly requestResultAgeMs: number;
+}
+
+export const actorLimits: ActorLimits = {
+  queueMax: 1000,
+  runningMax: 10_000,
+  cacheBytes: 16 * 1024 * 1024,
+  unconfirmedBytesMax: 16 * 1024 * 1024,
+  criticalSectionMs: 30_000,
+  alarmMs: 15 * 60_000,
+  requestResultsMax: 1000,
+  requestResultAgeMs: 600_000,
+};
