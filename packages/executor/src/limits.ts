@@ -1,0 +1,33 @@
+/** What bounds user code in an executor; the configuration's `limits` gives the values. */
+
+export interface ExecutorLimits {
+  /** How long user code may keep its thread from the event loop. */
+  readonly cpuPerEventMs: number;
+  /** JavaScript heap of one executor. */
+  readonly executorHeapBytes: number;
+  /** Events queued for one object; past it calls fail as overloaded. */
+  readonly objectQueueMax: number;
+  /** Clean storage entries cached per object. */
+  readonly objectCacheBytes: number;
+  /** Idle time after which an object leaves memory when it holds no plain socket or timer. */
+  readonly idleHibernateMs: number;
+  /** The same for objects that cannot hibernate: old callers still hold stubs to them. */
+  readonly idleEvictMs: number;
+  /** Results kept per object for calls with a request id, and for how long. */
+  readonly requestResultsMax: number;
+  readonly requestResultAgeMs: number;
+  /** Largest RPC message or socket frame. */
+  readonly messageBytes: number;
+}
+
+export const executorLimits: ExecutorLimits = {
+  cpuPerEventMs: 30_000,
+  executorHeapBytes: 2 * 1024 ** 3,
+  objectQueueMax: 1000,
+  objectCacheBytes: 16 * 1024 * 1024,
+  idleHibernateMs: 10_000,
+  idleEvictMs: 70_000,
+  requestResultsMax: 1000,
+  requestResultAgeMs: 600_000,
+  messageBytes: 32 * 1024 * 1024,
+};

@@ -1,0 +1,199 @@
+/**
+ * An executor's thread: loads the worker's bundle and runs its code. Started by executor-threads.ts;
+ * everything it knows of the world comes as messages from the node.
+ *
+ * Order matters here: the platform's own timers are kept first, then the globals are replaced, then
+ * user code is loaded.
+ */
+
+import { getHeapStatistics } from 'node:v8';
+import { parentPort, threadId, workerData } from 'node:worker_threads';
+import { actorLimits } from '@homing/actor';
+import {
+  assert,
+  errorFromData,
+  errorToData,
+  type FromExecutor,
+  type IoContext,
+  type ToExecutor,
+} from '@homing/base';
+import type { SessionHost } from '@homing/capability';
+import { openStateReader } from '@homing/storage';
+import { installGlobals, installSocketTransport, setCompatibility } from '@homing/web';
+import { beatIntervalMs, Heartbeat } from '../heartbeat.ts';
+import { Outbox } from '../outbox.ts';
+import type { ThreadData } from '../thread-data.ts';
+import { CallReports } from './call-reports.ts';
+import { fillEnvironment, fillExports } from './environment.ts';
+import { WorkerModule } from './exports.ts';
+import { HostValues } from './host-values.ts';
+import { ObjectHost } from './object-host.ts';
+import { immediate, startInterval } from './platform.ts';
+import { Sessions } from './sessions.ts';
+import type { StubConnector } from './stubs.ts';
+import { threadLogger } from './thread-log.ts';
+import { ThreadSockets } from './thread-sockets.ts';
+import { installConsole, type WriteLog } from './worker-console.ts';
+import { installWorkersModule } from './workers-module.ts';
+
+/** Share of the heap's limit above which idle objects go at once. */
+const memoryShortShare = 0.7;
+
+assert(parentPort !== null, 'an executor must be started as a worker thread');
+const port = parentPort;
+const data = workerData as ThreadData;
+const { worker, limits } = data;
+const outbox = new Outbox<FromExecutor>(port, immediate);
+const post = (message: FromExecutor): void => outbox.post(message);
+const write: WriteLog = (level, label, message) => post({ type: 'log', level, label, message });
+const logger = threadLogger(write);
+const heartbeat = new Heartbeat(data.heartbeat);
+const reports = new CallReports();
+const env: Record<string, unknown> = {};
+const exports: Record<string, unknown> = {};
+const dupParams = worker.compatibility.rpc_params_dup_stubs === true;
+let module = new WorkerModule({}, new Set());
+
+const values = new HostValues(() => connector);
+
+function sessionHost(context: IoContext, send: (frame: Uint8Array) => void): SessionHost {
+  return {
+    send: (frame) => context.output(() => send(frame)),
+    scope: () => context.scope(),
+    enter: (kind, scope, run, refuse) => context.enter(kind, scope, run, refuse),
+    disassemble: (value) => values.disassemble(value),
+    assemble: (value) => values.assemble(value),
+  };
+}
+
+const objects = new ObjectHost({
+  post,
+  write,
+  reader: openStateReader(data.reader),
+  heartbeat,
+  limits,
+  actorLimits: {
+    ...actorLimits,
+    queueMax: limits.objectQueueMax,
+    cacheBytes: limits.objectCacheBytes,
+    requestResultsMax: limits.requestResultsMax,
+    requestResultAgeMs: limits.requestResultAgeMs,
+  },
+  reports,
+  classes: new Map(worker.classes.map((entry) => [entry.namespace, entry])),
+  module: () => module,
+  env,
+  exports,
+  host: sessionHost,
+  dupParams,
+});
+
+const sessions = new Sessions({
+  post,
+  objects,
+  module: () => module,
+  env,
+  exports,
+  host: sessionHost,
+  dupParams,
+});
+
+const connector: StubConnector = {
+  host: sessionHost,
+  dupParams,
+  openObject: (object, _from, sink) => {
+    const local = objects.connectLocally(object.id, sink);
+    if (local === undefined) return sessions.openThroughNode({ kind: 'object', object }, sink);
+    return {
+      send: (frame) => local.receive(frame),
+      close: () => local.close(new Error('the caller ended the session')),
+      broken: local.broken,
+    };
+  },
+  openService: (service, _from, sink) => sessions.openService(service, sink),
+};
+
+const sockets = new ThreadSockets({
+  post,
+  prefix: `t${threadId}`,
+  activationOf: (context) => objects.activationOf(context),
+});
+
+function onMessage(message: ToExecutor): void {
+  switch (message.type) {
+    case 'frame':
+      sessions.onFrame(message.session, message.frame);
+      return;
+    case 'open':
+      sessions.onOpen(message.session, message.to);
+      return;
+    case 'closed':
+      sessions.onClosed(message.session, message.error);
+      return;
+    case 'activate':
+      objects.activate(message);
+      return;
+    case 'appended':
+      objects.appended(message.activation, message.count);
+      return;
+    case 'append-failed':
+    case 'reset':
+      objects.reset(message.activation, errorFromData(message.error));
+      return;
+    case 'evict':
+      objects.evict(message.activation);
+      return;
+    case 'alarm':
+      objects.alarm(message.activation);
+      return;
+    case 'object-socket':
+      objects.objectSocket(message);
+      return;
+    case 'auto-responded':
+      objects.autoResponded(message);
+      return;
+    case 'socket':
+      sockets.onEvent(message);
+      return;
+    case 'connected':
+      sockets.onConnected(message);
+  }
+}
+
+function beat(): void {
+  heartbeat.beat();
+  heartbeat.running(0);
+  const report = reports.take();
+  if (report !== undefined) post(report);
+  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
+  objects.offerIdle(used > limit * memoryShortShare);
+}
+
+async function load(): Promise<void> {
+  setCompatibility(worker.compatibility);
+  installSocketTransport(sockets);
+  installConsole(console, write);
+  fillEnvironment(env, worker, data.region, connector);
+  installWorkersModule(env, exports);
+  for (const [name, value] of Object.entries(worker.vars)) {
+    if (typeof value === 'string') process.env[name] = value;
+  }
+  installGlobals(globalThis);
+  process.setSourceMapsEnabled(true);
+  const loaded = (await import(data.bundleUrl)) as Record<string, unknown>;
+  module = new WorkerModule(loaded, new Set(worker.classes.map((entry) => entry.className)));
+  fillExports(exports, worker, module.names, data.region, connector);
+}
+
+process.on('unhandledRejection', (error) => logger.error('unhandled rejection', { error }));
+process.on('uncaughtException', (error) => logger.error('uncaught exception', { error }));
+startInterval(beat, beatIntervalMs);
+try {
+  await load();
+  port.on('message', (batch: readonly ToExecutor[]) => {
+    for (const message of batch) onMessage(message);
+  });
+  post({ type: 'ready', exports: module.names });
+} catch (error) {
+  post({ type: 'load-failed', error: errorToData(error) });
+}

@@ -1,0 +1,335 @@
+/**
+ * The objects that live in this thread: their activations, the sessions to each, and when one may
+ * leave memory.
+ *
+ * Eviction is a handshake. An activation that has been idle for long enough is offered to the node
+ * (`evictable`); the node stops sending it work and asks for it (`evict`); it goes if it is still
+ * idle (`ended`), else it stays (`busy`). So nothing is ever sent to an activation that is gone.
+ */
+import { Actor, type ActorLimits } from '@homing/actor';
+import {
+  assert,
+  errorToData,
+  type FromExecutor,
+  HomingError,
+  type IoContext,
+  type ObjectIdHex,
+  type ObjectRef,
+  type StateReader,
+  type ToExecutor,
+} from '@homing/base';
+import { Session, type SessionHost } from '@homing/capability';
+import type { Heartbeat } from '../heartbeat.ts';
+import type { ExecutorLimits } from '../limits.ts';
+import { ownBytes } from '../outbox.ts';
+import type { ObjectClass } from '../thread-data.ts';
+import type { CallReports } from './call-reports.ts';
+import type { WorkerModule } from './exports.ts';
+import { jurisdictionOf } from './namespaces.ts';
+import { ObjectTarget } from './object-target.ts';
+import { clock, immediate, timers } from './platform.ts';
+import { threadLogger } from './thread-log.ts';
+import type { WriteLog } from './worker-console.ts';
+
+/** The callee's end of a session to an object. */
+export interface CalleeSession {
+  receive(frame: Uint8Array): void;
+  /** The caller closed. */
+  close(error: unknown): void;
+}
+
+/** How the caller hears from it. */
+export interface CallerSide {
+  frame(frame: Uint8Array): void;
+  closed(error: unknown): void;
+}
+
+interface Hosted {
+  readonly number: number;
+  readonly object: ObjectRef;
+  readonly actor: Actor;
+  readonly target: ObjectTarget;
+  readonly sessions: Map<Session, CallerSide>;
+  /** When it became idle; undefined while it is busy. */
+  idleSinceMs: number | undefined;
+  offered: boolean;
+}
+
+export interface ObjectHostOptions {
+  readonly post: (message: FromExecutor) => void;
+  readonly write: WriteLog;
+  readonly reader: StateReader;
+  readonly heartbeat: Heartbeat;
+  readonly limits: ExecutorLimits;
+  readonly actorLimits: ActorLimits;
+  readonly reports: CallReports;
+  readonly classes: ReadonlyMap<string, ObjectClass>;
+  readonly module: () => WorkerModule;
+  readonly env: object;
+  readonly exports: unknown;
+  readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
+  readonly dupParams: boolean;
+}
+
+export class ObjectHost {
+  readonly #options: ObjectHostOptions;
+  readonly #byNumber = new Map<number, Hosted>();
+  readonly #byId = new Map<ObjectIdHex, Hosted>();
+  readonly #byContext = new Map<IoContext, number>();
+  /** Idle ones, in the order in which they became so. */
+  readonly #idle = new Set<Hosted>();
+
+  constructor(options: ObjectHostOptions) {
+    this.#options = options;
+  }
+
+  activationOf(context: IoContext): number | undefined {
+    return this.#byContext.get(context);
+  }
+
+  activate(message: Extract<ToExecutor, { type: 'activate' }>): void {
+    const { activation, object, sockets, autoResponse } = message;
+    const { classes, actorLimits, exports } = this.#options;
+    const objectClass = classes.get(object.namespace);
+    const className = objectClass?.className ?? object.namespace;
+    const label = `${className} ${object.name === undefined ? object.id : JSON.stringify(object.name)}`;
+    const actor = new Actor(
+      {
+        label,
+        id: object.id,
+        name: object.name,
+        jurisdiction: jurisdictionOf(object.id),
+        storage: objectClass?.storage ?? 'kv',
+        construct: (ctx) => this.#construct(className, ctx),
+        exports,
+        props: {},
+        sockets,
+        autoResponse,
+      },
+      this.#actorHost(activation, object, label),
+      actorLimits,
+    );
+    const target = new ObjectTarget({
+      actor,
+      id: object.id,
+      clock,
+      measured: (kind, outcome, durationMs) =>
+        this.#options.reports.add(object.namespace, kind, outcome, durationMs),
+    });
+    const hosted: Hosted = {
+      number: activation,
+      object,
+      actor,
+      target,
+      sessions: new Map(),
+      idleSinceMs: undefined,
+      offered: false,
+    };
+    this.#byNumber.set(activation, hosted);
+    this.#byId.set(object.id, hosted);
+    this.#byContext.set(actor, activation);
+    actor.start();
+  }
+
+  /** The session's callee end, or undefined where there is no such activation any more. */
+  connect(activation: number, caller: CallerSide): CalleeSession | undefined {
+    const hosted = this.#byNumber.get(activation);
+    return hosted === undefined ? undefined : this.#connect(hosted, caller);
+  }
+
+  /** As `connect`, for code in this thread; also tells why the instance broke once it has. */
+  connectLocally(
+    id: ObjectIdHex,
+    caller: CallerSide,
+  ): (CalleeSession & { broken(): { readonly reason: unknown } | undefined }) | undefined {
+    const hosted = this.#byId.get(id);
+    if (hosted === undefined) return undefined;
+    const callee = this.#connect(hosted, caller);
+    let evicted = false;
+    return {
+      ...callee,
+      broken: () => {
+        const { broken } = hosted.actor;
+        evicted ||= broken !== undefined && broken.reason instanceof HomingError;
+        return evicted ? undefined : broken;
+      },
+    };
+  }
+
+  appended(activation: number, count: number): void {
+    this.#byNumber.get(activation)?.actor.appended(count);
+  }
+
+  reset(activation: number, error: unknown): void {
+    this.#byNumber.get(activation)?.actor.reset(error);
+  }
+
+  alarm(activation: number): void {
+    const hosted = this.#byNumber.get(activation);
+    if (hosted !== undefined) hosted.actor.alarm();
+  }
+
+  objectSocket(message: Extract<ToExecutor, { type: 'object-socket' }>): void {
+    this.#byNumber.get(message.activation)?.actor.socketEvent(message.socket, message.event);
+  }
+
+  autoResponded({
+    activation,
+    socket,
+    atMs,
+  }: Extract<ToExecutor, { type: 'auto-responded' }>): void {
+    this.#byNumber.get(activation)?.actor.autoResponded(socket, atMs);
+  }
+
+  evict(activation: number): void {
+    const hosted = this.#byNumber.get(activation);
+    // Gone already: its `ended` is on the way.
+    if (hosted === undefined) return;
+    hosted.offered = false;
+    if (this.#mayGo(hosted) && hosted.actor.evict()) return;
+    this.#options.post({ type: 'busy', activation });
+  }
+
+  /** Offers what has been idle for long enough; everything idle where memory is short. */
+  offerIdle(isMemoryShort: boolean): void {
+    const { idleHibernateMs, idleEvictMs } = this.#options.limits;
+    const nowMs = clock.monotonicMs();
+    for (const hosted of this.#idle) {
+      const idleMs = nowMs - (hosted.idleSinceMs ?? nowMs);
+      if (idleMs < idleHibernateMs && !isMemoryShort) return;
+      if (hosted.offered) continue;
+      if (hosted.sessions.size > 0 && idleMs < idleEvictMs) continue;
+      if (!this.#mayGo(hosted)) continue;
+      hosted.offered = true;
+      this.#options.post({ type: 'evictable', activation: hosted.number });
+    }
+  }
+
+  get size(): number {
+    return this.#byNumber.size;
+  }
+
+  /** Idle, and no call or stream of a session is under way. */
+  #mayGo(hosted: Hosted): boolean {
+    if (hosted.idleSinceMs === undefined) return false;
+    for (const session of hosted.sessions.keys()) if (session.isBusy) return false;
+    return true;
+  }
+
+  #construct(className: string, ctx: object): object {
+    const constructor = this.#options.module().object(className);
+    if (constructor === undefined) {
+      throw new HomingError(
+        'not_found',
+        `the worker exports no class ${className}: export it, or remove its binding`,
+      );
+    }
+    return new constructor(ctx, this.#options.env);
+  }
+
+  #actorHost(activation: number, object: ObjectRef, label: string) {
+    const { post, reader, heartbeat, reports, write } = this.#options;
+    return {
+      clock,
+      timers,
+      logger: threadLogger(write, label),
+      random: Math.random,
+      reader,
+      macrotask: (turn: () => void) =>
+        void immediate(() => {
+          heartbeat.running(activation);
+          turn();
+        }),
+      append: (operations: Extract<FromExecutor, { type: 'append' }>['operations']) =>
+        post({ type: 'append', activation, operations: operations.map(ownOperation) }),
+      activated: () => post({ type: 'activated', activation }),
+      ended: (cause: 'evicted' | 'broken', reason: unknown) =>
+        this.#ended(activation, cause, reason),
+      idle: (isIdle: boolean) => this.#onIdle(activation, isIdle),
+      alarmDone: (outcome: Extract<FromExecutor, { type: 'alarm-done' }>['outcome']) =>
+        post({ type: 'alarm-done', activation, outcome }),
+      measured: (
+        kind: 'fetch' | 'call' | 'alarm' | 'websocket',
+        outcome: 'ok' | 'error' | 'overloaded',
+        durationMs: number,
+      ) => reports.add(object.namespace, kind, outcome, durationMs),
+      acceptSocket: (socket: string, tags: readonly string[]) =>
+        post({ type: 'accept-socket', activation, socket, tags }),
+      setAutoResponse: (pair: Extract<FromExecutor, { type: 'auto-response' }>['pair']) =>
+        post({ type: 'auto-response', activation, pair }),
+    };
+  }
+
+  #connect(hosted: Hosted, caller: CallerSide): CalleeSession {
+    const { actor, target, sessions } = hosted;
+    const session: Session = new Session({
+      host: {
+        ...this.#options.host(actor, (frame) => caller.frame(frame)),
+        once: (call, run) => actor.once(call, run),
+        isOwnError: (error) => actor.isOwnError(error),
+        broken: (error) => {
+          sessions.delete(session);
+          caller.closed(error);
+        },
+      },
+      main: target,
+      dupParams: this.#options.dupParams,
+    });
+    sessions.set(session, caller);
+    return {
+      receive: (frame) => session.receive(frame),
+      close: (error) => {
+        sessions.delete(session);
+        session.close(error);
+      },
+    };
+  }
+
+  #onIdle(activation: number, isIdle: boolean): void {
+    const hosted = this.#byNumber.get(activation);
+    if (hosted === undefined) return;
+    if (isIdle) {
+      hosted.idleSinceMs = clock.monotonicMs();
+      this.#idle.add(hosted);
+    } else {
+      hosted.idleSinceMs = undefined;
+      this.#idle.delete(hosted);
+    }
+  }
+
+  #ended(activation: number, cause: 'evicted' | 'broken', reason: unknown): void {
+    const hosted = this.#byNumber.get(activation);
+    assert(hosted !== undefined, 'object host: an unknown activation ended');
+    this.#byNumber.delete(activation);
+    this.#byId.delete(hosted.object.id);
+    this.#byContext.delete(hosted.actor);
+    this.#idle.delete(hosted);
+    const error = cause === 'evicted' ? evictedError() : reason;
+    const sessions = [...hosted.sessions];
+    hosted.sessions.clear();
+    for (const [session, caller] of sessions) {
+      session.close(error);
+      caller.closed(error);
+    }
+    this.#options.post({
+      type: 'ended',
+      activation,
+      cause,
+      error: cause === 'evicted' ? undefined : errorToData(reason),
+    });
+  }
+}
+
+function evictedError(): HomingError {
+  return new HomingError('unavailable', 'the object was evicted from memory: try again');
+}
+
+/** Messages are cloned with their whole buffers: keys and values must own theirs. */
+function ownOperation<T extends Extract<FromExecutor, { type: 'append' }>['operations'][number]>(
+  operation: T,
+): T {
+  if (operation.type === 'put') {
+    return { ...operation, key: ownBytes(operation.key), value: ownBytes(operation.value) };
+  }
+  return operation.type === 'delete' ? { ...operation, key: ownBytes(operation.key) } : operation;
+}

@@ -1,0 +1,151 @@
+/** Sessions of this thread with the rest of the world, by the numbers that the node knows them by. */
+import {
+  type ErrorData,
+  errorFromData,
+  errorToData,
+  type FromExecutor,
+  HomingError,
+  type IoContext,
+  type Target,
+} from '@homing/base';
+import { Session, type SessionHost } from '@homing/capability';
+import { ownBytes } from '../outbox.ts';
+import type { Connection } from './channel.ts';
+import { EntrypointContext } from './entrypoint-context.ts';
+import { EntrypointTarget } from './entrypoint-target.ts';
+import type { WorkerModule } from './exports.ts';
+import type { CalleeSession, CallerSide, ObjectHost } from './object-host.ts';
+import { immediate } from './platform.ts';
+import type { ServiceRef } from './stubs.ts';
+
+export interface SessionsOptions {
+  readonly post: (message: FromExecutor) => void;
+  readonly objects: ObjectHost;
+  readonly module: () => WorkerModule;
+  readonly env: object;
+  readonly exports: unknown;
+  readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
+  readonly dupParams: boolean;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  /** Opened by the node: even numbers. */
+  readonly #callees = new Map<number, CalleeSession>();
+  /** Opened here: odd numbers. */
+  readonly #callers = new Map<number, CallerSide>();
+  #next = 1;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  /** The node opens a session to something here. */
+  onOpen(number: number, to: { activation: number } | { entrypoint: string }): void {
+    const { post, objects } = this.#options;
+    const caller: CallerSide = {
+      frame: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
+      closed: (error) => {
+        this.#callees.delete(number);
+        post({ type: 'closed', session: number, error: errorToData(error) });
+      },
+    };
+    const callee =
+      'activation' in to
+        ? objects.connect(to.activation, caller)
+        : this.#openEntrypoint({ entrypoint: to.entrypoint, props: {} }, caller);
+    if (callee === undefined) {
+      caller.closed(new HomingError('unavailable', 'the object is not here any more: try again'));
+    } else {
+      this.#callees.set(number, callee);
+    }
+  }
+
+  onFrame(number: number, frame: Uint8Array): void {
+    if (number % 2 === 0) this.#callees.get(number)?.receive(frame);
+    else this.#callers.get(number)?.frame(frame);
+  }
+
+  onClosed(number: number, error: ErrorData | undefined): void {
+    const reason =
+      error === undefined
+        ? new HomingError('cancelled', 'the caller ended the session')
+        : errorFromData(error);
+    if (number % 2 === 0) {
+      const callee = this.#callees.get(number);
+      this.#callees.delete(number);
+      callee?.close(reason);
+      return;
+    }
+    const caller = this.#callers.get(number);
+    this.#callers.delete(number);
+    caller?.closed(reason);
+  }
+
+  /** Code here opens a session to something that is not here. */
+  openThroughNode(target: Target, caller: CallerSide): Connection {
+    const { post } = this.#options;
+    const number = this.#next;
+    this.#next += 2;
+    this.#callers.set(number, caller);
+    post({ type: 'open', session: number, target });
+    return {
+      send: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
+      close: () => {
+        if (this.#callers.delete(number)) {
+          post({ type: 'closed', session: number, error: undefined });
+        }
+      },
+    };
+  }
+
+  /** Code here calls an entrypoint: it runs in this thread, in a context of its own. */
+  openService(service: ServiceRef, caller: CallerSide): Connection {
+    const callee = this.#openEntrypoint(service, caller);
+    if (callee === undefined) {
+      return { send: () => {}, close: () => {} };
+    }
+    return {
+      // Later: the callee must not run inside the caller's own call.
+      send: (frame) => void immediate(() => callee.receive(frame)),
+      close: () => callee.close(new HomingError('cancelled', 'the caller ended the session')),
+    };
+  }
+
+  #openEntrypoint(service: ServiceRef, caller: CallerSide): CalleeSession | undefined {
+    const { module, env, exports, host, dupParams } = this.#options;
+    const entrypoint = module().entrypoint(service.entrypoint);
+    if (entrypoint === undefined) {
+      immediate(() =>
+        caller.closed(
+          new HomingError(
+            'not_found',
+            `the worker has no entrypoint ${service.entrypoint}: export one, for instance an object with a fetch method`,
+          ),
+        ),
+      );
+      return undefined;
+    }
+    const context = new EntrypointContext(`entrypoint ${service.entrypoint}`);
+    const { props } = service;
+    const target = new EntrypointTarget({ entrypoint, context, env, exports, props });
+    const session: Session = new Session({
+      host: {
+        ...host(context, (frame) => caller.frame(frame)),
+        broken: (error) => {
+          context.end(error);
+          caller.closed(error);
+        },
+      },
+      main: target,
+      dupParams,
+    });
+    return {
+      receive: (frame) => session.receive(frame),
+      close: (error) => {
+        session.close(error);
+        context.finish();
+      },
+    };
+  }
+}

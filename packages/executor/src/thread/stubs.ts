@@ -1,0 +1,157 @@
+/** Stubs of objects and of the worker's own entrypoints, as user code holds them. */
+import type { DurableObjectId } from '@homing/actor';
+import { currentContext, type FrameSink, type IoContext, type ObjectRef } from '@homing/base';
+import { makeServiceStub, type Path, type PendingCall } from '@homing/capability';
+import { Request, Response } from '@homing/web';
+import { Channel, type ChannelOptions, type Connection } from './channel.ts';
+
+const redirectsMax = 20;
+const redirectStatuses = new Set([301, 302, 303, 307, 308]);
+
+type RequestInit = ConstructorParameters<typeof Request>[1];
+type Send = (path: Path, args: readonly unknown[] | undefined) => PendingCall;
+
+const sends = new WeakMap<object, Send>();
+const objectOf = new WeakMap<object, ObjectRef>();
+const serviceOf = new WeakMap<object, ServiceRef>();
+
+/** An entrypoint of this worker, and what it is given as `ctx.props`. */
+export interface ServiceRef {
+  readonly entrypoint: string;
+  readonly props: unknown;
+}
+
+function sendOf(stub: unknown): Send {
+  const send = typeof stub === 'object' && stub !== null ? sends.get(stub) : undefined;
+  if (send === undefined) throw new TypeError('Illegal invocation');
+  return send;
+}
+
+/** Members that every stub has of its own. */
+class Fetcher {
+  constructor() {
+    throw new TypeError('Illegal constructor');
+  }
+
+  async fetch(input: unknown, init?: RequestInit): Promise<Response> {
+    if (input === undefined) {
+      throw new TypeError(
+        "Failed to execute 'fetch' on 'Fetcher': parameter 1 is not of type 'Request or string'.",
+      );
+    }
+    const request = new Request(input as string, init);
+    return follow(sendOf(this), request);
+  }
+
+  connect(): never {
+    throw new TypeError(
+      "Failed to execute 'connect' on 'Fetcher': parameter 1 is not of type 'SocketAddress or string'.",
+    );
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'Fetcher';
+  }
+}
+
+class DurableObjectStub extends Fetcher {
+  override get [Symbol.toStringTag](): string {
+    return 'DurableObject';
+  }
+}
+Object.defineProperty(DurableObjectStub, 'name', { value: 'DurableObject' });
+
+/** Redirects lead to the same target, as on the platform: a stub has no other. */
+async function follow(send: Send, first: Request): Promise<Response> {
+  let request = first;
+  for (let count = 0; ; count++) {
+    const { method, url, redirect } = request;
+    const response = await send(['fetch'], [request]).promise();
+    if (!(response instanceof Response)) throw new TypeError('fetch did not give a Response.');
+    const location = response.headers.get('location');
+    const redirects = redirectStatuses.has(response.status) && location !== null;
+    if (redirect !== 'follow' || !redirects) return response;
+    if (count >= redirectsMax) throw new TypeError('Too many redirects.');
+    const keepsMethod = response.status > 303 || method === 'GET' || method === 'HEAD';
+    if (keepsMethod && method !== 'GET' && method !== 'HEAD') return response;
+    request = new Request(new URL(location, url).href, {
+      method: keepsMethod ? method : 'GET',
+      headers: request.headers,
+    });
+  }
+}
+
+/** How stubs are connected; the thread's. */
+export interface StubConnector {
+  openObject(object: ObjectRef, from: IoContext, sink: FrameSink): Connection;
+  openService(service: ServiceRef, from: IoContext, sink: FrameSink): Connection;
+  readonly host: ChannelOptions['host'];
+  readonly dupParams: boolean;
+}
+
+/** `id` is undefined for a stub that came over a session. */
+export function objectStub(
+  connector: StubConnector,
+  object: ObjectRef,
+  id: DurableObjectId,
+): object {
+  const channels = new WeakMap<IoContext, Channel>();
+  const send: Send = (path, args) => {
+    const context = currentContext();
+    let channel = channels.get(context);
+    if (channel === undefined) {
+      const open = (sink: FrameSink) => connector.openObject(object, context, sink);
+      const { host, dupParams } = connector;
+      channel = new Channel({ context, open, host, dupParams });
+      channels.set(context, channel);
+    }
+    return channel.send(path, args);
+  };
+  const own = { name: id.name, id };
+  const stub = makeServiceStub({ send, members: DurableObjectStub.prototype, own });
+  sends.set(stub, send);
+  objectOf.set(stub, object);
+  return stub;
+}
+
+/** Each call is a run of the entrypoint by itself. */
+export function serviceStub(connector: StubConnector, service: ServiceRef): object {
+  const send: Send = (path, args) => {
+    const context = currentContext();
+    const open = (sink: FrameSink) => connector.openService(service, context, sink);
+    const { host, dupParams } = connector;
+    return new Channel({ context, open, host, dupParams }).send(path, args);
+  };
+  const stub = makeServiceStub({ send, members: Fetcher.prototype, own: {} });
+  sends.set(stub, send);
+  serviceOf.set(stub, service);
+  return stub;
+}
+
+/** `ctx.exports.Name`: a stub, or called with `{props}` one that has other props. */
+export function loopbackStub(connector: StubConnector, entrypoint: string): object {
+  const stub = serviceStub(connector, { entrypoint, props: {} });
+  const withProps = (options?: { readonly props?: unknown }) =>
+    serviceStub(connector, { entrypoint, props: options?.props ?? {} });
+  const loopback: object = new Proxy(withProps, {
+    get: (_target, name) => Reflect.get(stub, name, stub),
+    has: (_target, name) => Reflect.has(stub, name),
+    getPrototypeOf: () => Fetcher.prototype,
+    apply: (_target, _self, [options]) => withProps(options as { props?: unknown }),
+  });
+  serviceOf.set(loopback, { entrypoint, props: {} });
+  return loopback;
+}
+
+/** What a stub refers to, or undefined for anything else. */
+export function referenceOf(
+  stub: object,
+):
+  | { readonly kind: 'object'; readonly object: ObjectRef }
+  | { readonly kind: 'service'; readonly service: ServiceRef }
+  | undefined {
+  const object = objectOf.get(stub);
+  if (object !== undefined) return { kind: 'object', object };
+  const service = serviceOf.get(stub);
+  return service === undefined ? undefined : { kind: 'service', service };
+}
