@@ -34,11 +34,19 @@ const noSql =
 export class DurableObjectStorage {
   readonly #access: StorageAccess;
   readonly #hooks: StorageHooks;
-  #kv: SyncKvStorage | undefined;
+  #syncKv: SyncKvStorage | undefined;
+  /** The same data at once; throws for a class that is not declared to use SQLite. */
+  declare readonly kv: SyncKvStorage;
+  declare readonly sql: never;
 
   constructor(access: StorageAccess, hooks: StorageHooks) {
     this.#access = access;
     this.#hooks = hooks;
+    // Own properties, as on the platform.
+    Object.defineProperties(this, {
+      sql: { get: () => this.#getSql(), enumerable: false },
+      kv: { get: () => this.#getKv(), enumerable: false },
+    });
   }
 
   async get(keys: unknown, _options?: object): Promise<unknown> {
@@ -125,13 +133,13 @@ export class DurableObjectStorage {
     return this.#hooks.durable();
   }
 
-  get kv(): SyncKvStorage {
+  #getKv(): SyncKvStorage {
     if (this.#hooks.kind !== 'sqlite') throw new Error(noKv);
-    this.#kv ??= new SyncKvStorage(this.#access);
-    return this.#kv;
+    this.#syncKv ??= new SyncKvStorage(this.#access);
+    return this.#syncKv;
   }
 
-  get sql(): never {
+  #getSql(): never {
     if (this.#hooks.kind !== 'sqlite') throw new Error(noSql);
     throw new Error('storage.sql is not available in this version of homing: use storage.kv.');
   }

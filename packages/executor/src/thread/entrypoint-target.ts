@@ -86,8 +86,8 @@ export class EntrypointTarget implements MainTarget {
     return this.#require(entrypoint.constructor);
   }
 
-  #require(constructor: new (ctx: object, env: unknown) => object): object {
-    this.#instance ??= new constructor(this.#ctx, this.#options.env);
+  #require(entrypointClass: new (ctx: object, env: unknown) => object): object {
+    this.#instance ??= new entrypointClass(this.#ctx, this.#options.env);
     return this.#instance;
   }
 

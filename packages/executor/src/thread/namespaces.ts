@@ -47,6 +47,11 @@ export class DurableObjectNamespace {
   }
 
   idFromName(name: string): DurableObjectId {
+    if (name === undefined) {
+      throw new TypeError(
+        "Failed to execute 'idFromName' on 'DurableObjectNamespace': parameter 1 is not of type 'string'.",
+      );
+    }
     const text = String(name);
     return new DurableObjectId({
       id: namedObjectId(this.#options.key, text, this.#jurisdiction),
@@ -100,6 +105,10 @@ export class DurableObjectNamespace {
 
   getByName(name: string, options?: GetOptions): object {
     return this.get(this.idFromName(name), options);
+  }
+
+  get [Symbol.toStringTag](): string {
+    return 'DurableObjectNamespace';
   }
 
   jurisdiction(name?: string | null): DurableObjectNamespace {

@@ -217,14 +217,14 @@ export class ObjectHost {
   }
 
   #construct(className: string, ctx: object): object {
-    const constructor = this.#options.module().object(className);
-    if (constructor === undefined) {
+    const objectClass = this.#options.module().object(className);
+    if (objectClass === undefined) {
       throw new HomingError(
         'not_found',
         `the worker exports no class ${className}: export it, or remove its binding`,
       );
     }
-    return new constructor(ctx, this.#options.env);
+    return new objectClass(ctx, this.#options.env);
   }
 
   #actorHost(activation: number, object: ObjectRef, label: string) {

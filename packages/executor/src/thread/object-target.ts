@@ -49,7 +49,7 @@ export class ObjectTarget implements MainTarget {
       const instance = this.#requireRpc(name);
       const method = declaredMember(instance, DurableObject.prototype, name);
       if (typeof method !== 'function') throw missingMethod(name);
-      return Reflect.apply(method, instance, args);
+      return this.#run(() => Reflect.apply(method, instance, args));
     });
   }
 
@@ -72,7 +72,20 @@ export class ObjectTarget implements MainTarget {
     if (typeof handler !== 'function')
       throw new Error('Handler does not export a fetch() function.');
     if (!(request instanceof Request)) throw new TypeError('fetch takes a Request.');
-    return asResponse(Reflect.apply(handler, instance, [request]));
+    return asResponse(this.#run(() => Reflect.apply(handler, instance, [request])));
+  }
+
+  /** What user code throws tells which object it came from. */
+  #run(run: () => unknown): unknown {
+    try {
+      const result = run();
+      if (!(result instanceof Promise)) return result;
+      return result.catch((error: unknown) => {
+        throw this.#marked(error);
+      });
+    } catch (error) {
+      throw this.#marked(error);
+    }
   }
 
   #measure(kind: CallReport['kind'], run: () => unknown): unknown {
@@ -84,7 +97,7 @@ export class ObjectTarget implements MainTarget {
         isHomingError(error) && error.overloaded ? 'overloaded' : 'error',
         clock.monotonicMs() - startMs,
       );
-      throw this.#marked(error);
+      throw error;
     };
     let result: unknown;
     try {
@@ -102,7 +115,6 @@ export class ObjectTarget implements MainTarget {
     }, failed);
   }
 
-  /** An error that user code threw tells which object it came from. */
   #marked(error: unknown): unknown {
     const isOurs = isHomingError(error) || this.#options.actor.isOwnError(error);
     if (isOurs || !(error instanceof Error) || 'durableObjectId' in error) return error;

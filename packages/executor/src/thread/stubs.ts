@@ -59,7 +59,13 @@ class DurableObjectStub extends Fetcher {
     return 'DurableObject';
   }
 }
-Object.defineProperty(DurableObjectStub, 'name', { value: 'DurableObject' });
+
+/** What `stub.constructor` is: by the platform's name, and not to be called. */
+function illegalConstructor(): never {
+  throw new TypeError('Illegal constructor');
+}
+Object.defineProperty(illegalConstructor, 'name', { value: 'DurableObject' });
+Object.defineProperty(DurableObjectStub.prototype, 'constructor', { value: illegalConstructor });
 
 /** Redirects lead to the same target, as on the platform: a stub has no other. */
 async function follow(send: Send, first: Request): Promise<Response> {
