@@ -142,6 +142,8 @@ export interface StateReader {
 export interface ReaderHandle {
   readonly kind: 'rocks';
   readonly handle: bigint;
+  /** Four bytes that the store makes non-zero when it closes: no native call may follow. */
+  readonly closed?: SharedArrayBuffer | undefined;
 }
 
 export interface AppendRequest {

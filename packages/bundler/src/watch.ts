@@ -2,7 +2,7 @@
  * Builds again whenever a source changes, and tells when the configuration does. A new
  * configuration needs a new watch: the caller stops this one and reads the project anew.
  */
-import { unwatchFile, watchFile } from 'node:fs';
+import { type Stats, unwatchFile, watchFile } from 'node:fs';
 import type { WorkerProject } from '@homing/config';
 import { context } from 'esbuild';
 import { type BundleOptions, type BundleResult, buildOptions, finish } from './bundle.ts';
@@ -49,8 +49,10 @@ export async function watchProject(
   });
   const configFiles = options.onConfigChanged === undefined ? [] : project.watchFiles;
   const listeners = configFiles.map((file) => {
-    const listener = () => {
-      if (!stopped) options.onConfigChanged?.(file);
+    const listener = (now: Stats, before: Stats) => {
+      // Called once for a file that does not exist, too.
+      const isSame = now.mtimeMs === before.mtimeMs && now.size === before.size;
+      if (!stopped && !isSame) options.onConfigChanged?.(file);
     };
     watchFile(file, { interval: options.configPollMs ?? 300, persistent: false }, listener);
     return () => unwatchFile(file, listener);

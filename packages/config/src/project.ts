@@ -189,11 +189,6 @@ function furtherWarnings(
   for (const flag of compatibility.unknown) {
     warnings.push(`${file}: compatibility_flags: ${flag} is not known here and has no effect`);
   }
-  if (compatibility.inForce['nodejs_compat'] !== true) {
-    warnings.push(
-      `${file}: compatibility_flags: without "nodejs_compat" the modules of Node.js (node:*) cannot be imported`,
-    );
-  }
   for (const migration of config.migrations ?? []) {
     for (const { from, from_script: script } of migration.transferred_classes) {
       warnings.push(

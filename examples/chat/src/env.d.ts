@@ -1,0 +1,10 @@
+/** What the wrangler file binds, and modules that are not code. */
+interface Env {
+  readonly ROOM: DurableObjectNamespace<import('./chat-room').ChatRoom>;
+  readonly LIMITER: DurableObjectNamespace<import('./rate-limiter').RateLimiter>;
+}
+
+declare module '*.html' {
+  const text: string;
+  export default text;
+}
