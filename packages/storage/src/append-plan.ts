@@ -6,12 +6,7 @@
  * held beside the state. An append drops the part of the tail that it contradicts, adds its records,
  * and folds what is now known committed into the state.
  */
-import {
-  compareRecordNames,
-  type Epoch,
-  HomingError,
-  type RecordName,
-} from '@homing/base';
+import { compareRecordNames, type Epoch, HomingError, type RecordName } from '@homing/base';
 
 export interface ObjectLog {
   readonly promised: Epoch;

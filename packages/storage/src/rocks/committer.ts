@@ -16,13 +16,13 @@ import type { Watermark } from './directory.ts';
 import { headHasName, headNamespace, newHead, writeHeadFields } from './head-codec.ts';
 import {
   alarmKeyOf,
+  families,
   garbageKeyOf,
   generationKeyOf,
   generationOffset,
   logKeyOf,
   namespacePrefix,
   statePrefixBytes,
-  families,
 } from './keys.ts';
 import { type Batch, type Database, native, noOptions } from './native.ts';
 import { type CachedObject, ObjectCache, type TailRecord } from './object-cache.ts';

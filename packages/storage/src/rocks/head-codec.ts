@@ -11,7 +11,13 @@
  *     51  name         4   length + 1; 0 where the object is not known by a name
  *     55  namespace, then name, in UTF-8
  */
-import { type Epoch, HomingError, type ObjectHead, type RecordName, type WallMs } from '@homing/base';
+import {
+  type Epoch,
+  HomingError,
+  type ObjectHead,
+  type RecordName,
+  type WallMs,
+} from '@homing/base';
 import { readUint64, writeUint64 } from '../record-codec.ts';
 import { idHexOf } from './keys.ts';
 

@@ -15,7 +15,7 @@ import {
   spaces,
   type WallMs,
 } from '@homing/base';
-import { type ObjectLog } from '../append-plan.ts';
+import type { ObjectLog } from '../append-plan.ts';
 import { OperationCursor, unsealBody } from '../record-codec.ts';
 import { readHeadFields } from './head-codec.ts';
 import { afterPrefix, families, generationKeyOf, headKeyOf, logKeyOf } from './keys.ts';
@@ -98,7 +98,7 @@ export class ObjectCache {
 
   /** The object whose id is at `offset`. Throws `corruption` or a RocksDB error on a bad disk. */
   get(buffer: Buffer, offset: number): CachedObject {
-    const key = buffer.latin1Slice(offset, offset + objectIdBytes);
+    const key = buffer.toString('latin1', offset, offset + objectIdBytes);
     let object = this.#objects.get(key);
     if (object === undefined) {
       const id = Buffer.allocUnsafeSlow(objectIdBytes);

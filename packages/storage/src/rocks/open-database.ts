@@ -69,7 +69,8 @@ function openFailure(directory: string, error: Error & { code?: string }): Homin
 export function closeDatabase(database: Database): Promise<void> {
   return new Promise((resolve, reject) => {
     native.db_close(database, (error) => {
-      if (error) reject(new HomingError('corruption', `closing: ${error.message}`, { cause: error }));
+      if (error)
+        reject(new HomingError('corruption', `closing: ${error.message}`, { cause: error }));
       else resolve();
     });
   });
@@ -155,9 +156,7 @@ export async function openDatabase(
     // Read again under the lock: another process may have finished formatting meanwhile.
     const storeId = readStoreFile(directory)?.id;
     const meta =
-      storeId === undefined
-        ? format(directory, database)
-        : verify(directory, database, storeId);
+      storeId === undefined ? format(directory, database) : verify(directory, database, storeId);
     const starts = meta.starts + 1;
     writeMeta(database, { ...meta, starts });
     return { database, storeId: meta.storeId, starts };

@@ -47,15 +47,17 @@ import {
   type OpenedDatabase,
   openDatabase,
 } from './open-database.ts';
-import { readFailure, RocksStateReader } from './state-reader.ts';
+import { RocksStateReader, readFailure } from './state-reader.ts';
 import type { FromStorageThread, StorageThreadData, ToStorageThread } from './storage-thread.ts';
 import { WireWriter } from './wire.ts';
 
 export interface RocksStoreOptions extends Partial<CommitLimits>, Partial<DatabaseOptions> {
   /** The data directory; made when it is missing. */
   readonly directory: string;
-  readonly logger: Logger;
-  readonly metrics: Metrics;
+  readonly logger?: Logger | undefined;
+  readonly metrics?: Metrics | undefined;
+  /** Called once when a write failed: what the disk holds is unknown and the process must end. */
+  readonly onFailure?: ((error: HomingError) => void) | undefined;
   /** Most bytes of appends that wait for the disk; past it they are refused as `overloaded`. */
   readonly queueBytesMax?: number;
 }
@@ -92,7 +94,8 @@ export class RocksStore implements Store {
   readonly starts: number;
   readonly readerHandle: ReaderHandle;
   readonly #database: Database;
-  readonly #metrics: Metrics;
+  readonly #metrics: Metrics | undefined;
+  readonly #onFailure: ((error: HomingError) => void) | undefined;
   readonly #queueBytesMax: number;
   readonly #worker: Worker;
   readonly #closedFlag: Int32Array;
@@ -115,6 +118,7 @@ export class RocksStore implements Store {
     this.readerHandle = { kind: 'rocks', handle: native.db_get_handle(opened.database), closed };
     this.#closedFlag = new Int32Array(closed);
     this.#metrics = options.metrics;
+    this.#onFailure = options.onFailure;
     this.#queueBytesMax = options.queueBytesMax ?? rocksStoreDefaults.queueBytesMax;
     this.#reader = new RocksStateReader(opened.database, this.#closedFlag);
     this.#worker = worker;
@@ -237,15 +241,15 @@ export class RocksStore implements Store {
   #settle(report: CommitReport): void {
     const nowMs = performance.now();
     if (report.fsyncSeconds > 0) {
-      this.#metrics.observe('fsync_duration_seconds', report.fsyncSeconds);
-      this.#metrics.observe('commit_batch_records', report.records);
+      this.#metrics?.observe('fsync_duration_seconds', report.fsyncSeconds);
+      this.#metrics?.observe('commit_batch_records', report.records);
     }
     const refused = new Map<number, ErrorData>();
     for (const { index, error } of report.refused ?? []) refused.set(index, error);
     for (let index = 0; index < report.settled; index++) {
       const waiting = this.#waiting[this.#head++] as Waiting;
       this.#queuedBytes -= waiting.bytes;
-      this.#metrics.observe('commit_duration_seconds', (nowMs - waiting.sinceMs) / 1000);
+      this.#metrics?.observe('commit_duration_seconds', (nowMs - waiting.sinceMs) / 1000);
       const error = refused.size === 0 ? undefined : refused.get(index);
       if (error === undefined) waiting.resolve();
       else waiting.reject(errorFromData(error));
@@ -257,12 +261,15 @@ export class RocksStore implements Store {
   }
 
   #fail(cause: Error): void {
-    this.#failure ??= new HomingError(
+    if (this.#failure !== undefined) return;
+    const failure = new HomingError(
       'corruption',
       `writing to the data directory failed, what it holds is unknown: ${cause.message}`,
       { cause },
     );
-    this.#rejectAll(this.#failure);
+    this.#failure = failure;
+    this.#rejectAll(failure);
+    this.#onFailure?.(failure);
   }
 
   #rejectAll(error: HomingError): void {
@@ -312,6 +319,6 @@ export async function openRocksStore(options: RocksStoreOptions): Promise<RocksS
   };
   const worker = new Worker(threadUrl(), { workerData, name: 'storage' });
   const { storeId, starts } = opened;
-  options.logger.info('store open', { directory: options.directory, storeId, starts });
+  options.logger?.info('store open', { directory: options.directory, storeId, starts });
   return new RocksStore(opened, worker, options);
 }

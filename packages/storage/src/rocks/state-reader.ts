@@ -205,7 +205,6 @@ function stateKey(prefix: Buffer, key: Uint8Array): Buffer {
   return full;
 }
 
-
 /**
  * A reader of a store that another thread opened, at once. The store's owner must outlive it: close
  * it, or end its thread, before `Store.close`. Reads after that throw `unavailable`.

@@ -1,0 +1,2 @@
+/** The adapters of the `Coordinator` port. */
+export { type EmbeddedCoordinatorOptions, embeddedCoordinator } from './embedded-coordinator.ts';

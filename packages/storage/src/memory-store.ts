@@ -1,0 +1,245 @@
+/**
+ * The `Store` of tests and the simulator: everything in this process's memory, gone with it. It
+ * keeps to the port's contract (conformance.ts holds it to that) by the same rule for logs as the
+ * RocksDB adapter, `planAppend`.
+ *
+ * Appends take effect at the call and resolve one microtask later. `starts` is always 1.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  type AppendRequest,
+  type DueAlarm,
+  type Epoch,
+  HomingError,
+  type ListRange,
+  type LogRecord,
+  noRecord,
+  type ObjectHead,
+  type ObjectIdHex,
+  type RecordName,
+  type RecordOperation,
+  type Space,
+  type StateEntry,
+  type StateReader,
+  type Store,
+  type WallMs,
+} from '@homing/base';
+import { type ObjectLog, planAppend } from './append-plan.ts';
+
+interface MemoryObject {
+  readonly namespace: string;
+  readonly id: ObjectIdHex;
+  name: string | undefined;
+  promised: Epoch;
+  applied: RecordName;
+  tail: LogRecord[];
+  alarmMs: WallMs | null;
+  /** By space: values by the key's bytes as a Latin-1 string, whose order is the bytes' order. */
+  readonly spaces: Map<Space, Map<string, Uint8Array>>;
+}
+
+const emptyLog: ObjectLog = { promised: 0n as Epoch, applied: noRecord, tail: [] };
+
+function keyString(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+}
+
+/** A copy that shares no memory with the argument. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function copyOperation(operation: RecordOperation): RecordOperation {
+  if (operation.type === 'put') {
+    return { ...operation, key: copyOf(operation.key), value: copyOf(operation.value) };
+  }
+  return operation.type === 'delete' ? { ...operation, key: copyOf(operation.key) } : operation;
+}
+
+function spaceOf(object: MemoryObject, space: Space): Map<string, Uint8Array> {
+  let entries = object.spaces.get(space);
+  if (entries === undefined) {
+    entries = new Map();
+    object.spaces.set(space, entries);
+  }
+  return entries;
+}
+
+function fold(object: MemoryObject, record: LogRecord): void {
+  for (const operation of record.operations) {
+    if (operation.type === 'alarm') {
+      object.alarmMs = operation.dueMs;
+      continue;
+    }
+    if (operation.type === 'clear') {
+      // A new map: a list that is under way goes on over the old one.
+      object.spaces.set(operation.space, new Map());
+      continue;
+    }
+    const entries = spaceOf(object, operation.space);
+    if (operation.type === 'put') entries.set(keyString(operation.key), operation.value);
+    else entries.delete(keyString(operation.key));
+  }
+  object.applied = record.name;
+}
+
+function headOf(object: MemoryObject): ObjectHead {
+  const { namespace, id, name, promised, applied, alarmMs } = object;
+  const last = object.tail.at(-1)?.name ?? applied;
+  return { namespace, id, name, promised, last, applied, alarmMs };
+}
+
+/** Times at which the object may want to be woken: its alarm, and those its tail would set. */
+function alarmTimes(object: MemoryObject): Set<WallMs> {
+  const times = new Set<WallMs>();
+  if (object.alarmMs !== null) times.add(object.alarmMs);
+  for (const record of object.tail) {
+    for (const operation of record.operations) {
+      if (operation.type === 'alarm' && operation.dueMs !== null) times.add(operation.dueMs);
+    }
+  }
+  return times;
+}
+
+class MemoryReader implements StateReader {
+  readonly #objects: ReadonlyMap<ObjectIdHex, MemoryObject>;
+  readonly #isStoreClosed: () => boolean;
+  #closed = false;
+
+  constructor(objects: ReadonlyMap<ObjectIdHex, MemoryObject>, isStoreClosed: () => boolean) {
+    this.#objects = objects;
+    this.#isStoreClosed = isStoreClosed;
+  }
+
+  get(id: ObjectIdHex, space: Space, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
+    this.#check();
+    const entries = this.#objects.get(id)?.spaces.get(space);
+    return keys.map((key) => {
+      const value = entries?.get(keyString(key));
+      return value === undefined ? undefined : copyOf(value);
+    });
+  }
+
+  *list(id: ObjectIdHex, space: Space, range: ListRange): IterableIterator<StateEntry> {
+    const limit = range.limit ?? Number.POSITIVE_INFINITY;
+    if (!(limit >= 1)) throw new TypeError('limit must be at least 1');
+    this.#check();
+    const start = range.start === undefined ? '' : keyString(range.start);
+    const end = range.end === undefined ? undefined : keyString(range.end);
+    const selected = [...(this.#objects.get(id)?.spaces.get(space) ?? [])]
+      .filter(([key]) => key >= start && (end === undefined || key < end))
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    if (range.reverse) selected.reverse();
+    for (const [key, value] of selected.slice(0, limit)) {
+      this.#check();
+      yield { key: new Uint8Array(Buffer.from(key, 'latin1')), value: copyOf(value) };
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #check(): void {
+    if (this.#closed || this.#isStoreClosed()) throw closedError();
+  }
+}
+
+class MemoryStore implements Store {
+  readonly storeId = randomBytes(16).toString('hex');
+  readonly starts = 1;
+  readonly readerHandle = undefined;
+  readonly #objects = new Map<ObjectIdHex, MemoryObject>();
+  #closed = false;
+
+  reader(): StateReader {
+    return new MemoryReader(this.#objects, () => this.#closed);
+  }
+
+  async append(request: AppendRequest): Promise<void> {
+    if (this.#closed) throw closedError();
+    const { object: ref, records, committed } = request;
+    const held = this.#objects.get(ref.id);
+    const log: ObjectLog =
+      held === undefined ? emptyLog : { ...held, tail: held.tail.map((record) => record.name) };
+    const names = records.map((record) => record.name);
+    const plan = planAppend(log, names, committed);
+    if (plan.skip === records.length && plan.fold === 0) return;
+    const object = held ?? this.#create(request);
+    object.name ??= ref.name;
+    object.promised = plan.promised;
+    const added = records.slice(plan.skip).map(({ name, operations }) => ({
+      name,
+      operations: operations.map(copyOperation),
+    }));
+    object.tail = [...object.tail.slice(0, plan.keep), ...added];
+    for (const record of object.tail.splice(0, plan.fold)) fold(object, record);
+  }
+
+  #create({ object: { id, namespace, name } }: AppendRequest): MemoryObject {
+    const object: MemoryObject = {
+      namespace,
+      id,
+      name,
+      promised: emptyLog.promised,
+      applied: noRecord,
+      tail: [],
+      alarmMs: null,
+      spaces: new Map(),
+    };
+    this.#objects.set(id, object);
+    return object;
+  }
+
+  head(id: ObjectIdHex): ObjectHead | undefined {
+    this.#checkOpen();
+    const object = this.#objects.get(id);
+    return object === undefined ? undefined : headOf(object);
+  }
+
+  heads(options: {
+    readonly namespace?: string | undefined;
+    readonly after?: ObjectIdHex | undefined;
+    readonly limit: number;
+  }): readonly ObjectHead[] {
+    this.#checkOpen();
+    const { namespace, after, limit } = options;
+    return [...this.#objects.values()]
+      .filter((object) => namespace === undefined || object.namespace === namespace)
+      .filter((object) => after === undefined || object.id > after)
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+      .slice(0, limit)
+      .map(headOf);
+  }
+
+  dueAlarms(options: { readonly untilMs: WallMs; readonly limit: number }): readonly DueAlarm[] {
+    this.#checkOpen();
+    const due: DueAlarm[] = [];
+    for (const object of this.#objects.values()) {
+      for (const dueMs of alarmTimes(object)) {
+        if (dueMs <= options.untilMs) {
+          due.push({ namespace: object.namespace, id: object.id, dueMs });
+        }
+      }
+    }
+    due.sort((a, b) => a.dueMs - b.dueMs || (a.id < b.id ? -1 : 1));
+    return due.slice(0, options.limit);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw closedError();
+  }
+}
+
+function closedError(): HomingError {
+  return new HomingError('unavailable', 'the store is closed');
+}
+
+/** A store of its own, empty. Only the thread that made it can read it. */
+export function memoryStore(): Store {
+  return new MemoryStore();
+}

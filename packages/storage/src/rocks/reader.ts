@@ -1,2 +1,0 @@
-/** What an executor's thread loads: a reader, and nothing that writes. */
-export { openStateReader } from './state-reader.ts';
