@@ -63,9 +63,7 @@ export type ToExecutor =
   | {
       readonly type: 'open';
       readonly session: number;
-      readonly to:
-        | { readonly activation: number }
-        | { readonly entrypoint: string };
+      readonly to: { readonly activation: number } | { readonly entrypoint: string };
     }
   | { readonly type: 'frame'; readonly session: number; readonly frame: Uint8Array }
   | { readonly type: 'closed'; readonly session: number; readonly error: ErrorData | undefined }

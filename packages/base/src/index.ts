@@ -1,5 +1,13 @@
 /** The vocabulary that every package shares. */
 export { AssertionFailed, assert, unreachable } from './assert.ts';
+export type {
+  Dispatcher,
+  FramePort,
+  FrameSink,
+  SocketPort,
+  SocketSink,
+  Target,
+} from './dispatch.ts';
 export {
   compareRecordNames,
   type Epoch,
@@ -7,6 +15,7 @@ export {
   noRecord,
   type RecordName,
 } from './epoch.ts';
+export { errorFromData, errorToData } from './error-data.ts';
 export {
   type ErrorCode,
   type Executed,
@@ -15,6 +24,30 @@ export {
   type HomingErrorOptions,
   isHomingError,
 } from './errors.ts';
+export type {
+  AlarmOutcome,
+  AutoResponsePair,
+  CallReport,
+  ErrorData,
+  ExecutorEvents,
+  ExecutorFactory,
+  ExecutorLink,
+  FromExecutor,
+  SocketEvent,
+  SocketSide,
+  SocketState,
+  ToExecutor,
+  WorkerExports,
+} from './executor-port.ts';
+export {
+  currentContext,
+  currentFrame,
+  type EntryKind,
+  type IoContext,
+  type IoFrame,
+  runInFrame,
+  type Scope,
+} from './io-context.ts';
 export {
   checkObjectId,
   namedObjectId,
@@ -56,36 +89,3 @@ export {
   type Timers,
   type WallMs,
 } from './ports.ts';
-export {
-  currentContext,
-  currentFrame,
-  type EntryKind,
-  type IoContext,
-  type IoFrame,
-  runInFrame,
-  type Scope,
-} from './io-context.ts';
-export type {
-  Dispatcher,
-  FramePort,
-  FrameSink,
-  SocketPort,
-  SocketSink,
-  Target,
-} from './dispatch.ts';
-export type {
-  AlarmOutcome,
-  AutoResponsePair,
-  CallReport,
-  ErrorData,
-  ExecutorEvents,
-  ExecutorFactory,
-  ExecutorLink,
-  FromExecutor,
-  SocketEvent,
-  SocketSide,
-  SocketState,
-  ToExecutor,
-  WorkerExports,
-} from './executor-port.ts';
-export { errorFromData, errorToData } from './error-data.ts';

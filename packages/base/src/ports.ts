@@ -75,7 +75,12 @@ export const spaces = { kv: 1, system: 2 } as const;
 export type Space = (typeof spaces)[keyof typeof spaces];
 
 export type RecordOperation =
-  | { readonly type: 'put'; readonly space: Space; readonly key: Uint8Array; readonly value: Uint8Array }
+  | {
+      readonly type: 'put';
+      readonly space: Space;
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+    }
   | { readonly type: 'delete'; readonly space: Space; readonly key: Uint8Array }
   /** Deletes every key of the space. Operations after it in the record act on the empty space. */
   | { readonly type: 'clear'; readonly space: Space }

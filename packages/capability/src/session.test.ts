@@ -147,7 +147,7 @@ describe('calls', () => {
       bytes: new Uint8Array([1, 2, 3]),
       floats: new Float64Array([0.5]),
       nothing: undefined,
-      holes: [1, , 3],
+      holes: Object.assign([], { 0: 1, 2: 3 }),
       both: [shared, shared],
       error: new TypeError('inside'),
       minus: -0,

@@ -204,6 +204,7 @@ class RpcStubClass {
     if (!isTarget) {
       throw new TypeError('RpcStub needs an RpcTarget or a function.');
     }
+    // biome-ignore lint/correctness/noConstructorReturn: a stub is a proxy, and `new` must give one
     return makeStub(isStub(target) ? stubHook(target).dup() : new LocalHook(target as object));
   }
 
