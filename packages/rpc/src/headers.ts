@@ -1,0 +1,19 @@
+/** Headers between the wire and the flat lists of names and values that sessions carry. */
+import type { Header } from './generated/homing/v1/objects.ts';
+
+export function flatHeaders(headers: readonly Header[]): string[] {
+  return headers.flatMap(({ name, value }) => [name.toLowerCase(), value]);
+}
+
+export function wireHeaders(flat: readonly string[]): Header[] {
+  const headers: Header[] = [];
+  for (let index = 0; index < flat.length; index += 2) {
+    headers.push({ name: flat[index] as string, value: flat[index + 1] as string });
+  }
+  return headers;
+}
+
+/** Objects do not care for the host, but a Request needs one. */
+export function absoluteUrl(url: string): string {
+  return URL.canParse(url) ? url : `http://object${url.startsWith('/') ? '' : '/'}${url}`;
+}

@@ -1,0 +1,4 @@
+/** The gRPC edge. */
+export { type RpcLimits, rpcLimits } from './limits.ts';
+export { type RpcOptions, type RpcServer, startRpc } from './server.ts';
+export { fromJson, type Json, toJson } from './value.ts';
