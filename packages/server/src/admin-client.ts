@@ -1,0 +1,54 @@
+/** `homing status`, `nodes`, `objects`, `describe`: what a running node's admin port says. */
+import { CommandError } from './usage-error.ts';
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** Rejects with `CommandError` where no node answers, or it answers with an error. */
+export async function ask(admin: string, path: string): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(new URL(path, admin));
+  } catch {
+    throw new CommandError(
+      `no node answers at ${admin}: start one with \`homing dev\`, or give its address with --admin`,
+    );
+  }
+  const body = (await response.json()) as unknown;
+  if (!response.ok) {
+    const { error } = body as { error?: string };
+    throw new CommandError(error ?? `the node answered ${response.status}`);
+  }
+  return body;
+}
+
+/** Rows under the names of their columns, or one value a line for a single thing. */
+export function table(answer: unknown): string {
+  if (!Array.isArray(answer)) return record(answer as Row);
+  const rows = answer as readonly Row[];
+  const first = rows[0];
+  if (first === undefined) return 'none';
+  const names = Object.keys(first);
+  const lines = [names, ...rows.map((row) => names.map((name) => cell(row[name])))];
+  const widths = names.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  return lines
+    .map((line) =>
+      line
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function record(row: Row): string {
+  const names = Object.keys(row);
+  const width = Math.max(...names.map((name) => name.length));
+  return names.map((name) => `${name.padEnd(width)}  ${cell(row[name])}`).join('\n');
+}
+
+function cell(value: unknown): string {
+  if (value === null || value === undefined) return '-';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}

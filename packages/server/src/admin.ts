@@ -1,0 +1,153 @@
+/**
+ * The admin port: metrics, health, and what runs here, for operators and `homing status`. Never
+ * public: it tells names of objects. Answers JSON; unknown paths are 404.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { checkObjectId, isHomingError, type ObjectIdHex } from '@homing/base';
+import type { PrometheusMetrics } from './metrics.ts';
+
+export interface NamespaceInfo {
+  /** The binding's name, or the class where none is bound. */
+  readonly name: string;
+  readonly className: string;
+  readonly key: string;
+}
+
+export interface AdminView {
+  readonly metrics: PrometheusMetrics;
+  /** Brings gauges up to date before they are read. */
+  refresh(): void;
+  ready(): boolean;
+  status(): object;
+  nodes(): readonly object[];
+  namespaces(): readonly NamespaceInfo[];
+  objects(namespace: string | undefined, after: ObjectIdHex | undefined, limit: number): object[];
+  describe(namespace: NamespaceInfo, id: ObjectIdHex): object | undefined;
+  idOf(namespace: NamespaceInfo, name: string): ObjectIdHex;
+}
+
+export interface AdminServer {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+const pageMax = 1000;
+
+/** Listens; rejects when the port is taken. */
+export async function startAdmin(options: {
+  readonly host: string;
+  readonly port: number;
+  readonly view: AdminView;
+}): Promise<AdminServer> {
+  const server = createServer((request, response) => {
+    answer(options.view, request, response).catch((error: unknown) => {
+      const status = isHomingError(error) && error.code === 'invalid_argument' ? 400 : 500;
+      json(response, status, { error: error instanceof Error ? error.message : String(error) });
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function answer(
+  view: AdminView,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://admin');
+  switch (url.pathname) {
+    case '/metrics': {
+      view.refresh();
+      const page = await view.metrics.page();
+      response.writeHead(200, { 'content-type': view.metrics.registry.contentType });
+      response.end(page);
+      return;
+    }
+    case '/healthz':
+      json(response, 200, { status: 'ok' });
+      return;
+    case '/readyz':
+      json(response, view.ready() ? 200 : 503, { ready: view.ready() });
+      return;
+    case '/api/status':
+      json(response, 200, view.status());
+      return;
+    case '/api/nodes':
+      json(response, 200, view.nodes());
+      return;
+    case '/api/objects':
+      objects(view, url, response);
+      return;
+    case '/api/describe':
+      describe(view, url, response);
+      return;
+    default:
+      json(response, 404, { error: `nothing at ${url.pathname}` });
+  }
+}
+
+function objects(view: AdminView, url: URL, response: ServerResponse): void {
+  const wanted = url.searchParams.get('namespace');
+  const namespace = wanted === null ? undefined : findNamespace(view, wanted);
+  if (namespace === null) {
+    json(response, 404, { error: unknownNamespace(view, wanted ?? '') });
+    return;
+  }
+  const after = url.searchParams.get('after') ?? undefined;
+  if (after !== undefined && !/^[0-9a-f]{64}$/.test(after)) {
+    json(response, 400, { error: 'after must be an object id: 64 hex digits' });
+    return;
+  }
+  const limit = Math.min(Number(url.searchParams.get('limit') ?? pageMax) || pageMax, pageMax);
+  json(response, 200, view.objects(namespace?.key, after as ObjectIdHex | undefined, limit));
+}
+
+function describe(view: AdminView, url: URL, response: ServerResponse): void {
+  const wanted = url.searchParams.get('namespace') ?? '';
+  const namespace = findNamespace(view, wanted);
+  if (namespace === null) {
+    json(response, 404, { error: unknownNamespace(view, wanted) });
+    return;
+  }
+  const name = url.searchParams.get('name');
+  const hex = url.searchParams.get('id') ?? '';
+  const id = name === null ? checkObjectId(namespace.key, hex) : view.idOf(namespace, name);
+  if (id === 'malformed' || id === 'foreign') {
+    const why =
+      id === 'malformed' ? 'an id is 64 hex digits' : `the id is not one of ${namespace.name}'s`;
+    json(response, 400, { error: why });
+    return;
+  }
+  const found = view.describe(namespace, id);
+  if (found === undefined) json(response, 404, { error: 'this object was never used', id });
+  else json(response, 200, found);
+}
+
+function findNamespace(view: AdminView, wanted: string): NamespaceInfo | null {
+  return (
+    view.namespaces().find(({ name, className }) => name === wanted || className === wanted) ?? null
+  );
+}
+
+function unknownNamespace(view: AdminView, wanted: string): string {
+  const known = view.namespaces().map(({ name }) => name);
+  return `no namespace ${JSON.stringify(wanted)}; there is ${known.join(', ') || 'none'}`;
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(
+    `${JSON.stringify(body, (_key, value) => (typeof value === 'bigint' ? String(value) : value))}\n`,
+  );
+}

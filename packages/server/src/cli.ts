@@ -1,0 +1,252 @@
+/**
+ * The command line. Exit status: 0 done, 1 failed (stderr says why and what to do), 2 bad usage or
+ * bad configuration.
+ */
+import { isHomingError } from '@homing/base';
+import { ConfigError } from '@homing/config';
+import { ask, table } from './admin-client.ts';
+import { startDev } from './dev.ts';
+import { type Parsed, parseFlags } from './flags.ts';
+import { createLogger, type LogLevel } from './logger.ts';
+import { CommandError, UsageError } from './usage-error.ts';
+import { version } from './version.ts';
+
+interface Command {
+  readonly summary: string;
+  readonly usage: string;
+  /** Resolves with the exit status. */
+  readonly run: (args: readonly string[]) => Promise<number>;
+}
+
+const logLevels: readonly string[] = ['error', 'warn', 'info', 'debug', 'silent'];
+const defaultAdmin = 'http://127.0.0.1:8790';
+const adminFlags = {
+  admin: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+const commands: Readonly<Record<string, Command>> = {
+  dev: {
+    summary: 'run a worker project on one node, and build it again when it changes',
+    usage: `homing dev [dir]
+
+Runs the worker project in dir (default: the current directory) on one node.
+
+  --port N          HTTP and WebSockets (default 8787; 0 for any free port)
+  --grpc-port N     gRPC (default 8788)
+  --admin-port N    metrics, health, what runs (default 8790)
+  --host ADDRESS    where to listen (default 127.0.0.1)
+  --data DIR        where state is kept (default: dir/.homing)
+  --env NAME        the environment of the wrangler file to use
+  --region NAME     region of this node (default local)
+  --no-watch        do not build again on change
+  --log-level L     ${logLevels.join(', ')} (default warn)
+  --cpu-limit-ms N  how long user code may run without a pause (default 30000)`,
+    run: dev,
+  },
+  status: {
+    summary: 'what the node runs',
+    usage: adminUsage('status', 'Shows what the node is and runs.'),
+    run: (args) => show(args, 0, () => '/api/status'),
+  },
+  nodes: {
+    summary: 'the nodes there are',
+    usage: adminUsage('nodes', 'Lists the nodes.'),
+    run: (args) => show(args, 0, () => '/api/nodes'),
+  },
+  objects: {
+    summary: 'the objects that have stored something',
+    usage: adminUsage(
+      'objects [--namespace N]',
+      'Lists objects that have stored something, in order of their ids, at most --limit of them.\n\n  --namespace N   only those of this binding or class\n  --limit N       at most so many (default 1000)\n  --after ID      those after this id',
+    ),
+    run: objects,
+  },
+  describe: {
+    summary: 'one object: where it is and what is known of it',
+    usage: adminUsage(
+      'describe NAMESPACE ID | describe NAMESPACE --name NAME',
+      'Shows one object.\n\n  --name NAME     the object of this name',
+    ),
+    run: describe,
+  },
+};
+
+function adminUsage(synopsis: string, what: string): string {
+  return `homing ${synopsis}
+
+${what}
+
+  --admin URL     the node's admin address (default ${defaultAdmin})
+  --json          for programs`;
+}
+
+function overview(): string {
+  const names = Object.entries(commands);
+  const width = Math.max(...names.map(([name]) => name.length));
+  const lines = names.map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return `homing ${version}: Durable Objects on your own machines
+
+usage: homing COMMAND
+
+${lines.join('\n')}
+
+homing COMMAND --help tells more of one. homing --version prints the version.`;
+}
+
+/** Runs a command line, without the program's name; resolves with the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    console.log(overview());
+    return name === undefined ? 2 : 0;
+  }
+  if (name === '--version' || name === '-v') {
+    console.log(version);
+    return 0;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    console.error(`there is no command ${JSON.stringify(name)}; see homing --help`);
+    return 2;
+  }
+  if (rest.includes('--help') || rest.includes('-h')) {
+    console.log(command.usage);
+    return 0;
+  }
+  try {
+    return await command.run(rest);
+  } catch (error) {
+    return report(error, name);
+  }
+}
+
+function report(error: unknown, name: string): number {
+  if (error instanceof UsageError) {
+    console.error(`${error.message}; see homing ${name} --help`);
+    return 2;
+  }
+  if (error instanceof ConfigError) {
+    console.error(error.message);
+    return 2;
+  }
+  if (error instanceof CommandError || isHomingError(error)) console.error(error.message);
+  else console.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  return 1;
+}
+
+async function dev(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(
+    args,
+    {
+      port: { type: 'string' },
+      'grpc-port': { type: 'string' },
+      'admin-port': { type: 'string' },
+      host: { type: 'string' },
+      data: { type: 'string' },
+      env: { type: 'string' },
+      region: { type: 'string' },
+      watch: { type: 'boolean', default: true },
+      'log-level': { type: 'string' },
+      'cpu-limit-ms': { type: 'string' },
+    },
+    1,
+  );
+  const level = flags.text('log-level') ?? 'warn';
+  if (!logLevels.includes(level)) {
+    throw new UsageError(`--log-level must be one of ${logLevels.join(', ')}`);
+  }
+  const stopped = stopSignal();
+  const node = await startDev({
+    dir: flags.positionals[0] ?? '.',
+    host: flags.text('host') ?? '127.0.0.1',
+    port: flags.port('port', 8787),
+    grpcPort: flags.port('grpc-port', 8788),
+    adminPort: flags.port('admin-port', 8790),
+    data: flags.text('data'),
+    watch: flags.isSet('watch'),
+    env: flags.text('env'),
+    region: flags.text('region') ?? 'local',
+    limits: cpuLimit(flags),
+    logger: createLogger(level as LogLevel),
+    print: (line) => console.log(line),
+  });
+  const failure = await Promise.race([stopped.then(() => undefined), node.failed]);
+  if (failure !== undefined) {
+    console.error(`the store failed, the node stops: ${String(failure)}`);
+    // Not an orderly end: what the disk holds is unknown until it is read again.
+    process.exit(1);
+  }
+  await node.close();
+  return 0;
+}
+
+function cpuLimit(flags: Parsed): { readonly cpuPerEventMs?: number } {
+  const given = flags.text('cpu-limit-ms');
+  if (given === undefined) return {};
+  const cpuPerEventMs = Number(given);
+  if (!Number.isInteger(cpuPerEventMs) || cpuPerEventMs < 100) {
+    throw new UsageError('--cpu-limit-ms must be a whole number of milliseconds, at least 100');
+  }
+  return { cpuPerEventMs };
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let isFirst = true;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (!isFirst) process.exit(1);
+        isFirst = false;
+        resolve();
+      });
+    }
+  });
+}
+
+async function show(
+  args: readonly string[],
+  positionalsMax: number,
+  path: (flags: Parsed) => string,
+  more: Record<string, { readonly type: 'string' }> = {},
+): Promise<number> {
+  const flags = parseFlags(args, { ...adminFlags, ...more }, positionalsMax);
+  const answer = await ask(adminUrl(flags), path(flags));
+  console.log(flags.isSet('json') ? JSON.stringify(answer, undefined, 2) : table(answer));
+  return 0;
+}
+
+function adminUrl(flags: Parsed): string {
+  const url = flags.text('admin') ?? defaultAdmin;
+  if (!URL.canParse(url)) throw new UsageError(`--admin must be a URL, as ${defaultAdmin}`);
+  return url;
+}
+
+function objects(args: readonly string[]): Promise<number> {
+  const names = ['namespace', 'limit', 'after'];
+  const more = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+  return show(args, 0, (flags) => `/api/objects${query(flags, names)}`, more);
+}
+
+function describe(args: readonly string[]): Promise<number> {
+  const path = (flags: Parsed) => {
+    const [namespace, id] = flags.positionals;
+    const name = flags.text('name');
+    if (namespace === undefined || (id === undefined) === (name === undefined)) {
+      throw new UsageError('describe takes a namespace, and an id or --name');
+    }
+    const which = name === undefined ? { id: id as string } : { name };
+    return `/api/describe?${new URLSearchParams({ namespace, ...which })}`;
+  };
+  return show(args, 2, path, { name: { type: 'string' } });
+}
+
+function query(flags: Parsed, names: readonly string[]): string {
+  const given = names.flatMap((name): [string, string][] => {
+    const value = flags.text(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return given.length === 0 ? '' : `?${new URLSearchParams(given)}`;
+}
