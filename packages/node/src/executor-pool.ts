@@ -122,9 +122,12 @@ export class ExecutorPool {
     return ready[this.#turn];
   }
 
-  /** Calls back with an executor: at once, or when the next one becomes ready. */
-  whenReady(callback: (executor: Executor) => void): void {
-    const executor = this.leastLoaded();
+  /**
+   * Calls back with an executor, the least loaded or the next in turn: at once, or when one becomes
+   * ready.
+   */
+  whenReady(callback: (executor: Executor) => void, which: 'least-loaded' | 'next'): void {
+    const executor = which === 'next' ? this.next() : this.leastLoaded();
     if (executor !== undefined) callback(executor);
     else this.#waiting.push(callback);
   }

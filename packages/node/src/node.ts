@@ -46,6 +46,8 @@ export interface NodeLimits {
   readonly objectQueueMax: number;
   /** Bytes of frames that wait for one session's object to be placed. */
   readonly sessionWaitingBytesMax: number;
+  /** Requests that wait for an executor to start. */
+  readonly sessionsWaitingMax: number;
   /** Bytes an object may send on a socket before its client is attached. */
   readonly socketWaitingBytesMax: number;
   /** Alarms running at the same time. */
@@ -61,6 +63,7 @@ export const nodeLimits: NodeLimits = {
   executors: 1,
   objectQueueMax: 1000,
   sessionWaitingBytesMax: 64 * 1024 * 1024,
+  sessionsWaitingMax: 10_000,
   socketWaitingBytesMax: 1024 * 1024,
   alarmsMax: 100,
   alarmRetryDelayMs: 2000,
@@ -192,7 +195,8 @@ export class HomingNode implements Dispatcher {
     });
     this.#sessions = new SessionRouter({
       deliver: (object, delivery) => this.#objects.deliver(object, 'request', delivery),
-      nextExecutor: () => this.#pool?.next(),
+      whenExecutor: (callback) => this.#requirePool().whenReady(callback, 'next'),
+      waitingMax: limits.sessionsWaitingMax,
       waitingBytesMax: limits.sessionWaitingBytesMax,
     });
     this.#alarms = new AlarmClock({

@@ -228,7 +228,7 @@ export class ObjectTable {
         } else {
           this.#options.pool().whenReady((executor) => {
             this.#activate(entry, claim.ownership.epoch, executor, cause);
-          });
+          }, 'least-loaded');
         }
       },
       (error: unknown) => {

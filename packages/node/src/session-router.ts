@@ -22,8 +22,10 @@ import type { Activation, Delivery } from './object-table.ts';
 
 export interface SessionRouterOptions {
   readonly deliver: (object: ObjectRef, delivery: Delivery) => void;
-  /** An executor for stateless work, or undefined while there is none. */
-  readonly nextExecutor: () => Executor | undefined;
+  /** Calls back with an executor for stateless work: at once, or when one has started. */
+  readonly whenExecutor: (callback: (executor: Executor) => void) => void;
+  /** Sessions that wait for an executor; past it they are refused as overloaded. */
+  readonly waitingMax: number;
   /** Bytes of frames kept for one session while its object is being placed. */
   readonly waitingBytesMax: number;
 }
@@ -117,6 +119,7 @@ export class SessionRouter {
   /** Sessions that an executor opened, by executor and its own number. */
   readonly #fromExecutors = new Map<Executor, Map<number, FramePort>>();
   #next = 2;
+  #waiting = 0;
 
   constructor(options: SessionRouterOptions) {
     this.#options = options;
@@ -180,12 +183,15 @@ export class SessionRouter {
       this.#options.deliver(target.object, session);
       return;
     }
-    const executor = this.#options.nextExecutor();
-    if (executor === undefined) {
-      session.refuse(new HomingError('unavailable', 'the worker is starting: try again'));
-    } else {
-      session.opened(executor, { entrypoint: target.entrypoint });
+    if (this.#waiting >= this.#options.waitingMax) {
+      session.refuse(new HomingError('overloaded', 'the worker is starting and too much waits'));
+      return;
     }
+    this.#waiting++;
+    this.#options.whenExecutor((executor) => {
+      this.#waiting--;
+      session.opened(executor, { entrypoint: target.entrypoint });
+    });
   }
 
   /** @internal */

@@ -7,6 +7,7 @@ import { ConfigError } from '@homing/config';
 import { ask, table } from './admin-client.ts';
 import { startDev } from './dev.ts';
 import { type Parsed, parseFlags } from './flags.ts';
+import { limitNames, parseLimits } from './limits.ts';
 import { createLogger, type LogLevel } from './logger.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -42,7 +43,8 @@ Runs the worker project in dir (default: the current directory) on one node.
   --region NAME     region of this node (default local)
   --no-watch        do not build again on change
   --log-level L     ${logLevels.join(', ')} (default warn)
-  --cpu-limit-ms N  how long user code may run without a pause (default 30000)`,
+  --limit NAME=N    a limit other than its default; may be given again. Names:
+                    ${limitNames.join(', ')}`,
     run: dev,
   },
   status: {
@@ -149,7 +151,7 @@ async function dev(args: readonly string[]): Promise<number> {
       region: { type: 'string' },
       watch: { type: 'boolean', default: true },
       'log-level': { type: 'string' },
-      'cpu-limit-ms': { type: 'string' },
+      limit: { type: 'string', multiple: true },
     },
     1,
   );
@@ -168,7 +170,7 @@ async function dev(args: readonly string[]): Promise<number> {
     watch: flags.isSet('watch'),
     env: flags.text('env'),
     region: flags.text('region') ?? 'local',
-    limits: cpuLimit(flags),
+    limits: parseLimits(flags.texts('limit')),
     logger: createLogger(level as LogLevel),
     print: (line) => console.log(line),
   });
@@ -180,16 +182,6 @@ async function dev(args: readonly string[]): Promise<number> {
   }
   await node.close();
   return 0;
-}
-
-function cpuLimit(flags: Parsed): { readonly cpuPerEventMs?: number } {
-  const given = flags.text('cpu-limit-ms');
-  if (given === undefined) return {};
-  const cpuPerEventMs = Number(given);
-  if (!Number.isInteger(cpuPerEventMs) || cpuPerEventMs < 100) {
-    throw new UsageError('--cpu-limit-ms must be a whole number of milliseconds, at least 100');
-  }
-  return { cpuPerEventMs };
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */

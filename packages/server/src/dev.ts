@@ -3,13 +3,12 @@
  * again when it changes. The composition root of a single node: ports meet their adapters here.
  */
 import { mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Logger } from '@homing/base';
 import { bundleProject, watchProject } from '@homing/bundler';
 import { ConfigError, readProject, type WorkerProject } from '@homing/config';
 import { embeddedCoordinator } from '@homing/coordinator';
-import { type ExecutorLimits, executorLimits, executorThreads } from '@homing/executor';
+import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
 import { HomingNode, nodeLimits, type WorkerLog } from '@homing/node';
 
@@ -18,6 +17,7 @@ import { startRpc } from '@homing/rpc';
 import { openRocksStore } from '@homing/storage';
 import { startAdmin } from './admin.ts';
 import { adminView } from './admin-view.ts';
+import type { DevLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
 import { systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
@@ -34,7 +34,7 @@ export interface DevOptions {
   readonly watch: boolean;
   readonly env: string | undefined;
   readonly region: string;
-  readonly limits: Partial<ExecutorLimits>;
+  readonly limits: DevLimits;
   readonly logger: Logger;
   /** For people: stdout. */
   readonly print: (line: string) => void;
@@ -106,7 +106,11 @@ async function compose(
     timers: systemTimers,
     logger,
     metrics,
-    limits: { ...nodeLimits, executors: Math.max(1, availableParallelism() - 1) },
+    limits: {
+      ...nodeLimits,
+      executors: options.limits.executors,
+      objectQueueMax: options.limits.objectQueueMax,
+    },
     namespaceName: (key) => namespaces.nameOf(key),
     workerLog: (line) => printLog(print, line),
     connect: connectWebSocket(),
@@ -119,7 +123,7 @@ async function compose(
       bundleUrl,
       reader: readerOf(store),
       region,
-      limits: { ...executorLimits, ...options.limits },
+      limits: options.limits,
       timers: systemTimers,
       logger,
     });

@@ -7,6 +7,8 @@ type Options = NonNullable<ParseArgsConfig['options']>;
 export interface Parsed {
   readonly positionals: readonly string[];
   text(name: string): string | undefined;
+  /** Of a flag that may be given more than once. */
+  texts(name: string): readonly string[];
   isSet(name: string): boolean;
   /** A TCP port; 0 for any free one. */
   port(name: string, fallback: number): number;
@@ -37,6 +39,7 @@ export function parseFlags(
   return {
     positionals,
     text,
+    texts: (name) => (values[name] ?? []) as string[],
     isSet: (name) => values[name] === true,
     port: (name, fallback) => {
       const given = text(name);
