@@ -10,9 +10,10 @@ export interface DurableObjectIdParts {
 
 export class DurableObjectId {
   readonly #id: ObjectIdHex;
-  /** Undefined for an id that was not made from a name. Own and enumerable, as on the platform. */
-  readonly name: string | undefined;
+  /** Own and enumerable, in this order, as on the platform. */
   readonly jurisdiction: string | undefined;
+  /** Undefined for an id that was not made from a name. */
+  readonly name: string | undefined;
 
   constructor({ id, name, jurisdiction }: DurableObjectIdParts) {
     this.#id = id;

@@ -62,6 +62,7 @@ export class StorageAccess {
     return bytes === undefined ? undefined : deserializeValue(bytes);
   }
 
+  /** `put(key, value, options)` or `put(entries, options)`. */
   put(first: unknown, second: unknown, third: unknown, className: string): void {
     this.#options.check();
     if (first === undefined) throw badArgument('put', className, 1, 'string or object');
@@ -69,7 +70,7 @@ export class StorageAccess {
       this.putOne(first, second, third as WriteOptions | undefined);
       return;
     }
-    if (third !== undefined) {
+    if (second !== undefined && typeof second !== 'object') {
       throw new TypeError(
         'put() may only be called with a single key-value pair and optional options as put(key, value, options) or with multiple key-value pairs and optional options as put(entries, options)',
       );

@@ -1,6 +1,7 @@
 /**
  * Errors as they travel: class (of the built-in ones), name, message, stack and own properties.
- * A user's own error class arrives as the built-in class it extends, with its name.
+ * The class goes by the error's name, as in a structured clone: one that a user's class named otherwise
+ * arrives as an `Error` of that name.
  */
 import {
   type ErrorCode,
@@ -27,9 +28,7 @@ function className(error: Error): string {
   if (isHomingError(error)) return 'HomingError';
   if (error instanceof DOMException) return 'DOMException';
   if (error instanceof AggregateError) return 'AggregateError';
-  for (const [name, builtin] of Object.entries(builtinClasses)) {
-    if (error instanceof builtin) return name;
-  }
+  if (Object.hasOwn(builtinClasses, error.name)) return error.name;
   return 'Error';
 }
 

@@ -959,16 +959,18 @@ function isReachable(value: unknown): boolean {
   return prototype === Object.prototype || Array.isArray(value) || value instanceof RpcTarget;
 }
 
+/** What was thrown, as the caller gets it: an error, and marked as not its own. */
 function markRemote(value: unknown): unknown {
-  if (value instanceof Error && !('remote' in value)) {
-    Object.defineProperty(value, 'remote', {
+  const error = value instanceof Error ? value : new Error(String(value));
+  if (!('remote' in error)) {
+    Object.defineProperty(error, 'remote', {
       value: true,
       writable: true,
       enumerable: true,
       configurable: true,
     });
   }
-  return value;
+  return error;
 }
 
 /** Disposing a result disposes the stubs in it. */
