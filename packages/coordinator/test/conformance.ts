@@ -1,0 +1,64 @@
+/**
+ * What every `Coordinator` must do, whatever it is built on. `open` gives the coordinator of one node
+ * as its next start would; calling it again after `close` is a restart of that node.
+ */
+import type { Coordinator, ObjectIdHex, ObjectRef } from '@homing/base';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+export function coordinatorConformance(name: string, open: () => Promise<Coordinator>): void {
+  describe(`${name} coordinator`, () => {
+    const object: ObjectRef = {
+      namespace: 'worker/Class',
+      id: '0a'.repeat(32) as ObjectIdHex,
+    };
+    let coordinator: Coordinator;
+    beforeEach(async () => {
+      coordinator = await open();
+    });
+    afterEach(() => coordinator.close());
+
+    test('grants an object to this node, and says so when asked', async () => {
+      expect(await coordinator.locate(object)).toBeUndefined();
+      const { outcome, ownership } = await coordinator.claim(object);
+      expect(outcome).toBe('granted');
+      expect(ownership.owner).toEqual(coordinator.self);
+      expect(await coordinator.locate(object)).toEqual(ownership);
+      expect(coordinator.nodes()).toContainEqual(coordinator.self);
+    });
+
+    test('epochs grow from grant to grant and over restarts', async () => {
+      let newest = -1n;
+      for (let start = 0; start < 3; start++) {
+        for (let grant = 0; grant < 3; grant++) {
+          const { ownership } = await coordinator.claim(object);
+          expect(ownership.epoch > newest).toBe(true);
+          newest = ownership.epoch;
+          await coordinator.release(object, newest as typeof ownership.epoch);
+        }
+        await coordinator.close();
+        coordinator = await open();
+      }
+    });
+
+    test('a release under an old epoch changes nothing', async () => {
+      const old = (await coordinator.claim(object)).ownership;
+      await coordinator.release(object, old.epoch);
+      const { ownership } = await coordinator.claim(object);
+      await coordinator.release(object, old.epoch);
+      expect(await coordinator.locate(object)).toEqual(ownership);
+      await coordinator.release(object, ownership.epoch);
+      expect(await coordinator.locate(object)).toBeUndefined();
+    });
+
+    test('closing ends the session, once; stopped watchers hear nothing', async () => {
+      const heard: string[] = [];
+      coordinator.watch(({ type }) => heard.push(type));
+      coordinator.watch(() => heard.push('stopped')).stop();
+      await coordinator.close();
+      await coordinator.close();
+      expect(heard).toEqual(['session-lost']);
+      expect(coordinator.self).toBeUndefined();
+      await expect(coordinator.claim(object)).rejects.toMatchObject({ code: 'unavailable' });
+    });
+  });
+}

@@ -1,0 +1,230 @@
+/** What every store must do, held against both adapters; and what only a directory can get wrong. */
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Epoch,
+  makeEpoch,
+  noRecord,
+  type ObjectIdHex,
+  type RecordOperation,
+  type Store,
+  spaces,
+  type WallMs,
+} from '@homing/base';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { memoryStore, openRocksStore, openStateReader } from '../src/index.ts';
+
+const epoch = makeEpoch(1n, 1);
+const idA = 'a1'.repeat(32) as ObjectIdHex;
+const idB = 'b2'.repeat(32) as ObjectIdHex;
+const bytes = (text: string) => new Uint8Array(Buffer.from(text));
+const put = (key: string, value: string): RecordOperation => ({
+  type: 'put',
+  space: spaces.kv,
+  key: bytes(key),
+  value: bytes(value),
+});
+
+function append(
+  store: Store,
+  id: ObjectIdHex,
+  lsn: number,
+  operations: RecordOperation[],
+  options: { epoch?: Epoch; committed?: boolean } = {},
+): Promise<void> {
+  const name = { epoch: options.epoch ?? epoch, lsn };
+  return store.append({
+    object: { namespace: 'worker/Class', id },
+    records: [{ name, operations }],
+    committed: (options.committed ?? true) ? name : noRecord,
+  });
+}
+
+function contents(store: Store, id: ObjectIdHex): [string, string][] {
+  const reader = store.reader();
+  return [...reader.list(id, spaces.kv, {})].map(({ key, value }) => [
+    Buffer.from(key).toString(),
+    Buffer.from(value).toString(),
+  ]);
+}
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'homing-store-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const adapters: [string, () => Promise<Store>][] = [
+  ['memory', async () => memoryStore()],
+  ['rocks', () => openRocksStore({ directory })],
+];
+
+describe.each(adapters)('%s store', (_, open) => {
+  let store: Store;
+  beforeEach(async () => {
+    store = await open();
+  });
+  afterEach(() => store.close());
+
+  test('an appended record is readable, in key order, both ways, with a limit', async () => {
+    await append(store, idA, 1, [put('b', '2'), put('a', '1'), put('c', '3')]);
+    expect(contents(store, idA)).toEqual([
+      ['a', '1'],
+      ['b', '2'],
+      ['c', '3'],
+    ]);
+    const range = { start: bytes('a'), end: bytes('c'), reverse: true, limit: 1 };
+    const [only, ...rest] = [...store.reader().list(idA, spaces.kv, range)];
+    expect(Buffer.from(only!.key).toString()).toBe('b');
+    expect(rest).toEqual([]);
+    expect(contents(store, idB)).toEqual([]);
+  });
+
+  test('clear empties the space for what follows it in the record', async () => {
+    await append(store, idA, 1, [put('a', '1')]);
+    await append(store, idA, 2, [{ type: 'clear', space: spaces.kv }, put('b', '2')]);
+    expect(contents(store, idA)).toEqual([['b', '2']]);
+  });
+
+  test('an older epoch is fenced and writes nothing; a gap is refused', async () => {
+    await append(store, idA, 1, [put('a', '1')], { epoch: makeEpoch(2n, 0) });
+    await expect(append(store, idA, 2, [put('a', '2')])).rejects.toMatchObject({ code: 'fenced' });
+    await expect(
+      append(store, idA, 3, [put('a', '3')], { epoch: makeEpoch(2n, 0) }),
+    ).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect(contents(store, idA)).toEqual([['a', '1']]);
+  });
+
+  test('an uncommitted record shows once it is known committed', async () => {
+    await append(store, idA, 1, [put('a', '1')], { committed: false });
+    expect(contents(store, idA)).toEqual([]);
+    expect(store.head(idA)).toMatchObject({ last: { epoch, lsn: 1 }, applied: noRecord });
+    await append(store, idA, 2, [put('b', '2')]);
+    expect(contents(store, idA)).toEqual([
+      ['a', '1'],
+      ['b', '2'],
+    ]);
+  });
+
+  test('alarms come due in order, and go when they are taken away', async () => {
+    const alarm = (dueMs: number | null): RecordOperation => ({
+      type: 'alarm',
+      dueMs: dueMs as WallMs | null,
+    });
+    await append(store, idA, 1, [alarm(200)]);
+    await append(store, idB, 1, [alarm(100)]);
+    const due = (untilMs: number) =>
+      store.dueAlarms({ untilMs: untilMs as WallMs, limit: 9 }).map(({ id }) => id);
+    expect(due(200)).toEqual([idB, idA]);
+    expect(due(199)).toEqual([idB]);
+    await append(store, idB, 2, [alarm(null)]);
+    expect(due(200)).toEqual([idA]);
+  });
+});
+
+test('random appends, clears and reopens agree with a Map', async () => {
+  const key = fc.constantFrom('', 'a', 'b', 'ab');
+  const step = fc.oneof(
+    fc.record({ type: fc.constant('put' as const), key, value: fc.string({ maxLength: 8 }) }),
+    fc.record({ type: fc.constant('delete' as const), key }),
+    fc.record({ type: fc.constant('clear' as const) }),
+    fc.record({ type: fc.constant('reopen' as const) }),
+  );
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+      const place = join(directory, `run${run++}`);
+      let store = await openRocksStore({ directory: place });
+      const model = new Map<string, string>();
+      let lsn = 0;
+      for (const one of steps) {
+        const space = spaces.kv;
+        if (one.type === 'reopen') {
+          await store.close();
+          store = await openRocksStore({ directory: place });
+        } else if (one.type === 'put') {
+          model.set(one.key, one.value);
+          await append(store, idA, ++lsn, [put(one.key, one.value)]);
+        } else if (one.type === 'delete') {
+          model.delete(one.key);
+          await append(store, idA, ++lsn, [{ type: 'delete', space, key: bytes(one.key) }]);
+        } else {
+          model.clear();
+          await append(store, idA, ++lsn, [{ type: 'clear', space }]);
+        }
+      }
+      const seen = contents(store, idA);
+      await store.close();
+      expect(seen).toEqual([...model].sort(([a], [b]) => (a < b ? -1 : 1)));
+    }),
+    { numRuns: 15 },
+  );
+});
+
+describe('a data directory', () => {
+  test('keeps state and counts starts; another reader sees it', async () => {
+    const first = await openRocksStore({ directory });
+    await append(first, idA, 1, [put('a', '1')]);
+    await first.close();
+    const second = await openRocksStore({ directory });
+    expect([first.starts, second.starts]).toEqual([1, 2]);
+    expect(second.storeId).toBe(first.storeId);
+    const reader = openStateReader(second.readerHandle);
+    expect(reader.get(idA, spaces.kv, [bytes('a')])).toEqual([Buffer.from('1')]);
+    reader.close();
+    await second.close();
+  });
+
+  test('in use is refused, naming the lock', async () => {
+    const store = await openRocksStore({ directory });
+    await expect(openRocksStore({ directory })).rejects.toThrow(/in use.*LOCK/);
+    await store.close();
+  });
+
+  test('of something else is refused', async () => {
+    writeFileSync(join(directory, 'photo.jpg'), 'x');
+    await expect(openRocksStore({ directory })).rejects.toThrow(/not a homing store/);
+  });
+
+  test('of a newer format is refused', async () => {
+    writeFileSync(join(directory, 'STORE'), '{"homing":"store","format":99}');
+    await expect(openRocksStore({ directory })).rejects.toThrow(/format 99.*newer homing/);
+  });
+
+  test('with damaged files is refused', async () => {
+    const store = await openRocksStore({ directory });
+    await append(store, idA, 1, [put('a', '1')]);
+    await store.close();
+    const mark = readFileSync(join(directory, 'WATERMARK'));
+    writeFileSync(join(directory, 'WATERMARK'), mark.subarray(0, 8));
+    await expect(openRocksStore({ directory })).rejects.toMatchObject({ code: 'corruption' });
+    writeFileSync(join(directory, 'WATERMARK'), mark);
+    rmSync(join(directory, 'db', 'CURRENT'));
+    await expect(openRocksStore({ directory })).rejects.toThrow(/CURRENT is missing/);
+    writeFileSync(join(directory, 'STORE'), 'rubbish');
+    await expect(openRocksStore({ directory })).rejects.toThrow(/STORE is damaged/);
+  });
+
+  test('whose log lost acknowledged writes is refused', async () => {
+    const store = await openRocksStore({ directory });
+    await append(store, idA, 1, [put('a', '1')]);
+    await store.close();
+    const database = join(directory, 'db');
+    const logs = readdirSync(database).filter((name) => name.endsWith('.log'));
+    expect(logs.length).toBeGreaterThan(0);
+    for (const name of logs) truncateSync(join(database, name), 0);
+    await expect(openRocksStore({ directory })).rejects.toMatchObject({
+      code: 'corruption',
+      message: expect.stringContaining('acknowledged are missing'),
+    });
+  });
+});
