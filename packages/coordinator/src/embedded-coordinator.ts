@@ -2,11 +2,11 @@
  * The `Coordinator` of a single node: this process owns every object, from the first moment on.
  *
  * Epochs must be greater than any granted before, also by earlier runs, without a write per grant:
- * the data directory's count of starts is the epoch's revision, and grants within one run count the
- * attempt up. So a claim costs nothing that waits.
+ * the data directory's count of starts fills the upper bits of the epoch's revision, and grants within
+ * one run count its lower bits and the attempt up. So a claim costs nothing that waits.
  *
  * Invariants
- * 1. An object's epochs only grow, within a run by the attempt, across runs by the revision.
+ * 1. An object's epochs only grow, within a run and across runs.
  * 2. A claim is always granted, under a fresh epoch: the only node there is may take over from
  *    itself, after a crash of the activation that could not release.
  */

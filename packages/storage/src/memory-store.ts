@@ -1,6 +1,6 @@
 /**
  * The `Store` of tests and the simulator: everything in this process's memory, gone with it. It
- * keeps to the port's contract (conformance.ts holds it to that) by the same rule for logs as the
+ * keeps to the port's contract (test/stores.test.ts holds it to that) by the same rule for logs as the
  * RocksDB adapter, `planAppend`.
  *
  * Appends take effect at the call and resolve one microtask later. `starts` is always 1.
