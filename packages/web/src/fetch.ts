@@ -65,12 +65,16 @@ function fetched(context: IoContext, parts: RequestParts): Promise<Response> {
       release();
       context.enter('answer', scope, answer, reject);
     };
+    const forget = () => signal?.removeEventListener('abort', aborted);
     signal?.addEventListener('abort', aborted, { once: true });
     context.output(() => {
       // Reading a body that user code streams runs that code, on this context's behalf.
       runInFrame({ context, scope }, () => start(parts, controller.signal)).then(
-        (response) => settle(() => resolve(received(context, response, controller))),
-        (error) => settle(() => reject(signal?.aborted ? signal.reason : lost(error))),
+        (response) => settle(() => resolve(received(context, response, controller, forget))),
+        (error) => {
+          forget();
+          settle(() => reject(signal?.aborted ? signal.reason : lost(error)));
+        },
       );
     });
   });
@@ -96,6 +100,7 @@ function received(
   context: IoContext,
   response: NativeResponse,
   controller: AbortController,
+  done: () => void,
 ): Response {
   const headers: string[] = [];
   // The body comes decoded, so what described the encoded one goes.
@@ -105,7 +110,8 @@ function received(
     headers.push(name, value);
   }
   const native = response.body as ReadableStream<Uint8Array> | null;
-  const body = native === null ? null : enteringStream(context, native, controller);
+  if (native === null) done();
+  const body = native === null ? null : enteringStream(context, native, controller, done);
   const { status, statusText, url, redirected } = response;
   return fetchedResponse([status, statusText, headers, body, null], {
     url,
@@ -114,14 +120,19 @@ function received(
   });
 }
 
-/** The same bytes, but each chunk enters the context first. */
+/** The same bytes, but each chunk enters the context first. Calls `done` at its end. */
 function enteringStream(
   context: IoContext,
   source: ReadableStream<Uint8Array>,
   controller: AbortController,
+  done: () => void,
 ): ReadableStream<Uint8Array> {
   const reader = source.getReader();
-  const release = context.onEnd((reason) => controller.abort(reason));
+  const unregister = context.onEnd((reason) => controller.abort(reason));
+  const release = () => {
+    unregister();
+    done();
+  };
   const stream = {
     type: 'bytes',
     pull: (sink: {
@@ -138,9 +149,9 @@ function enteringStream(
           context.enter('answer', scope, answer, reject);
         };
         reader.read().then(
-          ({ done, value }) =>
+          ({ done: ended, value }) =>
             enter(() => {
-              if (done) {
+              if (ended) {
                 release();
                 sink.close();
                 sink.byobRequest?.respond(0);

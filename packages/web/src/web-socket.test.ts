@@ -142,6 +142,21 @@ describe('a pair in memory', () => {
     });
   });
 
+  it('ends the turn of the caller first, where nothing gates the context', async () => {
+    context.enter = (_kind, _scope, run) => void context.run(run);
+    await context.run(async () => {
+      const [a, b] = pair();
+      a.accept();
+      a.send('early');
+      b.accept();
+      const got = collect(b);
+      a.send('late');
+      expect(got).toEqual([]);
+      await turn();
+      expect(got).toEqual(['early', 'late']);
+    });
+  });
+
   it('copies binary messages when they are sent', async () => {
     await context.run(async () => {
       const [a, b] = pair();

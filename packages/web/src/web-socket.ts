@@ -161,7 +161,7 @@ export class WebSocket extends GuardedEventTarget {
     const waiting = this.#waiting;
     this.#waiting = [];
     this.#waitingBytes = 0;
-    for (const event of waiting) this.#arrived(event);
+    for (const event of waiting) this.#arriveSoon(event);
   }
 
   send(message: string | ArrayBuffer | ArrayBufferView): void {
@@ -284,7 +284,7 @@ export class WebSocket extends GuardedEventTarget {
 
   #transmit(data: string | Uint8Array): void {
     const link = this.#link;
-    if (link.kind === 'peer') link.peer.#arrived({ type: 'message', data });
+    if (link.kind === 'peer') link.peer.#arriveSoon({ type: 'message', data });
     else if (link.kind === 'bound') socketTransport().send(link.id, link.side, data);
   }
 
@@ -293,13 +293,22 @@ export class WebSocket extends GuardedEventTarget {
     if (link.kind === 'bound') {
       socketTransport().close(link.id, link.side, code, reason);
     } else if (link.kind === 'peer') {
-      link.peer.#arrived({
+      link.peer.#arriveSoon({
         type: 'close',
         code: code ?? 1005,
         reason: reason ?? '',
         wasClean: true,
       });
     }
+  }
+
+  /**
+   * An event that code of this thread caused. The caller's turn ends first, in any context: it may
+   * be about to add its listeners.
+   */
+  #arriveSoon(event: SocketEvent): void {
+    if (this.#state === 'new') this.#arrived(event);
+    else queueMicrotask(() => this.#arrived(event));
   }
 
   /** An event from the other end: kept until accepted, else a new event of the context. */
@@ -327,7 +336,7 @@ export class WebSocket extends GuardedEventTarget {
     if (this.#link.kind === 'peer') {
       const { peer } = this.#link;
       peer.#closedOut = true;
-      peer.#arrived({ type: 'close', code: 1009, reason: 'too much sent', wasClean: false });
+      peer.#arriveSoon({ type: 'close', code: 1009, reason: 'too much sent', wasClean: false });
     }
   }
 
@@ -387,7 +396,7 @@ export class WebSocket extends GuardedEventTarget {
     if (!this.#closedOut) {
       if (link.kind === 'bound') socketTransport().close(link.id, link.side, 1011, '');
       else if (link.kind === 'peer') {
-        link.peer.#arrived({ type: 'close', code: 1006, reason: lostReason, wasClean: false });
+        link.peer.#arriveSoon({ type: 'close', code: 1006, reason: lostReason, wasClean: false });
       }
     }
     this.#closedIn = true;
@@ -404,10 +413,14 @@ export class WebSocket extends GuardedEventTarget {
   }
 
   #keepAlive(context: IoContext): void {
-    this.#release = context.onEnd(() => {
-      this.#release = undefined;
-      this.#lost();
-    }, true);
+    const release = context.onEnd(() => this.#lost(), true);
+    // A stateless run lasts as long as the sockets it serves.
+    const { promise, resolve } = settledLater();
+    context.waitUntil(promise);
+    this.#release = () => {
+      release();
+      resolve();
+    };
   }
 
   #listen(id: string, side: SocketSide): void {
@@ -539,6 +552,15 @@ function connectingFrame() {
   return { context, scope: context.scope() };
 }
 
+function settledLater(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = ignore;
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+/** Code of one context must not act for another one. */
 function checkOwner(owner: IoContext): void {
   const here = currentFrame()?.context;
   if (here === undefined || here === owner) return;
