@@ -17,6 +17,7 @@ import { badArgument } from './storage-access.ts';
 const name = 'DurableObjectState';
 const tagsMax = 10;
 const tagLengthMax = 256;
+const autoResponseBytesMax = 2048;
 const eventTimeoutMaxMs = 604_800_000;
 
 export interface HibernationHost {
@@ -79,6 +80,10 @@ export class Hibernation {
   setAutoResponse(pair: unknown): void {
     if (pair !== undefined && !(pair instanceof WebSocketRequestResponsePair)) {
       throw badArgument('setWebSocketAutoResponse', name, 1, 'WebSocketRequestResponsePair');
+    }
+    if (pair !== undefined) {
+      checkSize('Request', pair.request);
+      checkSize('Response', pair.response);
     }
     const plain =
       pair === undefined ? undefined : { request: pair.request, response: pair.response };
@@ -170,6 +175,15 @@ function toMessage(data: string | Uint8Array): string | ArrayBuffer {
   if (typeof data === 'string') return data;
   const { buffer, byteOffset, byteLength } = data;
   return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+}
+
+function checkSize(what: 'Request' | 'Response', text: string): void {
+  const size = Buffer.byteLength(text);
+  if (size > autoResponseBytesMax) {
+    throw new RangeError(
+      `${what} cannot be larger than ${autoResponseBytesMax} bytes. A ${what.toLowerCase()} of size ${size} was provided.`,
+    );
+  }
 }
 
 function checkTags(tags: unknown): readonly string[] {

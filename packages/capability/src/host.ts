@@ -47,6 +47,8 @@ export interface SessionHost extends HostValueCodec {
    * user code only passed on: the caller sees it as it is, not marked `remote`.
    */
   isOwnError?(error: unknown): boolean;
+  /** Makes an error that no user code threw into what this end's code is to see of it. */
+  present?(error: unknown): unknown;
   /**
    * The session closed itself, because what came from the other end is not this protocol. The host
    * ends the connection; nothing more is sent or expected.

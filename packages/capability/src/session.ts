@@ -233,7 +233,7 @@ export class Session implements Pipeline {
     args: readonly unknown[] | undefined,
     options?: CallOptions,
   ): PendingCall {
-    if (this.#closed !== undefined) return PendingCall.rejected(this.#closed.error);
+    if (this.#closed !== undefined) return PendingCall.rejected(this.#present(this.#closed.error));
     if (this.#outgoing.size >= this.#limits.callsMax) {
       return PendingCall.rejected(
         new HomingError('overloaded', `more than ${this.#limits.callsMax} calls are under way`),
@@ -313,7 +313,7 @@ export class Session implements Pipeline {
     for (const stop of this.#mySignals.values()) stop();
     this.#mySignals.clear();
     for (const call of calls) {
-      const reject = () => call.reject(error);
+      const reject = () => call.reject(this.#present(error));
       this.#host.enter('answer', call.scope, reject, reject);
     }
     for (const pipe of pipes) pipe.onBroken(error);
@@ -779,13 +779,18 @@ export class Session implements Pipeline {
       if ((flags & resultFlags.kept) !== 0) this.#forget(number);
       call.replayed = (flags & resultFlags.replayed) !== 0;
       if ((flags & resultFlags.threw) === 0) call.resolve(value);
-      else call.reject((flags & resultFlags.own) === 0 ? markRemote(value) : value);
+      else if ((flags & resultFlags.own) === 0) call.reject(markRemote(value));
+      else call.reject(this.#present(value));
       this.#checkIdle();
     };
     this.#host.enter('answer', call.scope, read, (error) => {
       this.#outgoing.delete(number);
       call.reject(error);
     });
+  }
+
+  #present(error: unknown): unknown {
+    return this.#host.present?.(error) ?? error;
   }
 
   /** Told in batches: most sessions end before there is one. */

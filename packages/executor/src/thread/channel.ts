@@ -9,6 +9,8 @@
 import type { FramePort, FrameSink, IoContext } from '@homing/base';
 import { type Path, PendingCall, Session, type SessionHost } from '@homing/capability';
 
+import { platformError } from './platform-error.ts';
+
 /** An open connection to user code. */
 export interface Connection extends FramePort {
   /** Why the instance behind it broke, once it has; also after the connection was closed. */
@@ -36,7 +38,7 @@ export class Channel {
 
   send(path: Path, args: readonly unknown[] | undefined): PendingCall {
     this.#broken ??= this.#connection?.broken?.();
-    if (this.#broken !== undefined) return PendingCall.rejected(this.#broken.reason);
+    if (this.#broken !== undefined) return PendingCall.rejected(platformError(this.#broken.reason));
     const session = this.#session ?? this.#open();
     return args === undefined ? session.read(path) : session.call(path, args);
   }
@@ -47,6 +49,7 @@ export class Channel {
     const session: Session = new Session({
       host: {
         ...host(context, (frame) => connection?.send(frame)),
+        present: platformError,
         idle: () => this.#idle(session),
         broken: (error) => this.#fail(session, error),
       },

@@ -1,7 +1,7 @@
 /**
  * The I/O context of one run of a stateless entrypoint: no gates, because there is no state. Lives
- * as long as its session, and after that until what it gave to `waitUntil` has settled, for a
- * bounded time; then everything it still had under way is undone.
+ * as long as its session, and after that until what it gave to `waitUntil` has settled. That time is
+ * bounded unless it has a socket, timer or fetch open; then everything still under way is undone.
  */
 import type { EntryKind, IoContext, IoFrame, Scope } from '@homing/base';
 import { runInFrame } from '@homing/base';
@@ -13,7 +13,7 @@ export class EntrypointContext implements IoContext {
   readonly label: string;
   #broken: { readonly reason: unknown } | undefined;
   readonly #frame: IoFrame;
-  #undo: Set<(reason: unknown) => void> | undefined;
+  #undo: Map<(reason: unknown) => void, boolean> | undefined;
   #pending = 0;
   #finishing = false;
   #timer: ReturnType<typeof startTimer> | undefined;
@@ -49,9 +49,9 @@ export class EntrypointContext implements IoContext {
     Promise.resolve(promise).then(settled, settled);
   }
 
-  onEnd(undo: (reason: unknown) => void): () => void {
-    this.#undo ??= new Set();
-    this.#undo.add(undo);
+  onEnd(undo: (reason: unknown) => void, keepsAlive = false): () => void {
+    this.#undo ??= new Map();
+    this.#undo.set(undo, keepsAlive);
     return () => this.#undo?.delete(undo);
   }
 
@@ -59,9 +59,16 @@ export class EntrypointContext implements IoContext {
   finish(): void {
     if (this.#finishing) return;
     this.#finishing = true;
-    const over = () => this.end(new Error('the request is over'));
-    if (this.#pending === 0) over();
-    else this.#timer = startTimer(over, afterEndMaxMs);
+    if (this.#pending === 0) this.end(new Error('the request is over'));
+    else this.#watch();
+  }
+
+  /** Waits longer while something is open that is not the code's own, as a socket. */
+  #watch(): void {
+    this.#timer = startTimer(() => {
+      if ([...(this.#undo?.values() ?? [])].includes(true)) this.#watch();
+      else this.end(new Error('the request is over'));
+    }, afterEndMaxMs);
   }
 
   end(reason: unknown): void {
@@ -70,6 +77,6 @@ export class EntrypointContext implements IoContext {
     if (this.#timer !== undefined) clearTimer(this.#timer);
     const undo = this.#undo;
     this.#undo = undefined;
-    for (const run of undo ?? []) run(reason);
+    for (const run of undo?.keys() ?? []) run(reason);
   }
 }

@@ -1,0 +1,54 @@
+/** Alarms ring at least once, whatever happens to the process in between. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from './client.ts';
+import { fixture, Program } from './program.ts';
+
+let program: Program;
+
+beforeAll(async () => {
+  program = await Program.start(fixture('faults'), '--no-watch', '--limit', 'idleHibernateMs=200');
+});
+
+afterAll(() => program.dispose());
+
+async function rang(name: string, count: number): Promise<unknown[]> {
+  for (;;) {
+    const { result } = await call(program, `/${name}/rang`);
+    if ((result as unknown[]).length >= count) return result as unknown[];
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+test('an alarm rings', async () => {
+  await call(program, '/soon/setAlarm?10');
+  expect(await rang('soon', 1)).toEqual([{ name: 'soon', retryCount: 0 }]);
+});
+
+test('one that fell due while the process was dead rings after its start', async () => {
+  await call(program, '/dead/setAlarm?1000');
+  await program.kill();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  await program.start();
+  expect(await rang('dead', 1)).toEqual([{ name: 'dead', retryCount: 0 }]);
+});
+
+test('one that fails is tried again, also after a kill', async () => {
+  await call(program, '/fails/failAlarms?1');
+  await call(program, '/fails/setAlarm?10');
+  await rang('fails', 1);
+  await program.kill();
+  await program.start();
+  expect(await rang('fails', 2)).toEqual([
+    { name: 'fails', retryCount: 0 },
+    { name: 'fails', retryCount: 1 },
+  ]);
+});
+
+test('it wakes an object that sleeps', async () => {
+  await call(program, '/sleeper/setAlarm?1500');
+  expect(await rang('sleeper', 1)).toHaveLength(1);
+  const objects = await fetch(
+    `http://127.0.0.1:${program.ports.admin}/api/describe?namespace=THING&name=sleeper`,
+  );
+  expect(await objects.json()).toMatchObject({ name: 'sleeper', alarm: null });
+});

@@ -1,0 +1,75 @@
+/** Objects that nobody needs leave memory; what is theirs stays. */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Client, call } from './client.ts';
+import { fixture, Program } from './program.ts';
+
+let program: Program;
+
+beforeAll(async () => {
+  program = await Program.start(fixture('faults'), '--no-watch', '--limit', 'idleHibernateMs=300');
+});
+
+afterAll(() => program.dispose());
+
+async function metric(name: string): Promise<number> {
+  const page = await (await fetch(`http://127.0.0.1:${program.ports.admin}/metrics`)).text();
+  const line = page.split('\n').find((text) => text.startsWith(name));
+  return Number(line?.split(' ').at(-1));
+}
+
+/** Resolves once no object is in memory. */
+async function allAsleep(): Promise<void> {
+  while ((await metric('homing_objects_active')) > 0) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+test('an idle object loses its memory and keeps its storage', async () => {
+  await call(program, '/a/increment');
+  const [first] = (await call(program, '/a/memory')).result as number[];
+  await allAsleep();
+  const [second, count] = (await call(program, '/a/memory')).result as number[];
+  expect(second).not.toBe(first);
+  expect(count).toBe(1);
+  expect(await call(program, '/a/value')).toMatchObject({ result: 1 });
+});
+
+test('an event that runs keeps its object', async () => {
+  const [number] = (await call(program, '/busy/memory')).result as number[];
+  await call(program, '/busy/wait?900');
+  expect((await call(program, '/busy/memory')).result).toEqual([number, 2]);
+});
+
+test('sockets hibernate: the next message finds them, their tags and attachments', async () => {
+  const client = await Client.connect(program, '/s/socket');
+  const [, number] = JSON.parse(await client.ask('one')) as [string, number];
+  await allAsleep();
+  const asleep = await metric('homing_activations_total{cause="socket"}');
+  // The gateway answers this one: nobody wakes.
+  expect(await client.ask('ping')).toBe('pong');
+  expect(await metric('homing_objects_active')).toBe(0);
+  const [, after, attachment, tags] = JSON.parse(await client.ask('two')) as unknown[];
+  expect(after).not.toBe(number);
+  expect([attachment, tags]).toEqual([{ since: number }, ['tag']]);
+  expect(await metric('homing_activations_total{cause="socket"}')).toBe((asleep || 0) + 1);
+  client.close();
+});
+
+test('a plain socket keeps its object', async () => {
+  const client = await Client.connect(program, '/p/socket?plain');
+  const [number] = (await call(program, '/p/memory')).result as number[];
+  await new Promise((resolve) => setTimeout(resolve, 900));
+  expect((await call(program, '/p/memory')).result).toEqual([number, 2]);
+  client.close();
+  await allAsleep();
+});
+
+test('many objects touched once are all let go', async () => {
+  for (let index = 0; index < 3000; index += 50) {
+    const names = Array.from({ length: 50 }, (_, offset) => `/many-${index + offset}/increment`);
+    await Promise.all(names.map((path) => call(program, path)));
+  }
+  await allAsleep();
+  expect(await metric('homing_objects_owned')).toBe(0);
+  expect(await call(program, '/many-7/value')).toMatchObject({ result: 1 });
+});
