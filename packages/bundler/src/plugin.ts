@@ -13,6 +13,9 @@ import { workersModule } from './workers-module.ts';
 
 const builtins = new Set(builtinModules);
 
+/** Marks an inner resolution, so that it is not taken for another import. */
+const inner = Symbol('inner');
+
 export function workerPlugin(project: WorkerProject): Plugin {
   const rules = compileRules(project.rules);
   return {
@@ -23,7 +26,7 @@ export function workerPlugin(project: WorkerProject): Plugin {
         contents: workersModule,
         loader: 'js',
       }));
-      build.onResolve({ filter: /.*/ }, (args) => resolveBuiltin(project, args));
+      build.onResolve({ filter: /.*/ }, (args) => resolveBuiltin(build, project, args));
       handleData(build, project, rules);
     },
   };
@@ -36,7 +39,12 @@ function resolvePlatform(args: OnResolveArgs): OnResolveResult {
   };
 }
 
-function resolveBuiltin(project: WorkerProject, args: OnResolveArgs): OnResolveResult | undefined {
+async function resolveBuiltin(
+  build: PluginBuild,
+  project: WorkerProject,
+  args: OnResolveArgs,
+): Promise<OnResolveResult | undefined> {
+  if (args.pluginData === inner) return undefined;
   const bare = args.path.startsWith('node:') ? args.path.slice(5) : args.path;
   if (!builtins.has(bare) && bare === args.path) return undefined;
   if (bare === args.path && bare in project.alias) return undefined;
@@ -45,16 +53,18 @@ function resolveBuiltin(project: WorkerProject, args: OnResolveArgs): OnResolveR
     compatibility['nodejs_compat'] === true ||
     (bare === 'async_hooks' && compatibility['nodejs_als'] === true);
   if (allowed) return { path: `node:${bare}`, external: true };
-  if (bare === args.path) return undefined;
+  if (bare === args.path) {
+    // Packages from npm stand in for some of Node's modules: `events`, `buffer`.
+    const { kind, resolveDir, importer } = args;
+    const found = await build.resolve(bare, { kind, resolveDir, importer, pluginData: inner });
+    if (found.errors.length === 0) return undefined;
+  }
   return {
     errors: [
       { text: `"${args.path}" needs the flag "nodejs_compat": add it to compatibility_flags` },
     ],
   };
 }
-
-/** Marks an inner resolution, so that it is not taken for another import. */
-const inner = Symbol('inner');
 
 function handleData(
   build: PluginBuild,
