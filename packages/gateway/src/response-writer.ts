@@ -1,5 +1,4 @@
 /** Writes a worker's response to an HTTP client, as fast as the client takes it. */
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { errorAnswer } from './http-status.ts';
 import type { WorkerResponse } from './worker-call.ts';
@@ -42,19 +41,27 @@ export async function writeResponse(out: ServerResponse, response: WorkerRespons
 
 async function pump(out: ServerResponse, body: ReadableStream<Uint8Array>): Promise<void> {
   const reader = body.getReader();
+  let wake = () => {};
+  const onDrain = () => wake();
   const onClose = () => {
+    wake();
     reader.cancel(new Error('The client disconnected.')).catch(() => {});
   };
   out.once('close', onClose);
+  out.on('drain', onDrain);
   out.flushHeaders();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done || out.destroyed) break;
-      if (!out.write(value)) await Promise.race([once(out, 'drain'), once(out, 'close')]);
+      if (out.write(value) || out.destroyed) continue;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
   } finally {
     out.off('close', onClose);
+    out.off('drain', onDrain);
   }
   out.end();
 }
