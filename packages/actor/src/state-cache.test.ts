@@ -45,11 +45,16 @@ const range = fc.record(
   { requiredKeys: [] },
 );
 
+interface Options {
+  readonly start?: string;
+  readonly end?: string;
+  readonly prefix?: string;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}
+
 /** What the cache must show: a map, with a copy for each open transaction. */
-function model(
-  layers: Map<string, number>[],
-  options: fc.TypeOf<typeof range>,
-): [string, number][] {
+function model(layers: Map<string, number>[], options: Options): [string, number][] {
   const { start, end, prefix = '', reverse, limit } = options;
   const bytes = (key: string) => Buffer.from(key);
   const found = [...(layers.at(-1) ?? [])]

@@ -15,13 +15,6 @@ export interface Outlet {
   disassemble(value: object): HostValue | undefined;
 }
 
-/** A message that came in, as the codec sees it. */
-export interface Inlet {
-  /** What stands at `index` of the table: always the same object. Throws `WireError` past its end. */
-  reference(index: number): unknown;
-  assemble(value: HostValue): unknown;
-}
-
 export const valueKinds = {
   /** An object literal. */
   plain: 0,

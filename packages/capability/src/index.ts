@@ -3,6 +3,7 @@ export { type Callee, type Hook, type Path, PendingCall } from './callee.ts';
 export type { HostValue, HostValueCodec, SessionHost } from './host.ts';
 export { type CapabilityLimits, capabilityLimits } from './limits.ts';
 export { makeServiceStub, type ServiceStubOptions } from './service-stub.ts';
-export { type CallOptions, OutgoingCall, Session, type SessionOptions } from './session.ts';
+export { Session, type SessionOptions } from './session.ts';
+export { type CallOptions, OutgoingCall } from './session-calls.ts';
 export { makePromise, RpcPromise, RpcProperty, RpcTarget } from './stub.ts';
 export { declaredMember, type MainTarget, missingMethod, RpcStub } from './target.ts';

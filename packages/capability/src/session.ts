@@ -24,49 +24,32 @@
  * that the other relies on: it may be replaced by a fresh one.
  */
 import { HomingError } from '@homing/base';
-import { type Hook, type Path, PendingCall, type Pipeline } from './callee.ts';
+import { type Path, PendingCall, type Pipeline } from './callee.ts';
+import {
+  callFlags,
+  frames,
+  framesWithValues,
+  referenceKinds,
+  resultFlags,
+  targets,
+  writeLines,
+} from './frames.ts';
 import type { SessionHost } from './host.ts';
 import { type CapabilityLimits, capabilityLimits } from './limits.ts';
 import { PayloadReader, PayloadWriter } from './payload.ts';
+import { RemoteHook, type RemoteOwner } from './remote-hook.ts';
+import { isReachable, markRemote, ownReferences, refuseReference } from './results.ts';
 import {
-  IncomingReadable,
-  IncomingWrites,
-  OutgoingReadable,
-  OutgoingWrites,
-  type Pipe,
-  type PipeWire,
-} from './pipe.ts';
-import { disposeStub, isStub, makeStub, RpcTarget, stubHook } from './stub.ts';
+  type CallOptions,
+  type Export,
+  type IncomingCall,
+  OutgoingCall,
+  type Target,
+} from './session-calls.ts';
+import { SessionStreams } from './session-streams.ts';
+import { disposeStub, isStub, makeStub, stubHook } from './stub.ts';
 import { invokeMain, invokePath, LocalHook, type MainTarget, pipelineLocally } from './target.ts';
 import { acquireWriter, releaseWriter, WireError, WireReader, type WireWriter } from './wire.ts';
-
-const frames = {
-  call: 1,
-  result: 2,
-  forget: 3,
-  release: 4,
-  chunk: 5,
-  end: 6,
-  fail: 7,
-  credit: 8,
-  cancel: 9,
-  abort: 10,
-} as const;
-
-/** A call has a value only where its flags say so, but always a place for its streams. */
-const framesWithValues: ReadonlySet<number> = new Set([
-  frames.call,
-  frames.result,
-  frames.chunk,
-  frames.fail,
-  frames.cancel,
-  frames.abort,
-]);
-
-const targets = { main: 0, export: 1, result: 2 } as const;
-const callFlags = { args: 1, requestId: 2 } as const;
-const resultFlags = { threw: 1, kept: 2, replayed: 4, own: 8 } as const;
-const referenceKinds = { stub: 0, yours: 1, readable: 2, writable: 3, signal: 4 } as const;
 
 export interface SessionOptions {
   readonly host: SessionHost;
@@ -77,94 +60,12 @@ export interface SessionOptions {
   readonly dupParams?: boolean;
 }
 
-export interface CallOptions {
-  /** Runs the call at most once for this id; see `SessionHost.once`. */
-  readonly requestId?: string | undefined;
-  /** How long ago the call was first made. */
-  readonly elapsedMs?: number | undefined;
-}
-
-/** A call that this end made. */
-export class OutgoingCall extends PendingCall {
-  /** @internal Its number in the session. */
-  readonly number: number;
-  /** @internal The critical section it was made in. */
-  readonly scope: object | undefined;
-  /** True where the result is that of an earlier call with the same request id. */
-  replayed = false;
-
-  constructor(pipeline: Pipeline, number: number, scope: object | undefined) {
-    super(pipeline);
-    this.number = number;
-    this.scope = scope;
-  }
-}
-
-interface IncomingCall {
-  readonly number: number;
-  /** Stubs among the arguments: disposed when the call is answered. */
-  references: readonly object[];
-  /** Settles with the raw result. */
-  readonly outcome: PendingCall;
-}
-
-interface Export {
-  readonly hook: Hook;
-  /** The critical section it was exported in: calls of it belong there. */
-  readonly scope: object | undefined;
-  references: number;
-}
-
-interface Target {
-  readonly kind: number;
-  readonly number: number;
-}
-
 /** Results of so many calls are forgotten together. */
 const forgetBatch = 16;
 
 const resultPipeline: Pipeline = { pipeline: pipelineLocally };
 
-/** A reference to something that the other end exports. */
-class RemoteHook implements Hook {
-  readonly #session: Session;
-  readonly #number: number;
-  readonly #shared: { references: number };
-  #disposed = false;
-
-  constructor(session: Session, number: number, shared = { references: 0 }) {
-    this.#session = session;
-    this.#number = number;
-    this.#shared = shared;
-    shared.references++;
-  }
-
-  /** The number, where the reference belongs to `session`. */
-  numberIn(session: Session): number | undefined {
-    return this.#session === session ? this.#number : undefined;
-  }
-
-  send(path: Path, args: readonly unknown[] | undefined): PendingCall {
-    return this.#session.sendCall({ kind: targets.export, number: this.#number }, path, args);
-  }
-
-  invoke(path: Path, args: readonly unknown[] | undefined): unknown {
-    return this.send(path, args).promise();
-  }
-
-  dup(): Hook {
-    if (this.#disposed) throw new Error('RPC stub used after being disposed.');
-    return new RemoteHook(this.#session, this.#number, this.#shared);
-  }
-
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    if (--this.#shared.references === 0) this.#session.release(this.#number);
-  }
-}
-
-export class Session implements Pipeline {
+export class Session implements Pipeline, RemoteOwner {
   readonly #host: SessionHost;
   readonly #main: MainTarget | undefined;
   readonly #limits: CapabilityLimits;
@@ -179,20 +80,22 @@ export class Session implements Pipeline {
 
   #nextExport = 1;
   readonly #exports = new Map<number, Export>();
-  readonly #signals = new Map<number, AbortController>();
   #imports = 0;
-  /** Pipes by who numbered them. */
-  readonly #myPipes = new Map<number, Pipe>();
-  readonly #theirPipes = new Map<number, Pipe>();
-  readonly #mySignals = new Map<number, () => void>();
-  /** Announced and not read yet. */
-  readonly #lines = new Map<number, Line>();
+  readonly #streams: SessionStreams;
 
   constructor(options: SessionOptions) {
     this.#host = options.host;
     this.#main = options.main;
     this.#limits = { ...capabilityLimits, ...options.limits };
     this.#dupParams = options.dupParams ?? true;
+    this.#streams = new SessionStreams({
+      host: this.#host,
+      limits: this.#limits,
+      nextNumber: () => this.#nextExport++,
+      send: (write) => this.#send(write),
+      payload: (reader) => this.#payload(reader, []),
+      settled: () => this.#checkIdle(),
+    });
   }
 
   /** Nothing is outstanding either way: no call, reference or stream. */
@@ -202,32 +105,28 @@ export class Session implements Pipeline {
 
   /** A call or stream is under way. */
   get isBusy(): boolean {
-    return (
-      this.#outgoing.size + this.#running + this.#myPipes.size + this.#theirPipes.size > 0 ||
-      this.#mySignals.size + this.#signals.size > 0
-    );
+    return this.#outgoing.size + this.#running > 0 || this.#streams.isFlowing;
   }
 
   /** Calls the other end's main target. Never throws. */
   call(path: Path, args: readonly unknown[], options?: CallOptions): OutgoingCall | PendingCall {
-    return this.sendCall({ kind: targets.main, number: 0 }, path, args, options);
+    return this.#sendCall({ kind: targets.main, number: 0 }, path, args, options);
   }
 
   /** Reads a property of the other end's main target. */
   read(path: Path): PendingCall {
-    return this.sendCall({ kind: targets.main, number: 0 }, path, undefined);
+    return this.#sendCall({ kind: targets.main, number: 0 }, path, undefined);
   }
 
   /** As `Pipeline.pipeline`: a call on the result of one that this session made. */
   pipeline(on: PendingCall, path: Path, args: readonly unknown[] | undefined): PendingCall {
     if (on instanceof OutgoingCall && on.isPending) {
-      return this.sendCall({ kind: targets.result, number: on.number }, path, args);
+      return this.#sendCall({ kind: targets.result, number: on.number }, path, args);
     }
     return pipelineLocally(on, path, args);
   }
 
-  /** @internal */
-  sendCall(
+  #sendCall(
     target: Target,
     path: Path,
     args: readonly unknown[] | undefined,
@@ -273,7 +172,12 @@ export class Session implements Pipeline {
     return call;
   }
 
-  /** @internal A reference of this end's is given up. */
+  /** @internal As `RemoteOwner`. */
+  sendTo(exported: number, path: Path, args: readonly unknown[] | undefined): PendingCall {
+    return this.#sendCall({ kind: targets.export, number: exported }, path, args);
+  }
+
+  /** @internal As `RemoteOwner`. */
   release(number: number): void {
     this.#imports--;
     this.#send((writer) => {
@@ -302,27 +206,18 @@ export class Session implements Pipeline {
     if (this.#closed !== undefined) return;
     this.#closed = { error };
     const calls = [...this.#outgoing.values()];
-    const pipes = [...this.#myPipes.values(), ...this.#theirPipes.values()];
     const exports = [...this.#exports.values()];
-    const signals = [...this.#signals.values()];
     this.#outgoing.clear();
     this.#exports.clear();
-    this.#signals.clear();
     this.#incoming.clear();
-    this.#lines.clear();
-    for (const stop of this.#mySignals.values()) stop();
-    this.#mySignals.clear();
     for (const call of calls) {
       const reject = () => call.reject(this.#present(error));
       this.#host.enter('answer', call.scope, reject, reject);
     }
-    for (const pipe of pipes) pipe.onBroken(error);
-    this.#myPipes.clear();
-    this.#theirPipes.clear();
-    if (exports.length + signals.length === 0) return;
+    this.#streams.close(error);
+    if (exports.length === 0) return;
     const letGo = () => {
       for (const { hook } of exports) hook.dispose();
-      for (const signal of signals) signal.abort(error);
     };
     this.#host.enter('answer', undefined, letGo, () => {});
   }
@@ -371,37 +266,7 @@ export class Session implements Pipeline {
   }
 
   #writeReference(writer: WireWriter, value: object, { made, started, lines }: Written): void {
-    if (value instanceof ReadableStream) {
-      this.#requireUnlocked(value);
-      const number = this.#nextExport++;
-      writer.u8(referenceKinds.readable);
-      writer.varint(number);
-      lines.push(referenceKinds.readable, number);
-      started.push(() => {
-        const wire = this.#pipeWire(this.#myPipes, number, true);
-        this.#myPipes.set(
-          number,
-          new OutgoingReadable(wire, value, this.#limits.streamWindowBytes),
-        );
-      });
-      return;
-    }
-    if (value instanceof WritableStream) {
-      this.#requireUnlocked(value);
-      const number = this.#nextExport++;
-      writer.u8(referenceKinds.writable);
-      writer.varint(number);
-      lines.push(referenceKinds.writable, number);
-      started.push(() => {
-        const wire = this.#pipeWire(this.#myPipes, number, true);
-        this.#myPipes.set(number, new IncomingWrites(wire, value));
-      });
-      return;
-    }
-    if (value instanceof AbortSignal) {
-      lines.push(referenceKinds.signal, this.#writeSignal(writer, value, started));
-      return;
-    }
+    if (this.#streams.write(writer, value, { started, lines })) return;
     const hook = isStub(value) ? stubHook(value) : undefined;
     const theirs = hook instanceof RemoteHook ? hook.numberIn(this) : undefined;
     if (theirs !== undefined) {
@@ -423,90 +288,11 @@ export class Session implements Pipeline {
     writer.varint(number);
   }
 
-  #requireUnlocked(stream: ReadableStream | WritableStream): void {
-    if (stream.locked) {
-      throw new TypeError(
-        `The ${stream instanceof ReadableStream ? 'ReadableStream' : 'WritableStream'} has been locked to a ${stream instanceof ReadableStream ? 'reader' : 'writer'}.`,
-      );
-    }
-  }
-
-  #writeSignal(writer: WireWriter, signal: AbortSignal, started: (() => void)[]): number {
-    const number = this.#nextExport++;
-    writer.u8(referenceKinds.signal);
-    writer.varint(number);
-    const abort = () => {
-      this.#mySignals.delete(number);
-      this.#sendValue(frames.abort, number, undefined, signal.reason);
-      this.#checkIdle();
-    };
-    started.push(() => {
-      if (signal.aborted) {
-        abort();
-        return;
-      }
-      signal.addEventListener('abort', abort, { once: true });
-      this.#mySignals.set(number, () => signal.removeEventListener('abort', abort));
-    });
-    return number;
-  }
-
-  /** A frame of a number and a value; what cannot be sent as a value goes as an error. */
-  #sendValue(type: number, number: number, mine: boolean | undefined, value: unknown): void {
-    const write = (sent: unknown) =>
-      this.#send((writer, payload) => {
-        writer.u8(type);
-        writer.varint(number);
-        if (mine !== undefined) writer.u8(mine ? 1 : 0);
-        payload().value(sent);
-      });
-    try {
-      write(value);
-    } catch (error) {
-      write(error instanceof Error ? new Error(error.message) : new Error('not serializable'));
-    }
-  }
-
-  #pipeWire(table: Map<number, Pipe>, number: number, mine: boolean): ScopedWire {
-    const plain = (type: number) =>
-      this.#send((writer) => {
-        writer.u8(type);
-        writer.varint(number);
-        writer.u8(mine ? 1 : 0);
-      });
-    const wire: ScopedWire = {
-      scope: mine ? this.#host.scope() : undefined,
-      chunk: (value) =>
-        this.#send((writer, payload) => {
-          writer.u8(frames.chunk);
-          writer.varint(number);
-          writer.u8(mine ? 1 : 0);
-          payload().value(value);
-        }),
-      end: () => plain(frames.end),
-      fail: (reason) => this.#sendValue(frames.fail, number, mine, reason),
-      cancel: (reason) => this.#sendValue(frames.cancel, number, mine, reason),
-      credit: (bytes) =>
-        this.#send((writer) => {
-          writer.u8(frames.credit);
-          writer.varint(number);
-          writer.u8(mine ? 1 : 0);
-          writer.varint(Math.floor(bytes));
-        }),
-      enter: (run) => this.#host.enter('answer', wire.scope, run, run),
-      over: () => {
-        table.delete(number);
-        this.#checkIdle();
-      },
-    };
-    return wire;
-  }
-
   // ── Receiving ──────────────────────────────────────────────────────────────────────────────
 
   #receive(reader: WireReader): void {
     const type = reader.u8();
-    if (framesWithValues.has(type)) this.#readLines(reader);
+    if (framesWithValues.has(type)) this.#streams.announce(reader);
     switch (type) {
       case frames.call:
         this.#onCall(reader);
@@ -522,50 +308,18 @@ export class Session implements Pipeline {
         this.#onRelease(reader.varint(), reader.varint());
         return;
       case frames.abort:
-        this.#onAbort(reader);
+        this.#streams.onAbort(reader);
         return;
       case frames.chunk:
       case frames.end:
       case frames.fail:
       case frames.credit:
       case frames.cancel:
-        this.#onPipe(type, reader);
+        this.#streams.onFrame(type, reader);
         return;
       default:
         throw new WireError(`a frame has the unknown type ${type}`);
     }
-  }
-
-  /**
-   * Makes the streams and signals that the frame brings, before anything else is received: what
-   * comes for them may be here before the value they stand in is read.
-   */
-  #readLines(reader: WireReader): void {
-    const last = new WireReader(reader.frame, reader.end - 1);
-    const count = last.u8();
-    const start = reader.end - 1 - count * lineBytes;
-    if (start < reader.position) throw new WireError('it ends too early');
-    const lines = new WireReader(reader.frame, start);
-    reader.end = start;
-    for (let index = 0; index < count; index++) this.#makeLine(lines.u8(), lines.u32());
-  }
-
-  #makeLine(kind: number, number: number): void {
-    if (this.#lines.has(number)) throw new WireError('two streams have one number');
-    if (this.#lines.size >= this.#limits.exportsMax) throw new WireError('too many streams');
-    if (kind === referenceKinds.signal) {
-      const controller = new AbortController();
-      this.#signals.set(number, controller);
-      this.#lines.set(number, { value: controller.signal, wire: undefined });
-      return;
-    }
-    const wire = this.#pipeWire(this.#theirPipes, number, false);
-    const pipe =
-      kind === referenceKinds.readable
-        ? new IncomingReadable(wire, this.#limits.streamWindowBytes)
-        : new OutgoingWrites(wire, this.#limits.streamWindowBytes);
-    this.#theirPipes.set(number, pipe);
-    this.#lines.set(number, { value: pipe.stream, wire });
   }
 
   #onCall(reader: WireReader): void {
@@ -820,41 +574,6 @@ export class Session implements Pipeline {
     this.#checkIdle();
   }
 
-  #onAbort(reader: WireReader): void {
-    const number = reader.varint();
-    const reason = this.#payload(reader, []).value();
-    const controller = this.#signals.get(number);
-    this.#signals.delete(number);
-    if (controller === undefined) return;
-    const abort = () => controller.abort(reason);
-    this.#host.enter('answer', undefined, abort, () => {});
-    this.#checkIdle();
-  }
-
-  #onPipe(type: number, reader: WireReader): void {
-    const number = reader.varint();
-    const table = reader.u8() === 1 ? this.#theirPipes : this.#myPipes;
-    const pipe = table.get(number);
-    // A pipe ends at both ends on its own: frames may still be on their way.
-    if (pipe === undefined) return;
-    switch (type) {
-      case frames.chunk:
-        pipe.onChunk(this.#payload(reader, []));
-        return;
-      case frames.end:
-        pipe.onEnd();
-        return;
-      case frames.fail:
-        pipe.onFail(this.#payload(reader, []));
-        return;
-      case frames.credit:
-        pipe.onCredit(reader.varint());
-        return;
-      default:
-        pipe.onCancel(this.#payload(reader, []));
-    }
-  }
-
   #payload(reader: WireReader, references: object[]): PayloadReader {
     return new PayloadReader(reader, this.#host, {
       write: unreachable,
@@ -880,13 +599,8 @@ export class Session implements Pipeline {
       }
       case referenceKinds.readable:
       case referenceKinds.writable:
-      case referenceKinds.signal: {
-        const line = this.#lines.get(number);
-        if (line === undefined) throw new WireError('a stream was not announced');
-        this.#lines.delete(number);
-        if (line.wire !== undefined) line.wire.scope = this.#host.scope();
-        return line.value;
-      }
+      case referenceKinds.signal:
+        return this.#streams.take(number, this.#host.scope());
       default:
         throw new WireError('a reference has an unknown kind');
     }
@@ -917,78 +631,8 @@ interface Written {
   readonly lines: number[];
 }
 
-interface ScopedWire extends PipeWire {
-  /** The critical section that the stream is used in. */
-  scope: object | undefined;
-}
-
-/** A stream or signal that came, until the value it stands in is read. */
-interface Line {
-  readonly value: object;
-  readonly wire: ScopedWire | undefined;
-}
-
-/** A kind and a number. */
-const lineBytes = 5;
-const linesMax = 255;
-
-/** The streams and signals of a message stand at its end, so that they are found without reading it. */
-function writeLines(writer: WireWriter, lines: readonly number[]): void {
-  const count = lines.length / 2;
-  if (count > linesMax) throw new RangeError(`A message holds at most ${linesMax} streams.`);
-  for (let index = 0; index < count; index++) {
-    writer.u8(lines[index * 2] as number);
-    writer.u32(lines[index * 2 + 1] as number);
-  }
-  writer.u8(count);
-}
-
 type Invoke = (path: Path, args: readonly unknown[] | undefined) => unknown;
 
 function unreachable(): never {
   throw new Error('a payload is either read or written');
-}
-
-function refuseReference(): never {
-  throw new DOMException(
-    'A call with a request id cannot return references or streams.',
-    'DataCloneError',
-  );
-}
-
-/** True for a result that further calls could lead into. */
-function isReachable(value: unknown): boolean {
-  if (typeof value === 'function') return true;
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || Array.isArray(value) || value instanceof RpcTarget;
-}
-
-/** What was thrown, as the caller gets it: an error, and marked as not its own. */
-function markRemote(value: unknown): unknown {
-  const error = value instanceof Error ? value : new Error(String(value));
-  if (!('remote' in error)) {
-    Object.defineProperty(error, 'remote', {
-      value: true,
-      writable: true,
-      enumerable: true,
-      configurable: true,
-    });
-  }
-  return error;
-}
-
-/** Disposing a result disposes the stubs in it. */
-function ownReferences(value: unknown, references: readonly object[]): void {
-  if (typeof value !== 'object' || value === null || isStub(value)) return;
-  if (Symbol.dispose in value) return;
-  if (Object.getPrototypeOf(value) !== Object.prototype && !Array.isArray(value)) return;
-  Object.defineProperty(value, Symbol.dispose, {
-    value: () => {
-      for (const stub of references) disposeStub(stub);
-    },
-    enumerable: false,
-    configurable: true,
-    writable: true,
-  });
 }

@@ -138,20 +138,9 @@ export class WireWriter {
 const idle: WireWriter[] = [];
 
 /**
- * Runs `write` with an empty writer and returns a copy of what it wrote. Serializing runs user code
+ * An empty writer; the caller gives it back with `releaseWriter`. Serializing runs user code
  * (getters), which may make calls and so come here again: each level has its own writer.
  */
-export function writeFrame(write: (writer: WireWriter) => void): Uint8Array {
-  const writer = idle.pop() ?? new WireWriter();
-  try {
-    write(writer);
-    return writer.copy();
-  } finally {
-    releaseWriter(writer);
-  }
-}
-
-/** As `writeFrame`, for hot paths: the caller gives the writer back with `releaseWriter`. */
 export function acquireWriter(): WireWriter {
   return idle.pop() ?? new WireWriter();
 }

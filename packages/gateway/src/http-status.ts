@@ -8,7 +8,7 @@ const statuses = {
   not_found: 404,
   not_owner: 503,
   unavailable: 503,
-  overloaded: 503,
+  overloaded: 429,
   fenced: 503,
   outcome_unknown: 502,
   deadline_exceeded: 504,
