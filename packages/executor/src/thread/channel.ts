@@ -7,7 +7,13 @@
  * stays broken: what its user assumed of the object may not hold any more.
  */
 import type { FramePort, FrameSink, IoContext } from '@homing/base';
-import { type Path, PendingCall, Session, type SessionHost } from '@homing/capability';
+import {
+  type Path,
+  PendingCall,
+  Session,
+  type SessionHost,
+  type SessionOptions,
+} from '@homing/capability';
 
 import { platformError } from './platform-error.ts';
 
@@ -17,12 +23,15 @@ export interface Connection extends FramePort {
   broken?(): { readonly reason: unknown } | undefined;
 }
 
+/** What all sessions of a thread have in common. */
+export type SharedSessionOptions = Pick<SessionOptions, 'dupParams' | 'limits'>;
+
 export interface ChannelOptions {
   readonly context: IoContext;
   readonly open: (sink: FrameSink) => Connection;
   /** Makes the host of a session whose frames go to `send`. */
   readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
-  readonly dupParams: boolean;
+  readonly sessionOptions: SharedSessionOptions;
 }
 
 export class Channel {
@@ -44,7 +53,7 @@ export class Channel {
   }
 
   #open(): Session {
-    const { context, open, host, dupParams } = this.#options;
+    const { context, open, host, sessionOptions } = this.#options;
     let connection: Connection | undefined;
     const session: Session = new Session({
       host: {
@@ -53,7 +62,7 @@ export class Channel {
         idle: () => this.#idle(session),
         broken: (error) => this.#fail(session, error),
       },
-      dupParams,
+      ...sessionOptions,
     });
     connection = open({
       frame: (frame) => session.receive(frame),

@@ -51,7 +51,10 @@ const heartbeat = new Heartbeat(data.heartbeat);
 const reports = new CallReports();
 const env: Record<string, unknown> = {};
 const exports: Record<string, unknown> = {};
-const dupParams = worker.compatibility.rpc_params_dup_stubs === true;
+const sessionOptions = {
+  dupParams: worker.compatibility['rpc_params_dup_stubs'] === true,
+  limits: { messageBytesMax: limits.messageBytes },
+};
 let module = new WorkerModule({}, new Set());
 
 const values = new HostValues(() => connector);
@@ -85,7 +88,7 @@ const objects = new ObjectHost({
   env,
   exports,
   host: sessionHost,
-  dupParams,
+  sessionOptions,
 });
 
 const sessions = new Sessions({
@@ -95,12 +98,12 @@ const sessions = new Sessions({
   env,
   exports,
   host: sessionHost,
-  dupParams,
+  sessionOptions,
 });
 
 const connector: StubConnector = {
   host: sessionHost,
-  dupParams,
+  sessionOptions,
   openObject: (object, _from, sink) => {
     const local = objects.connectLocally(object.id, sink);
     if (local === undefined) return sessions.openThroughNode({ kind: 'object', object }, sink);

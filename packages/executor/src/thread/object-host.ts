@@ -24,6 +24,7 @@ import type { ExecutorLimits } from '../limits.ts';
 import { ownBytes } from '../outbox.ts';
 import type { ObjectClass } from '../thread-data.ts';
 import type { CallReports } from './call-reports.ts';
+import type { SharedSessionOptions } from './channel.ts';
 import type { WorkerModule } from './exports.ts';
 import { jurisdictionOf } from './namespaces.ts';
 import { ObjectTarget } from './object-target.ts';
@@ -68,7 +69,7 @@ export interface ObjectHostOptions {
   readonly env: object;
   readonly exports: unknown;
   readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
-  readonly dupParams: boolean;
+  readonly sessionOptions: SharedSessionOptions;
 }
 
 export class ObjectHost {
@@ -273,7 +274,7 @@ export class ObjectHost {
         },
       },
       main: target,
-      dupParams: this.#options.dupParams,
+      ...this.#options.sessionOptions,
     });
     sessions.set(session, caller);
     return {

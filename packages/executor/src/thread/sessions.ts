@@ -10,7 +10,7 @@ import {
 } from '@homing/base';
 import { Session, type SessionHost } from '@homing/capability';
 import { ownBytes } from '../outbox.ts';
-import type { Connection } from './channel.ts';
+import type { Connection, SharedSessionOptions } from './channel.ts';
 import { EntrypointContext } from './entrypoint-context.ts';
 import { EntrypointTarget } from './entrypoint-target.ts';
 import type { WorkerModule } from './exports.ts';
@@ -25,7 +25,7 @@ export interface SessionsOptions {
   readonly env: object;
   readonly exports: unknown;
   readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
-  readonly dupParams: boolean;
+  readonly sessionOptions: SharedSessionOptions;
 }
 
 export class Sessions {
@@ -113,7 +113,7 @@ export class Sessions {
   }
 
   #openEntrypoint(service: ServiceRef, caller: CallerSide): CalleeSession | undefined {
-    const { module, env, exports, host, dupParams } = this.#options;
+    const { module, env, exports, host, sessionOptions } = this.#options;
     const entrypoint = module().entrypoint(service.entrypoint);
     if (entrypoint === undefined) {
       immediate(() =>
@@ -138,7 +138,7 @@ export class Sessions {
         },
       },
       main: target,
-      dupParams,
+      ...sessionOptions,
     });
     return {
       receive: (frame) => session.receive(frame),

@@ -3,7 +3,12 @@ import type { DurableObjectId } from '@homing/actor';
 import { currentContext, type FrameSink, type IoContext, type ObjectRef } from '@homing/base';
 import { makeServiceStub, type Path, type PendingCall } from '@homing/capability';
 import { Request, Response } from '@homing/web';
-import { Channel, type ChannelOptions, type Connection } from './channel.ts';
+import {
+  Channel,
+  type ChannelOptions,
+  type Connection,
+  type SharedSessionOptions,
+} from './channel.ts';
 
 const redirectsMax = 20;
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
@@ -92,7 +97,7 @@ export interface StubConnector {
   openObject(object: ObjectRef, from: IoContext, sink: FrameSink): Connection;
   openService(service: ServiceRef, from: IoContext, sink: FrameSink): Connection;
   readonly host: ChannelOptions['host'];
-  readonly dupParams: boolean;
+  readonly sessionOptions: SharedSessionOptions;
 }
 
 /** `id` is undefined for a stub that came over a session. */
@@ -107,8 +112,8 @@ export function objectStub(
     let channel = channels.get(context);
     if (channel === undefined) {
       const open = (sink: FrameSink) => connector.openObject(object, context, sink);
-      const { host, dupParams } = connector;
-      channel = new Channel({ context, open, host, dupParams });
+      const { host, sessionOptions } = connector;
+      channel = new Channel({ context, open, host, sessionOptions });
       channels.set(context, channel);
     }
     return channel.send(path, args);
@@ -125,8 +130,8 @@ export function serviceStub(connector: StubConnector, service: ServiceRef): obje
   const send: Send = (path, args) => {
     const context = currentContext();
     const open = (sink: FrameSink) => connector.openService(service, context, sink);
-    const { host, dupParams } = connector;
-    return new Channel({ context, open, host, dupParams }).send(path, args);
+    const { host, sessionOptions } = connector;
+    return new Channel({ context, open, host, sessionOptions }).send(path, args);
   };
   const stub = makeServiceStub({ send, members: Fetcher.prototype, own: {} });
   sends.set(stub, send);
