@@ -111,7 +111,7 @@ test('errors', async () => {
   const unavailable = await fetch(`http://${base}/`);
   expect([unavailable.status, unavailable.headers.get('retry-after')]).toEqual([503, '1']);
   worker.refusal = new HomingError('overloaded', 'too much');
-  expect((await fetch(`http://${base}/`)).status).toBe(503);
+  expect((await fetch(`http://${base}/`)).status).toBe(429);
   await start({ limits: { bodyBytesMax: 10 } });
   expect((await fetch(`http://${base}/`, { method: 'POST', body: 'x'.repeat(11) })).status).toBe(
     413,
