@@ -10,7 +10,10 @@ const here = fileURLToPath(new URL('..', import.meta.url));
 const project = join(here, 'worker');
 const homing = join(here, '..', 'packages', 'server', 'bin', 'homing.js');
 
-/** @typedef {{ name: string; port: number; pid: number; stop: () => Promise<void> }} Server */
+/**
+ * @typedef {{ name: string; port: number; adminPort: number | undefined; pid: number;
+ *   stop: () => Promise<void> }} Server
+ */
 
 /**
  * @param {string} name
@@ -37,8 +40,10 @@ function start(name, command, args, fd, portOf, directory) {
       text += chunk;
       for (const line of text.split('\n')) {
         const port = portOf(line);
-        if (port !== undefined)
-          resolve({ name, port, pid: /** @type {number} */ (child.pid), stop });
+        if (port === undefined) continue;
+        const admin = /^ {2}admin +http:\/\/localhost:(\d+)/m.exec(text)?.[1];
+        const adminPort = admin === undefined ? undefined : Number(admin);
+        resolve({ name, port, adminPort, pid: /** @type {number} */ (child.pid), stop });
       }
     });
   });
@@ -104,4 +109,34 @@ export function cpuMs(pid) {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticksPerSecond = 100;
   return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
+}
+
+/**
+ * Memory that a process holds.
+ * @param {number} pid
+ * @returns {number} bytes
+ */
+export function residentBytes(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024;
+}
+
+/**
+ * Records that shared an fsync since the start, on average.
+ * @param {number} adminPort
+ */
+export async function batchTotals(adminPort) {
+  const page = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+  const value = (/** @type {string} */ name) =>
+    Number(
+      page
+        .split('\n')
+        .find((line) => line.startsWith(name))
+        ?.split(' ')
+        .at(-1) ?? 0,
+    );
+  return {
+    records: value('homing_commit_batch_records_sum'),
+    batches: value('homing_commit_batch_records_count'),
+  };
 }

@@ -1,7 +1,13 @@
-/** What both servers run: a worker that answers itself, and objects that read and write. */
+/** What both servers run: a worker that answers itself, counters in memory and storage, a room. */
 import { DurableObject } from 'cloudflare:workers';
 
 export class Bench extends DurableObject {
+  #count = 0;
+
+  memory() {
+    return ++this.#count;
+  }
+
   async read() {
     return (await this.ctx.storage.get('value')) ?? 0;
   }
@@ -13,7 +19,17 @@ export class Bench extends DurableObject {
   }
 
   async fetch() {
-    return new Response(String((await this.ctx.storage.get('value')) ?? 0));
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  webSocketMessage(_socket, message) {
+    for (const socket of this.ctx.getWebSockets()) socket.send(message);
+  }
+
+  webSocketClose(socket) {
+    socket.close();
   }
 }
 
@@ -22,8 +38,7 @@ export default {
     const [, what, name] = new URL(request.url).pathname.split('/');
     if (what === 'worker') return new Response('hello');
     const object = env.BENCH.getByName(name ?? '');
-    if (what === 'read') return new Response(String(await object.read()));
-    if (what === 'write') return new Response(String(await object.write()));
-    return object.fetch(request);
+    if (what === 'socket') return object.fetch(request);
+    return new Response(String(await object[what]()));
   },
 };

@@ -417,3 +417,44 @@ describe('eviction', () => {
     expect(host.ends).toMatchObject([{ cause: 'evicted' }]);
   });
 });
+
+describe('bad input', () => {
+  test.each([
+    ['a key that is too long', (storage: Any) => storage.put('k'.repeat(2049), 1), /2048 bytes/],
+    ['a value that is too big', (storage: Any) => storage.put('k', 'x'.repeat(2 ** 21)), /2097152/],
+    ['too many keys', (storage: Any) => storage.get(Array(129).fill('k')), /number of keys is 128/],
+    [
+      'too many pairs',
+      (storage: Any) =>
+        storage.put(Object.fromEntries(Array.from({ length: 129 }, (_, i) => [i, i]))),
+      /number of pairs is 128/,
+    ],
+    ['a function', (storage: Any) => storage.put('k', () => 1), /could not be cloned/],
+    ['undefined', (storage: Any) => storage.put('k', undefined), /undefined value/],
+  ])('%s is refused and nothing is written', async (_what, run, expected) => {
+    const { actor, host, ctx } = await start();
+    await expect(event(actor, () => run(ctx.storage))).rejects.toThrow(expected);
+    await settle();
+    expect(host.groups).toEqual([]);
+  });
+
+  test('one bad value of many leaves none', async () => {
+    const { actor, host, ctx } = await start();
+    await expect(event(actor, () => ctx.storage.put({ a: 1, b: () => 1 }))).rejects.toMatchObject({
+      name: 'DataCloneError',
+    });
+    await settle();
+    expect(host.groups).toEqual([]);
+  });
+
+  test('a value that contains itself is kept as it is', async () => {
+    const { actor, ctx } = await start();
+    const cyclic: Any = { name: 'loop' };
+    cyclic.self = cyclic;
+    const read = await event(actor, async () => {
+      await ctx.storage.put('cyclic', cyclic);
+      return { value: await ctx.storage.get('cyclic') };
+    });
+    expect(read.value.self).toBe(read.value);
+  });
+});
