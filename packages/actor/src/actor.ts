@@ -9,6 +9,7 @@
  */
 import {
   type AlarmOutcome,
+  AssertionFailed,
   currentFrame,
   type EntryKind,
   type IoContext,
@@ -311,6 +312,7 @@ export class Actor implements IoContext {
     try {
       return runInFrame(gate.current.frame, run);
     } catch (error) {
+      if (error instanceof AssertionFailed) throw error;
       this.#host.logger.error('a callback threw', { error });
       return undefined;
     }

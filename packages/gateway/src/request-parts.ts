@@ -95,7 +95,9 @@ function wholeBody(request: IncomingMessage): Promise<Uint8Array> {
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => resolve(new Uint8Array(Buffer.concat(chunks))));
     request.on('error', reject);
-    request.on('close', () => reject(new HomingError('cancelled', 'the client went away')));
+    request.on('close', () => {
+      if (!request.complete) reject(new HomingError('cancelled', 'the client went away'));
+    });
   });
 }
 

@@ -7,6 +7,9 @@
 import { type Dispatcher, type FramePort, HomingError } from '@homing/base';
 import { type HostValue, Session } from '@homing/capability';
 
+/** Made once: it comes with every request, and its stack trace would cost more than the rest. */
+const requestOver = new HomingError('cancelled', 'the request is over');
+
 class Message implements HostValue {
   readonly kind: string;
   readonly parts: readonly unknown[];
@@ -72,7 +75,7 @@ export class WorkerCall {
     };
   }
 
-  end(error: unknown = new HomingError('cancelled', 'the request is over')): void {
+  end(error: unknown = requestOver): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#session.close(error);

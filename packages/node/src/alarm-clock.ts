@@ -53,7 +53,9 @@ export class AlarmClock {
   }
 
   /** The index changed, on disk: looks earlier if this entry is the earliest. */
-  set(dueMs: WallMs | null): void {
+  set(id: ObjectIdHex, dueMs: WallMs | null): void {
+    // What failed was another alarm.
+    this.#backoff.delete(id);
     if (dueMs !== null) this.#arm(dueMs);
   }
 

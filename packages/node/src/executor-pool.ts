@@ -171,6 +171,8 @@ export class ExecutorPool {
     }
     if (message.type === 'load-failed') {
       this.#settle(executor, message.error);
+      // It serves nothing: its end makes room for the next try.
+      void executor.stop();
       return;
     }
     this.#options.events.message(executor, message);

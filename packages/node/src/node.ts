@@ -189,7 +189,7 @@ export class HomingNode implements Dispatcher {
       metrics,
       namespaceName: options.namespaceName,
       waitingMax: limits.objectQueueMax,
-      alarmChanged: (dueMs) => this.#alarms.set(dueMs),
+      alarmChanged: (id, dueMs) => this.#alarms.set(id, dueMs),
       activationEnded: (activation, _object, _error) => this.#alarmEnded(activation, 'failed'),
       storeFailed: options.fatal,
     });

@@ -71,7 +71,7 @@ export interface ObjectTableOptions {
   readonly namespaceName: (namespace: string) => string;
   /** Deliveries that wait for one object's activation; past it they are refused as overloaded. */
   readonly waitingMax: number;
-  readonly alarmChanged: (dueMs: WallMs | null) => void;
+  readonly alarmChanged: (id: ObjectIdHex, dueMs: WallMs | null) => void;
   /** An activation is gone: running calls and alarms on it end with `error`. */
   readonly activationEnded: (activation: number, object: ObjectRef, error: ErrorData) => void;
   /** A record could not be made durable: the process must end. */
@@ -263,7 +263,7 @@ export class ObjectTable {
   #journal(entry: Entry, number: number, executor: Executor, epoch: Epoch): Journal {
     return new Journal(this.#options.store, entry.object, epoch, {
       durable: (count) => executor.post({ type: 'appended', activation: number, count }),
-      alarm: (dueMs) => this.#options.alarmChanged(dueMs),
+      alarm: (dueMs) => this.#options.alarmChanged(entry.object.id, dueMs),
       failed: (error) => {
         executor.post({ type: 'append-failed', activation: number, error: errorToData(error) });
         if (!(error instanceof HomingError) || error.code !== 'fenced') {

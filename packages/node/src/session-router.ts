@@ -157,7 +157,7 @@ export class SessionRouter {
 
   onClosed(executor: Executor, number: number, error: ErrorData | undefined): void {
     if (number % 2 === 0) {
-      const reason = error === undefined ? sessionOver() : errorFromData(error);
+      const reason = error === undefined ? sessionOver : errorFromData(error);
       this.#sessions.get(number)?.refuse(reason);
       return;
     }
@@ -209,6 +209,5 @@ export class SessionRouter {
   }
 }
 
-function sessionOver(): HomingError {
-  return new HomingError('cancelled', 'the other side ended the session');
-}
+/** Made once: sessions end with every request. */
+const sessionOver = new HomingError('cancelled', 'the other side ended the session');

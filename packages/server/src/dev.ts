@@ -145,7 +145,7 @@ async function compose(
     dispatcher: node,
     colo: nodeName,
     region,
-    logger,
+    logger: forPeople(logger, print),
   }).catch(portTaken('--port', options.port));
   closers.push(() => gateway.close(drainTimeoutMs));
   const rpc = await startRpc({
@@ -215,6 +215,23 @@ function portTaken(flag: string, port: number): (error: unknown) => never {
 
 function printLog(print: (line: string) => void, { level, label, message }: WorkerLog): void {
   print(`[${label}] ${level === 'info' ? '' : `${level}: `}${message}`);
+}
+
+/** What the gateway has to say of the worker's failures, as its other lines are printed. */
+function forPeople(logger: Logger, print: (line: string) => void): Logger {
+  return {
+    warn: (message, fields) => logger.warn(message, fields),
+    info: (message, fields) => logger.info(message, fields),
+    debug: (message, fields) => logger.debug(message, fields),
+    child: (fields) => logger.child(fields),
+    error: (message, fields = {}) => {
+      const { method, url, error } = fields;
+      const request = url === undefined ? '' : `${String(method)} ${String(url)}: `;
+      print(
+        `[worker] error: ${request}${message}${error === undefined ? '' : `\n${String(error)}`}`,
+      );
+    },
+  };
 }
 
 function announce(

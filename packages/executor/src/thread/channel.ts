@@ -16,6 +16,7 @@ import {
 } from '@homing/capability';
 
 import { platformError } from './platform-error.ts';
+import { callerEnded } from './session-ends.ts';
 
 /** An open connection to user code. */
 export interface Connection extends FramePort {
@@ -81,7 +82,7 @@ export class Channel {
     if (this.#session !== session) return;
     this.#session = undefined;
     this.#forget?.();
-    session.close(new Error('the session is over'));
+    session.close(callerEnded);
     this.#connection?.close();
   }
 

@@ -6,6 +6,7 @@
 import type { EntryKind, IoContext, IoFrame, Scope } from '@homing/base';
 import { runInFrame } from '@homing/base';
 import { clearTimer, startTimer } from './platform.ts';
+import { requestOver } from './session-ends.ts';
 
 const afterEndMaxMs = 30_000;
 
@@ -44,7 +45,7 @@ export class EntrypointContext implements IoContext {
     this.#pending++;
     const settled = (): void => {
       this.#pending--;
-      if (this.#finishing && this.#pending === 0) this.end(new Error('the request is over'));
+      if (this.#finishing && this.#pending === 0) this.end(requestOver);
     };
     Promise.resolve(promise).then(settled, settled);
   }
@@ -59,7 +60,7 @@ export class EntrypointContext implements IoContext {
   finish(): void {
     if (this.#finishing) return;
     this.#finishing = true;
-    if (this.#pending === 0) this.end(new Error('the request is over'));
+    if (this.#pending === 0) this.end(requestOver);
     else this.#watch();
   }
 
@@ -67,7 +68,7 @@ export class EntrypointContext implements IoContext {
   #watch(): void {
     this.#timer = startTimer(() => {
       if ([...(this.#undo?.values() ?? [])].includes(true)) this.#watch();
-      else this.end(new Error('the request is over'));
+      else this.end(requestOver);
     }, afterEndMaxMs);
   }
 

@@ -10,6 +10,7 @@ import { getHeapStatistics } from 'node:v8';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { actorLimits } from '@homing/actor';
 import {
+  AssertionFailed,
   assert,
   errorFromData,
   errorToData,
@@ -29,6 +30,7 @@ import { WorkerModule } from './exports.ts';
 import { HostValues } from './host-values.ts';
 import { ObjectHost } from './object-host.ts';
 import { immediate, startInterval } from './platform.ts';
+import { callerEnded } from './session-ends.ts';
 import { Sessions } from './sessions.ts';
 import type { StubConnector } from './stubs.ts';
 import { threadLogger } from './thread-log.ts';
@@ -38,6 +40,7 @@ import { installWorkersModule } from './workers-module.ts';
 
 /** Share of the heap's limit above which idle objects go at once. */
 const memoryShortShare = 0.7;
+const brokenInvariantStatus = 70;
 
 assert(parentPort !== null, 'an executor must be started as a worker thread');
 const port = parentPort;
@@ -109,7 +112,7 @@ const connector: StubConnector = {
     if (local === undefined) return sessions.openThroughNode({ kind: 'object', object }, sink);
     return {
       send: (frame) => local.receive(frame),
-      close: () => local.close(new Error('the caller ended the session')),
+      close: () => local.close(callerEnded),
       broken: local.broken,
     };
   },
@@ -172,6 +175,14 @@ function beat(): void {
   objects.offerIdle(used > limit * memoryShortShare);
 }
 
+/** What user code does not handle is its own affair; a broken invariant of ours ends the thread. */
+function report(what: string, error: unknown): void {
+  logger.error(what, { error });
+  if (!(error instanceof AssertionFailed)) return;
+  outbox.flush();
+  process.exit(brokenInvariantStatus);
+}
+
 async function load(): Promise<void> {
   setCompatibility(worker.compatibility);
   installSocketTransport(sockets);
@@ -188,8 +199,8 @@ async function load(): Promise<void> {
   fillExports(exports, worker, module.names, data.region, connector);
 }
 
-process.on('unhandledRejection', (error) => logger.error('unhandled rejection', { error }));
-process.on('uncaughtException', (error) => logger.error('uncaught exception', { error }));
+process.on('unhandledRejection', (error) => report('unhandled rejection', error));
+process.on('uncaughtException', (error) => report('uncaught exception', error));
 startInterval(beat, beatIntervalMs);
 try {
   await load();

@@ -26,6 +26,9 @@ export function jurisdictionOf(id: ObjectIdHex): string | undefined {
   return jurisdictionTag === undefined ? undefined : jurisdictionByTag.get(jurisdictionTag);
 }
 
+/** Key of the namespace that an id was checked against or made by; other ids have none. */
+const keyOfId = new WeakMap<DurableObjectId, string>();
+
 export interface NamespaceOptions {
   /** `<worker>/<class>`. */
   readonly key: string;
@@ -53,7 +56,7 @@ export class DurableObjectNamespace {
       );
     }
     const text = String(name);
-    return new DurableObjectId({
+    return this.#made({
       id: namedObjectId(this.#options.key, text, this.#jurisdiction),
       name: text,
       jurisdiction: this.#jurisdiction,
@@ -72,13 +75,13 @@ export class DurableObjectNamespace {
     if (this.#jurisdiction !== undefined && jurisdiction !== this.#jurisdiction) {
       throw new TypeError(foreignJurisdiction);
     }
-    return new DurableObjectId({ id, name: undefined, jurisdiction });
+    return this.#made({ id, name: undefined, jurisdiction });
   }
 
   newUniqueId(options?: { readonly jurisdiction?: string | null }): DurableObjectId {
     const jurisdiction = checkJurisdiction(options?.jurisdiction) ?? this.#jurisdiction;
     const id = uniqueObjectId(this.#options.key, this.#options.region, jurisdiction);
-    return new DurableObjectId({ id, name: undefined, jurisdiction });
+    return this.#made({ id, name: undefined, jurisdiction });
   }
 
   get(id: DurableObjectId, options?: GetOptions): object {
@@ -90,7 +93,8 @@ export class DurableObjectNamespace {
     if (this.#jurisdiction !== undefined && id.jurisdiction !== this.#jurisdiction) {
       throw new TypeError(foreignJurisdiction);
     }
-    const hex = checkObjectId(this.#options.key, id.toString());
+    const isKnown = keyOfId.get(id) === this.#options.key;
+    const hex = isKnown ? id.toString() : checkObjectId(this.#options.key, id.toString());
     if (hex === 'foreign' || hex === 'malformed') {
       throw new TypeError('Durable Object ID is not valid for this namespace.');
     }
@@ -105,6 +109,12 @@ export class DurableObjectNamespace {
 
   getByName(name: string, options?: GetOptions): object {
     return this.get(this.idFromName(name), options);
+  }
+
+  #made(parts: ConstructorParameters<typeof DurableObjectId>[0]): DurableObjectId {
+    const id = new DurableObjectId(parts);
+    keyOfId.set(id, this.#options.key);
+    return id;
   }
 
   get [Symbol.toStringTag](): string {

@@ -16,6 +16,7 @@ import { EntrypointTarget } from './entrypoint-target.ts';
 import type { WorkerModule } from './exports.ts';
 import type { CalleeSession, CallerSide, ObjectHost } from './object-host.ts';
 import { immediate } from './platform.ts';
+import { callerEnded } from './session-ends.ts';
 import type { ServiceRef } from './stubs.ts';
 
 export interface SessionsOptions {
@@ -67,10 +68,7 @@ export class Sessions {
   }
 
   onClosed(number: number, error: ErrorData | undefined): void {
-    const reason =
-      error === undefined
-        ? new HomingError('cancelled', 'the caller ended the session')
-        : errorFromData(error);
+    const reason = error === undefined ? callerEnded : errorFromData(error);
     if (number % 2 === 0) {
       const callee = this.#callees.get(number);
       this.#callees.delete(number);
@@ -108,7 +106,7 @@ export class Sessions {
     return {
       // Later: the callee must not run inside the caller's own call.
       send: (frame) => void immediate(() => callee.receive(frame)),
-      close: () => callee.close(new HomingError('cancelled', 'the caller ended the session')),
+      close: () => callee.close(callerEnded),
     };
   }
 
