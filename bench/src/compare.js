@@ -24,7 +24,7 @@ const durationMs = Number(values.seconds) * 1000;
 const connections = Number(values.connections);
 const socketsInRoom = 500;
 const objectsInMemory = 10_000;
-const sleepingSockets = 2000;
+const sleepingSockets = 5000;
 const untilAsleepMs = 14_000;
 
 /** @typedef {import('./servers.js').Server} Server */
@@ -122,39 +122,47 @@ async function room(servers) {
 }
 
 /**
- * Memory of a server of its own, so that nothing else moves it.
+ * Bytes of a server's memory that each of what `fill` makes takes. A server of its own, so that
+ * nothing else moves them.
  * @param {() => Promise<Server>} start
+ * @param {(server: Server) => Promise<number>} fill resolves with how many it made
  */
-async function memory(start) {
+async function bytesEach(start, fill) {
   const server = await start();
   try {
-    let touched = 0;
-    const touch = async (/** @type {number} */ until) => {
-      const request = () => `GET /write/held-${touched++} HTTP/1.1\r\nHost: bench\r\n\r\n`;
-      while (touched < until) {
-        await load({ port: server.port, connections, durationMs: 100, request });
-      }
-    };
-    await touch(1000);
-    const started = residentBytes(server.pid);
-    const from = touched;
-    await touch(from + objectsInMemory);
-    const active = (residentBytes(server.pid) - started) / (touched - from);
+    await load({ port: server.port, connections, durationMs: 1000, request: warm });
     await new Promise((resolve) => setTimeout(resolve, untilAsleepMs));
     const before = residentBytes(server.pid);
-    const sockets = [];
-    for (let index = 0; index < sleepingSockets; index += 10) {
-      sockets.push(...(await openSockets(server.port, `asleep-${index}`, 10)));
-    }
-    await new Promise((resolve) => setTimeout(resolve, untilAsleepMs));
-    const asleep = (residentBytes(server.pid) - before) / sockets.length;
-    closeSockets(sockets);
-    console.log(
-      `${server.name}: ${(active / 1024).toFixed(1)} KiB an active object, ${(asleep / 1024).toFixed(1)} KiB a hibernating socket`,
-    );
+    const count = await fill(server);
+    return (residentBytes(server.pid) - before) / count;
   } finally {
     await server.stop();
   }
+}
+
+/** @param {number} index */
+const warm = (index) => `GET /write/warm-${index % 1000} HTTP/1.1\r\nHost: bench\r\n\r\n`;
+
+/** @param {Server} server */
+async function activeObjects(server) {
+  let touched = 0;
+  const request = () => `GET /write/held-${touched++} HTTP/1.1\r\nHost: bench\r\n\r\n`;
+  while (touched < objectsInMemory) {
+    await load({ port: server.port, connections, durationMs: 100, request });
+  }
+  return touched;
+}
+
+/** @param {Server} server */
+async function hibernatingSockets(server) {
+  /** @type {import('ws').WebSocket[]} */
+  const sockets = [];
+  for (let index = 0; index < sleepingSockets; index += 10) {
+    sockets.push(...(await openSockets(server.port, `asleep-${index}`, 10)));
+  }
+  await new Promise((resolve) => setTimeout(resolve, untilAsleepMs));
+  setImmediate(() => closeSockets(sockets));
+  return sockets.length;
 }
 
 /** How near the increments come to what the disk gives. */
@@ -191,4 +199,10 @@ try {
 } finally {
   await Promise.all(servers.map((server) => server.stop()));
 }
-for (const start of [startHoming, startWorkerd]) await memory(start);
+for (const [name, start] of Object.entries({ homing: startHoming, workerd: startWorkerd })) {
+  const active = (await bytesEach(start, activeObjects)) / 1024;
+  const asleep = (await bytesEach(start, hibernatingSockets)) / 1024;
+  console.log(
+    `${name}: ${active.toFixed(1)} KiB an active object, ${asleep.toFixed(1)} KiB a hibernating socket`,
+  );
+}
