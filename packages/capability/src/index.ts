@@ -1,5 +1,6 @@
 /** RPC sessions between contexts: calls, results, references, streams. */
 export { type Callee, type Hook, type Path, PendingCall } from './callee.ts';
+export { type EdgeResponse, EdgeSession } from './edge-session.ts';
 export type { HostValue, HostValueCodec, SessionHost } from './host.ts';
 export { type CapabilityLimits, capabilityLimits } from './limits.ts';
 export { makeServiceStub, type ServiceStubOptions } from './service-stub.ts';

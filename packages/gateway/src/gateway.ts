@@ -8,12 +8,12 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Dispatcher, HomingError, isHomingError, type Logger } from '@homing/base';
+import { type EdgeResponse, EdgeSession } from '@homing/capability';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { joinSocket } from './client-socket.ts';
 import { type GatewayLimits, gatewayLimits } from './limits.ts';
 import { type Place, requestBody, requestParts } from './request-parts.ts';
 import { writeError, writeResponse, writeText } from './response-writer.ts';
-import { WorkerCall, type WorkerResponse } from './worker-call.ts';
 
 export interface GatewayOptions {
   readonly host: string;
@@ -40,6 +40,9 @@ export interface Gateway {
   close(graceMs?: number): Promise<void>;
 }
 
+/** What requests go to. */
+const entrypoint = { kind: 'entrypoint', entrypoint: 'default' } as const;
+
 /** Resolves when it listens; rejects when it cannot. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const edge = new Edge(options);
@@ -53,7 +56,7 @@ class Edge implements Gateway {
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
   /** What the worker answered to an upgrade, while its handshake is under way. */
-  readonly #upgrades = new WeakMap<IncomingMessage, WorkerResponse>();
+  readonly #upgrades = new WeakMap<IncomingMessage, EdgeResponse>();
   readonly #silent = new WeakSet<WebSocket>();
   readonly #connections = new Set<Socket>();
   #pings: NodeJS.Timeout | undefined;
@@ -132,13 +135,13 @@ class Edge implements Gateway {
       writeText(out, 413, 'Payload Too Large');
       return;
     }
-    let call: WorkerCall | undefined;
+    let call: EdgeSession | undefined;
     out.once('close', () => call?.end());
     try {
       const body = await requestBody(request, this.#limits);
       if (out.destroyed) return;
       const parts = requestParts(request, body, this.#place, false);
-      call = new WorkerCall(this.#options.dispatcher);
+      call = new EdgeSession(this.#options.dispatcher, entrypoint);
       const response = await this.#ask(call, parts);
       if (this.#closing !== undefined) out.shouldKeepAlive = false;
       if (response.status === 101) throw new TypeError('a 101 response to a plain request');
@@ -159,7 +162,7 @@ class Edge implements Gateway {
       writeText(out, 400, 'Bad Request: not a WebSocket handshake');
       return;
     }
-    const call = new WorkerCall(this.#options.dispatcher);
+    const call = new EdgeSession(this.#options.dispatcher, entrypoint);
     const onClose = () => call.end();
     socket.once('close', onClose);
     try {
@@ -204,7 +207,7 @@ class Edge implements Gateway {
     });
   }
 
-  async #ask(call: WorkerCall, parts: readonly unknown[]): Promise<WorkerResponse> {
+  async #ask(call: EdgeSession, parts: readonly unknown[]): Promise<EdgeResponse> {
     const timer = setTimeout(() => {
       call.end(new HomingError('deadline_exceeded', 'the worker did not answer in time'));
     }, this.#limits.responseTimeoutMs);
@@ -247,7 +250,7 @@ function isHandshake(request: IncomingMessage): boolean {
   );
 }
 
-function headerOf(response: WorkerResponse | undefined, wanted: string): string | undefined {
+function headerOf(response: EdgeResponse | undefined, wanted: string): string | undefined {
   const { headers = [] } = response ?? {};
   for (let index = 0; index < headers.length; index += 2) {
     if (headers[index]?.toLowerCase() === wanted) return headers[index + 1];
@@ -257,7 +260,7 @@ function headerOf(response: WorkerResponse | undefined, wanted: string): string 
 
 const madeByHandshake = /^(connection|upgrade|content-length|transfer-encoding|sec-websocket-.*)$/i;
 
-function extraHandshakeHeaders(response: WorkerResponse | undefined): string[] {
+function extraHandshakeHeaders(response: EdgeResponse | undefined): string[] {
   const { headers = [] } = response ?? {};
   const lines: string[] = [];
   for (let index = 0; index < headers.length; index += 2) {

@@ -1,7 +1,7 @@
 /** Writes a worker's response to an HTTP client, as fast as the client takes it. */
 import type { ServerResponse } from 'node:http';
+import type { EdgeResponse } from '@homing/capability';
 import { errorAnswer } from './http-status.ts';
-import type { WorkerResponse } from './worker-call.ts';
 
 const dropped: ReadonlySet<string> = new Set([
   'connection',
@@ -13,7 +13,7 @@ const dropped: ReadonlySet<string> = new Set([
 ]);
 
 /** Resolves when everything is handed to the socket, or the client is gone. Rejects as the body does. */
-export async function writeResponse(out: ServerResponse, response: WorkerResponse): Promise<void> {
+export async function writeResponse(out: ServerResponse, response: EdgeResponse): Promise<void> {
   const { status, body } = response;
   const bodiless = status === 204 || status === 304 || out.req.method === 'HEAD';
   const headers: string[] = [];

@@ -4,17 +4,18 @@
  * Invariants: the object hears `closed` exactly once and last; what the client has not taken is
  * bounded; frames that come while the socket is being opened wait in the stream.
  */
+
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { type Dispatcher, HomingError, type ObjectRef, type SocketPort } from '@homing/base';
+import { EdgeSession } from '@homing/capability';
 import type {
   ClientFrame,
   ServerFrame,
   SocketOpen,
   ObjectRef as WireRef,
 } from './generated/homing/v1/objects.ts';
-import { absoluteUrl, flatHeaders, wireHeaders } from './headers.ts';
+import { absoluteUrl, flatHeaders, requestParts, wireHeaders } from './headers.ts';
 import type { RpcLimits } from './limits.ts';
-import { ObjectCall } from './object-call.ts';
 import { toStatus } from './status.ts';
 
 type Stream = ServerDuplexStream<ClientFrame, ServerFrame>;
@@ -32,7 +33,7 @@ export function serveConnect(stream: Stream, options: ConnectOptions): void {
 class Connection {
   readonly #stream: Stream;
   readonly #options: ConnectOptions;
-  #call: ObjectCall | undefined;
+  #call: EdgeSession | undefined;
   #port: SocketPort | undefined;
   #begun = false;
   #over = false;
@@ -83,10 +84,10 @@ class Connection {
     if (open.protocols.length > 0) {
       headers.push('sec-websocket-protocol', open.protocols.join(', '));
     }
-    const call = new ObjectCall(dispatcher, resolve(open.object));
+    const call = new EdgeSession(dispatcher, { kind: 'object', object: resolve(open.object) });
     this.#call = call;
     try {
-      const response = await call.fetch('GET', absoluteUrl(open.url), headers, null);
+      const response = await call.fetch(requestParts('GET', absoluteUrl(open.url), headers, null));
       if (response.status !== 101 || response.socket === null) {
         throw new HomingError(
           'invalid_argument',

@@ -17,3 +17,13 @@ export function wireHeaders(flat: readonly string[]): Header[] {
 export function absoluteUrl(url: string): string {
   return URL.canParse(url) ? url : `http://object${url.startsWith('/') ? '' : '/'}${url}`;
 }
+
+/** A request as `EdgeSession.fetch` takes it; `headers` are names and values in turn. */
+export function requestParts(
+  method: string,
+  url: string,
+  headers: readonly string[],
+  body: Uint8Array | null,
+): readonly unknown[] {
+  return [method, url, headers, body, '{}', 'manual', null];
+}

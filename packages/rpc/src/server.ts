@@ -4,6 +4,7 @@
  * Owns the listening socket and one session per call. A client that cancels, or whose deadline
  * passed, ends its call's session.
  */
+
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import {
   type handleUnaryCall,
@@ -21,6 +22,7 @@ import {
   namedObjectId,
   type ObjectRef,
 } from '@homing/base';
+import { type EdgeResponse, EdgeSession } from '@homing/capability';
 import { HealthImplementation } from 'grpc-health-check';
 import { serveConnect } from './connect.ts';
 import { descriptors } from './generated/descriptors.ts';
@@ -35,9 +37,8 @@ import {
   ObjectsService,
   type ObjectRef as WireRef,
 } from './generated/homing/v1/objects.ts';
-import { absoluteUrl, flatHeaders, wireHeaders } from './headers.ts';
+import { absoluteUrl, flatHeaders, requestParts, wireHeaders } from './headers.ts';
 import { type RpcLimits, rpcLimits } from './limits.ts';
-import { ObjectCall, type ObjectResponse } from './object-call.ts';
 import { toStatus } from './status.ts';
 import { fromJson, toJson } from './value.ts';
 
@@ -146,7 +147,7 @@ class Objects {
     const values = this.#readArgs(args);
     return await this.#run(call, object, async (session) => {
       const id = requestId === '' ? undefined : requestId;
-      const { result, replayed } = await session.call(method, values, id);
+      const { result, replayed } = await session.call(method, values, { requestId: id });
       return { result: toJson(result, this.#limits.depthMax), replayed, ...this.#owner(object) };
     });
   }
@@ -155,11 +156,10 @@ class Objects {
     const { object: ref, method, url, headers, body } = call.request;
     const object = this.#resolve(ref);
     return await this.#run(call, object, async (session) => {
+      const bytes = body === undefined ? null : new Uint8Array(body);
+      const verb = method === '' ? 'GET' : method;
       const response = await session.fetch(
-        method === '' ? 'GET' : method,
-        absoluteUrl(url),
-        flatHeaders(headers),
-        body === undefined ? null : new Uint8Array(body),
+        requestParts(verb, absoluteUrl(url), flatHeaders(headers), bytes),
       );
       return {
         status: response.status,
@@ -179,9 +179,9 @@ class Objects {
   async #run<T>(
     call: ServerUnaryCall<never, never> | { on(event: 'cancelled', listener: () => void): unknown },
     object: ObjectRef,
-    run: (session: ObjectCall) => Promise<T>,
+    run: (session: EdgeSession) => Promise<T>,
   ): Promise<T> {
-    const session = new ObjectCall(this.#options.dispatcher, object);
+    const session = new EdgeSession(this.#options.dispatcher, { kind: 'object', object });
     call.on('cancelled', () => session.end());
     try {
       return await run(session);
@@ -242,7 +242,7 @@ function unary<Request, Reply>(
   };
 }
 
-async function readBody(response: ObjectResponse, bytesMax: number): Promise<Buffer> {
+async function readBody(response: EdgeResponse, bytesMax: number): Promise<Buffer> {
   const { body } = response;
   if (body === null) return Buffer.alloc(0);
   if (body instanceof Uint8Array) return Buffer.from(body);

@@ -1,14 +1,17 @@
 /**
- * One request's session to the worker's default entrypoint.
+ * A session of an edge (HTTP, gRPC) to user code: a caller that has no gates, no references of its
+ * own and no use for values it does not know, which it takes as they came.
  *
- * Invariant: `end` is idempotent, and after it neither side sends; it is the end of the request's
- * context, so it comes when the response is out or the client is gone.
+ * Invariant: `end` is idempotent, and after it neither side sends. It is the end of what was called,
+ * so it comes when the answer is out or the client is gone.
  */
-import { type Dispatcher, type FramePort, HomingError } from '@homing/base';
-import { type HostValue, Session } from '@homing/capability';
+import { type Dispatcher, type FramePort, HomingError, type Target } from '@homing/base';
+import type { HostValue } from './host.ts';
+import { Session } from './session.ts';
+import { type CallOptions, OutgoingCall } from './session-calls.ts';
 
 /** Made once: it comes with every request, and its stack trace would cost more than the rest. */
-const requestOver = new HomingError('cancelled', 'the request is over');
+const over = new HomingError('cancelled', 'the request is over');
 
 class Message implements HostValue {
   readonly kind: string;
@@ -20,8 +23,8 @@ class Message implements HostValue {
   }
 }
 
-/** What the worker answered. */
-export interface WorkerResponse {
+/** What user code's `fetch` answered. */
+export interface EdgeResponse {
   readonly status: number;
   readonly statusText: string;
   /** Names and values in turn. */
@@ -31,12 +34,12 @@ export interface WorkerResponse {
   readonly socket: string | null;
 }
 
-export class WorkerCall {
+export class EdgeSession {
   readonly #session: Session;
   readonly #port: FramePort;
   #ended = false;
 
-  constructor(dispatcher: Dispatcher) {
+  constructor(dispatcher: Dispatcher, target: Target) {
     this.#session = new Session({
       host: {
         send: (frame) => this.#port.send(frame),
@@ -47,20 +50,28 @@ export class WorkerCall {
         broken: (error) => this.end(error),
       },
     });
-    this.#port = dispatcher.open(
-      { kind: 'entrypoint', entrypoint: 'default' },
-      {
-        frame: (frame) => this.#session.receive(frame),
-        closed: (error) => {
-          this.#ended = true;
-          this.#session.close(error);
-        },
+    this.#port = dispatcher.open(target, {
+      frame: (frame) => this.#session.receive(frame),
+      closed: (error) => {
+        this.#ended = true;
+        this.#session.close(error);
       },
-    );
+    });
   }
 
-  /** `parts` as the codec of requests has them. Rejects with what the worker threw. */
-  async fetch(parts: readonly unknown[]): Promise<WorkerResponse> {
+  /** Calls a method. Rejects with what it threw, or why it could not be called. */
+  async call(
+    method: string,
+    args: readonly unknown[],
+    options?: CallOptions,
+  ): Promise<{ readonly result: unknown; readonly replayed: boolean }> {
+    const call = this.#session.call([method], args, options);
+    const result = await call.promise();
+    return { result, replayed: call instanceof OutgoingCall && call.replayed };
+  }
+
+  /** `parts` as the codec of requests has them. Rejects with what user code threw. */
+  async fetch(parts: readonly unknown[]): Promise<EdgeResponse> {
     const result = await this.#session.call(['fetch'], [new Message('request', parts)]).promise();
     if (!(result instanceof Message) || result.kind !== 'response') {
       throw new TypeError("Incorrect type for the handler's result: it is not a Response.");
@@ -70,12 +81,12 @@ export class WorkerCall {
       status: status as number,
       statusText: statusText as string,
       headers: headers as string[],
-      body: body as WorkerResponse['body'],
+      body: body as EdgeResponse['body'],
       socket: socket as string | null,
     };
   }
 
-  end(error: unknown = requestOver): void {
+  end(error: unknown = over): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#session.close(error);
