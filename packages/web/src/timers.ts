@@ -4,6 +4,7 @@
  */
 // biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import { currentContext } from '@homing/base';
+import { compatibility } from './compatibility.ts';
 
 /** Node's own, kept before the globals are replaced. */
 const native = { setTimeout, clearTimeout, setInterval, clearInterval };
@@ -99,12 +100,25 @@ function startTimer(callback: Callback, delayMs: number, args: never[], repeat: 
   return handle;
 }
 
-function setContextTimeout(callback: Callback, delayMs = 0, ...args: never[]): TimerHandle {
-  return startTimer(callback, Number(delayMs), args, false);
+/** What code gets for a timer: a number, as in browsers, or with `nodejs_compat` Node's handle. */
+function visible(handle: TimerHandle): TimerHandle | number {
+  return compatibility('nodejs_compat') ? handle : Number(handle);
 }
 
-function setContextInterval(callback: Callback, delayMs = 0, ...args: never[]): TimerHandle {
-  return startTimer(callback, Number(delayMs), args, true);
+function setContextTimeout(
+  callback: Callback,
+  delayMs = 0,
+  ...args: never[]
+): TimerHandle | number {
+  return visible(startTimer(callback, Number(delayMs), args, false));
+}
+
+function setContextInterval(
+  callback: Callback,
+  delayMs = 0,
+  ...args: never[]
+): TimerHandle | number {
+  return visible(startTimer(callback, Number(delayMs), args, true));
 }
 
 function setContextImmediate(callback: Callback, ...args: never[]): TimerHandle {
@@ -143,7 +157,7 @@ export class Scheduler {
         resolve();
       }, delayMs);
       const aborted = () => {
-        TimerHandle.clear(handle);
+        clearContextTimer(handle);
         reject(signal?.reason);
       };
       signal?.addEventListener('abort', aborted, { once: true });
