@@ -13,12 +13,13 @@ const leaf = fc.oneof(
   fc.date(),
   fc.uint8Array(),
 );
+const key = fc.oneof(fc.string(), fc.constant('$type')).filter((name) => name !== '__proto__');
 const { tree } = fc.letrec((tie) => ({
   tree: fc.oneof(
     { maxDepth: 4 },
     leaf,
     fc.array(tie('tree')),
-    fc.dictionary(fc.oneof(fc.string(), fc.constant('$type')), tie('tree'), {
+    fc.dictionary(key, tie('tree'), {
       noNullPrototype: true,
     }),
     fc.array(tie('tree')).map((items) => new Set(items)),
@@ -39,6 +40,7 @@ test('what cannot travel is refused', () => {
   const cycle: Record<string, unknown> = {};
   cycle['self'] = cycle;
   expect(() => toJson(cycle, 100)).toThrow(/nested too deeply/);
+  expect(() => toJson(JSON.parse('{"__proto__": 1}'), 100)).toThrow('"__proto__" cannot travel');
   expect(() => toJson(() => 1, 100)).toThrow(/function cannot travel/);
   expect(() => fromJson({ $type: 'nonsense' }, 100)).toThrow('unknown $type "nonsense"');
   expect(() => fromJson({ $type: 'bigint', value: 'x' }, 100)).toThrow('malformed');

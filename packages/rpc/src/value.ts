@@ -58,6 +58,10 @@ function objectToJson(value: object, depthMax: number): Json {
   if (prototype !== null && prototype !== Object.prototype) {
     throw new TypeError(`a ${value.constructor?.name ?? 'class instance'} cannot travel over gRPC`);
   }
+  // The generated code of google.protobuf.Struct would take it for the prototype and lose it.
+  if (Object.hasOwn(value, '__proto__')) {
+    throw new TypeError('a key named "__proto__" cannot travel over gRPC');
+  }
   const fields = Object.fromEntries(
     Object.entries(value).map(([key, item]) => [key, toJson(item, depthMax)]),
   );
