@@ -199,12 +199,15 @@ export interface Store {
 
 export interface NodeInfo {
   readonly node: string;
+  /** The node's session: a restart is a new one, and so is a session made after the old expired. */
   readonly incarnation: string;
   readonly storeId: string;
   readonly region: string;
   readonly zone: string;
-  /** Where peers and clients reach it; empty on a single node. */
+  /** Where peers and clients reach it (`http`, `grpc`, `peer`, `admin`); empty on a single node. */
   readonly addresses: Readonly<Record<string, string>>;
+  /** True while the node gives its objects away: it is not given new ones. */
+  readonly draining?: boolean | undefined;
 }
 
 /** The coordinator's record of one object: who may run it, under which epoch. */
@@ -219,6 +222,24 @@ export type ClaimResult =
   | { readonly outcome: 'granted'; readonly ownership: Ownership }
   | { readonly outcome: 'held'; readonly ownership: Ownership };
 
+/** Which stores hold a shard's data. A change replaces the list through a joint step. */
+export interface ShardAssignment {
+  readonly region: string;
+  readonly shard: number;
+  /** Only grows. Messages carry it; replicas refuse a lower one. */
+  readonly generation: number;
+  /** Store ids. While the set changes, the old list. */
+  readonly members: readonly string[];
+  /** While the set changes, the new list: every quorum needs a majority of both. */
+  readonly next?: readonly string[] | undefined;
+}
+
+/** An assignment with the coordinator's revision of it, for conditional writes. */
+export interface VersionedShard {
+  readonly assignment: ShardAssignment;
+  readonly revision: bigint;
+}
+
 /**
  * Who owns what. Never asked on the path of a request to an object that is already placed.
  *
@@ -231,22 +252,86 @@ export interface Coordinator {
   readonly self: NodeInfo | undefined;
   /**
    * Asks for an object. `granted`: this node owns it under a fresh epoch, greater than any granted
-   * before. `held`: a live node owns it. Claims made together may share a transaction. Rejects
-   * with `unavailable` when the coordinator cannot be reached or there is no session.
+   * before; also where the record names this node's live incarnation already. `held`: a live node
+   * owns it. Claims made together may share a transaction. Rejects with `unavailable` when the
+   * coordinator cannot be reached or there is no session.
    */
   claim(object: ObjectRef): Promise<ClaimResult>;
   /** Gives an object up; resolves when others may claim it. A stale epoch changes nothing. */
   release(object: ObjectRef, epoch: Epoch): Promise<void>;
+  /**
+   * Makes the live node `to` the owner, in one transaction on the record under which this node owns
+   * the object. The new owner learns its epoch by claiming. Resolves with false when the record has
+   * changed or `to` is gone. Rejects with `unavailable` when the outcome is unknown: then only a
+   * claim of one's own rules the transfer out.
+   */
+  transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean>;
   /** Who holds the object now, or undefined. May be stale by the time it is read. */
   locate(object: ObjectRef): Promise<Ownership | undefined>;
   /** Live nodes, self included. */
   nodes(): readonly NodeInfo[];
-  /** Calls back after nodes came or went, or the session was lost or made anew. */
+  /** Says to others whether this node is emptying itself. Rejects with `unavailable`. */
+  setDraining(draining: boolean): Promise<void>;
+  /** Assignments of all shards that have one, as last seen; by `<region>/<shard>`. */
+  shards(): ReadonlyMap<string, VersionedShard>;
+  /** True while this node is the elected controller, the only one that assigns shards. */
+  readonly isController: boolean;
+  /**
+   * Writes assignments in one transaction, each on condition that its record still has `revision`
+   * (0n: is absent) and that this node is still the controller. Resolves with false, and nothing
+   * written, when one of these does not hold. Rejects with `unavailable`: the outcome is unknown.
+   */
+  assign(changes: readonly VersionedShard[]): Promise<boolean>;
+  /** Calls back after something changed; what is to be read from the properties above. */
   watch(callback: (event: CoordinatorEvent) => void): { stop(): void };
+  /** Ends the session, so that others need not wait for it to expire. */
   close(): Promise<void>;
 }
 
 export type CoordinatorEvent =
   | { readonly type: 'nodes' }
+  | { readonly type: 'shards' }
+  | { readonly type: 'controller' }
   | { readonly type: 'session-lost' }
   | { readonly type: 'session'; readonly self: NodeInfo };
+
+// ── Network ──────────────────────────────────────────────────────────────────────────────────
+
+/** Each has a stream of its own between two nodes, so that replication never waits behind calls. */
+export type LinkPurpose = 'log' | 'call';
+
+/** A peer's process, as its handshake named it. */
+export interface PeerRun {
+  readonly node: string;
+  readonly storeId: string;
+  /** Differs from process to process: what a run promised dies with it. */
+  readonly run: string;
+}
+
+export interface NetworkHandler {
+  /** A link stands. Nothing sent on an earlier one will still arrive. */
+  up(peer: PeerRun): void;
+  /** The link is gone; what was sent and not answered may or may not have arrived. */
+  down(peer: PeerRun): void;
+  /** Messages of one link come in the order sent. The receiver owns the bytes. */
+  message(peer: PeerRun, message: Uint8Array): void;
+}
+
+/**
+ * Links to the other nodes: one for each pair and purpose, kept up by the adapter, messages batched.
+ * Nothing is retried here: a message is lost only with its link, and `down` says so.
+ */
+export interface Network {
+  /** Who takes messages of a purpose. Once for each purpose, before `setPeers`. */
+  serve(purpose: LinkPurpose, handler: NetworkHandler): void;
+  /** The nodes to keep links with; others are hung up on. An address may change. */
+  setPeers(peers: readonly { readonly node: string; readonly address: string }[]): void;
+  /**
+   * Hands a message to the link; the bytes are the adapter's from then on. False when there is no
+   * link, or it holds `linkBufferBytesMax` that the peer has not taken: then nothing was sent.
+   */
+  send(node: string, purpose: LinkPurpose, message: Uint8Array): boolean;
+  /** The peer's process where a link stands. */
+  peer(node: string, purpose: LinkPurpose): PeerRun | undefined;
+  close(): Promise<void>;
+}

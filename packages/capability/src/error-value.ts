@@ -9,8 +9,10 @@ import {
   errorCodes,
   HomingError,
   isHomingError,
+  WireError,
+  type WireReader,
+  type WireWriter,
 } from '@homing/base';
-import { WireError, type WireReader, type WireWriter } from './wire.ts';
 
 type ErrorClass = new (message: string) => Error;
 

@@ -1,5 +1,5 @@
 /** What stands in a frame besides values; see session.ts for what each frame is. */
-import type { WireWriter } from './wire.ts';
+import type { WireWriter } from '@homing/base';
 
 export const frames = {
   call: 1,

@@ -11,10 +11,11 @@
  * [value, properties of the first error, of the second …], and they are put on the errors after
  * everything has been read.
  */
+
 import { Deserializer, Serializer } from 'node:v8';
+import { WireError } from '@homing/base';
 import { classify, dataCloneError, type Outlet, type ValueKind, valueKinds } from './classify.ts';
 import { assignErrorProperties, ownErrorProperties } from './error-value.ts';
-import { WireError } from './wire.ts';
 
 export interface Graph {
   readonly bytes: Uint8Array;

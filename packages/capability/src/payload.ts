@@ -8,12 +8,12 @@
  * The two ends of a table are `References`: what a reference in a message stands for is the
  * session's business, not this file's.
  */
+import { WireError, type WireReader, type WireWriter } from '@homing/base';
 import { classify, isPlainBlob, type Outlet, valueKinds } from './classify.ts';
 import { readError, writeError } from './error-value.ts';
 import { deserializeGraph, serializeGraph } from './graph.ts';
 import type { HostValue, HostValueCodec } from './host.ts';
 import { RpcBlob } from './rpc-blob.ts';
-import { WireError, type WireReader, type WireWriter } from './wire.ts';
 
 /** How references in a message are written and read; the session's. */
 export interface References {

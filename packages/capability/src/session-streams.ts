@@ -5,6 +5,7 @@
  * received: what comes for them may be here before the value they stand in is read. A pipe ends at
  * both ends on its own, so frames for one that is gone are no error.
  */
+import { WireError, WireReader, type WireWriter } from '@homing/base';
 import { frames, lineBytes, referenceKinds } from './frames.ts';
 import type { SessionHost } from './host.ts';
 import type { CapabilityLimits } from './limits.ts';
@@ -17,7 +18,6 @@ import {
   type Pipe,
   type PipeWire,
 } from './pipe.ts';
-import { WireError, WireReader, type WireWriter } from './wire.ts';
 
 export interface SessionStreamsOptions {
   readonly host: SessionHost;

@@ -23,7 +23,14 @@
  * the other released it, or when the session ends. An end with nothing outstanding keeps no state
  * that the other relies on: it may be replaced by a fresh one.
  */
-import { HomingError } from '@homing/base';
+import {
+  acquireWriter,
+  HomingError,
+  releaseWriter,
+  WireError,
+  WireReader,
+  type WireWriter,
+} from '@homing/base';
 import { type Path, PendingCall, type Pipeline } from './callee.ts';
 import {
   callFlags,
@@ -49,7 +56,6 @@ import {
 import { SessionStreams } from './session-streams.ts';
 import { disposeStub, isStub, makeStub, stubHook } from './stub.ts';
 import { invokeMain, invokePath, LocalHook, type MainTarget, pipelineLocally } from './target.ts';
-import { acquireWriter, releaseWriter, WireError, WireReader, type WireWriter } from './wire.ts';
 
 export interface SessionOptions {
   readonly host: SessionHost;

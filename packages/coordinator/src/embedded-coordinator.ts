@@ -21,6 +21,7 @@ import {
   type NodeInfo,
   type ObjectRef,
   type Ownership,
+  type VersionedShard,
 } from '@homing/base';
 
 export interface EmbeddedCoordinatorOptions {
@@ -39,8 +40,10 @@ const attemptsPerRevision = 2 ** 16;
 /** Of an epoch's 48 bits of revision, so many low ones count within one run. */
 const revisionsPerRun = 2 ** 20;
 
+const noShards: ReadonlyMap<string, VersionedShard> = new Map();
+
 class EmbeddedCoordinator implements Coordinator {
-  readonly #self: NodeInfo;
+  #self: NodeInfo;
   readonly #starts: number;
   readonly #owned = new Map<string, Ownership>();
   readonly #watchers = new Set<(event: CoordinatorEvent) => void>();
@@ -85,6 +88,30 @@ class EmbeddedCoordinator implements Coordinator {
   async locate(object: ObjectRef): Promise<Ownership | undefined> {
     this.#checkOpen();
     return this.#owned.get(keyOf(object));
+  }
+
+  /** There is nobody to give it to. */
+  async transfer(): Promise<boolean> {
+    this.#checkOpen();
+    return false;
+  }
+
+  async setDraining(draining: boolean): Promise<void> {
+    this.#checkOpen();
+    this.#self = Object.freeze({ ...this.#self, draining });
+  }
+
+  /** One store holds everything: there is nothing to assign. */
+  shards(): ReadonlyMap<string, VersionedShard> {
+    return noShards;
+  }
+
+  get isController(): boolean {
+    return false;
+  }
+
+  async assign(): Promise<boolean> {
+    return false;
   }
 
   nodes(): readonly NodeInfo[] {

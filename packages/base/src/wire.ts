@@ -8,7 +8,7 @@
  * A `WireReader` trusts nothing: whatever is cut short, too long or out of range throws
  * `WireError`, and never reads outside its frame.
  */
-import { assert } from '@homing/base';
+import { assert } from './assert.ts';
 
 /** The bytes are not what this protocol writes. The session they came on must be closed. */
 export class WireError extends Error {
