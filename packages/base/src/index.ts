@@ -66,6 +66,8 @@ export {
   type Coordinator,
   type CoordinatorEvent,
   type DueAlarm,
+  type EncodedRecord,
+  type InstallRequest,
   type LinkPurpose,
   type ListRange,
   type LogFields,
@@ -85,6 +87,7 @@ export {
   type ReaderHandle,
   type RecordOperation,
   type ShardAssignment,
+  type Snapshot,
   type Space,
   type StateEntry,
   type StateReader,
@@ -95,4 +98,18 @@ export {
   type VersionedShard,
   type WallMs,
 } from './ports.ts';
+export {
+  bodyBytes,
+  decodeBody,
+  decodeRecord,
+  encodeBody,
+  encodeRecord,
+  OperationCursor,
+  operationTypes,
+  readUint64,
+  sealBody,
+  unsealBody,
+  writeBody,
+  writeUint64,
+} from './record-codec.ts';
 export { acquireWriter, releaseWriter, WireError, WireReader, WireWriter } from './wire.ts';

@@ -151,11 +151,44 @@ export interface ReaderHandle {
   readonly closed?: SharedArrayBuffer | undefined;
 }
 
+/** A record whose operations are bytes: a body as in record-codec.ts, not sealed. */
+export interface EncodedRecord {
+  readonly name: RecordName;
+  readonly body: Uint8Array;
+}
+
 export interface AppendRequest {
   readonly object: ObjectRef;
-  readonly records: readonly LogRecord[];
+  /** The sender's epoch, where it is newer than the records'; by default that of the last record. */
+  readonly epoch?: Epoch | undefined;
+  /** The record before the first one. Where it is given, it must be held. */
+  readonly previous?: RecordName | undefined;
+  readonly records: readonly (LogRecord | EncodedRecord)[];
   /** Newest record known committed; those up to it are folded into the state. */
   readonly committed: RecordName;
+}
+
+/** A page of another replica's state, to take the place of what this one holds. */
+export interface InstallRequest {
+  readonly object: ObjectRef;
+  readonly epoch: Epoch;
+  /** Newest record folded into the state that the pages are of. */
+  readonly applied: RecordName;
+  readonly alarmMs: WallMs | null;
+  /** Pages are numbered from 0, which begins anew. */
+  readonly index: number;
+  readonly isLast: boolean;
+  /** Puts only, as a record's body. */
+  readonly page: Uint8Array;
+}
+
+/** The committed state of one object as of one moment. */
+export interface Snapshot {
+  readonly head: ObjectHead;
+  /** The next entries as a body of puts, of about `bytesMax`; undefined after the last. */
+  next(bytesMax: number): Uint8Array | undefined;
+  /** Idempotent; needed where not all pages were read. */
+  close(): void;
 }
 
 /**
@@ -178,9 +211,29 @@ export interface Store {
    * Resolves when every record of the request is on disk (fsync) and those up to `committed` are
    * visible to readers. Appends of one object take effect in the order they were called; each
    * record is all there or not at all after any crash. Rejects with `fenced` when the object's
-   * `promised` is newer than the records' epoch, in which case nothing was written.
+   * `promised` is newer than the request's epoch, with `invalid_argument` when the records do not
+   * follow what is held (a gap); then nothing was written.
    */
   append(request: AppendRequest): Promise<void>;
+  /**
+   * Vows to take no append of an older epoch. Resolves when that is on disk: `head` then tells the
+   * newest record. Rejects with `fenced` when a newer epoch was promised.
+   */
+  seal(object: ObjectRef, epoch: Epoch): Promise<void>;
+  /**
+   * Takes one page of a snapshot; the last one replaces the object's state by all pages in one
+   * atomic step, and drops held records that do not follow it. Resolves when that is on disk.
+   * Rejects with `fenced`, and with `invalid_argument` when a page is not the one expected.
+   */
+  install(request: InstallRequest): Promise<void>;
+  /** Records held above `applied`, oldest first; synchronous, as `head`. */
+  tail(id: ObjectIdHex): readonly EncodedRecord[];
+  /** Undefined for an object never written to. Pages are read when asked for, synchronously. */
+  snapshot(id: ObjectIdHex): Snapshot | undefined;
+  /** A small value of the node's own, by name; undefined where there is none. Synchronous. */
+  note(name: string): Uint8Array | undefined;
+  /** Resolves when the value is on disk. */
+  putNote(name: string, value: Uint8Array): Promise<void>;
   /** Synchronous, from state that readers see; undefined for an object never written to. */
   head(id: ObjectIdHex): ObjectHead | undefined;
   /** Heads in id order after `after`, at most `limit`, of one namespace or of all. */

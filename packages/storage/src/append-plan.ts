@@ -65,24 +65,41 @@ function foldCount(
   return held?.epoch === committed.epoch ? count : 0;
 }
 
+export interface AppendNames {
+  /** The sender's; by default that of the newest record. */
+  readonly epoch?: Epoch | undefined;
+  readonly previous?: RecordName | undefined;
+  readonly names: readonly RecordName[];
+  readonly committed: RecordName;
+}
+
+/** Throws `fenced` when a newer epoch than `epoch` was promised. */
+export function checkPromise(promised: Epoch, epoch: Epoch): void {
+  if (epoch >= promised) return;
+  throw new HomingError('fenced', `epoch ${epoch} was superseded by ${promised}`, {
+    executed: 'no',
+    details: { epoch: String(promised) },
+  });
+}
+
+/** What lies at or below `applied` is held, whatever its epoch: it was committed. */
+function holds(log: ObjectLog, name: RecordName): boolean {
+  if (name.lsn <= log.applied.lsn) return true;
+  return log.tail[name.lsn - log.applied.lsn - 1]?.epoch === name.epoch;
+}
+
 /**
- * Throws `fenced` when a newer epoch was promised, `invalid_argument` when the first record neither
- * is held nor follows what is held, or contradicts an applied record; `TypeError` when the records
- * themselves are not a sequence. Then nothing may be written.
+ * Throws `fenced` when a newer epoch was promised, `invalid_argument` when the records do not follow
+ * what is held, or contradict an applied record; `TypeError` when the records themselves are not a
+ * sequence. Then nothing may be written.
  */
-export function planAppend(
-  log: ObjectLog,
-  names: readonly RecordName[],
-  committed: RecordName,
-): AppendPlan {
+export function planAppend(log: ObjectLog, append: AppendNames): AppendPlan {
+  const { names, previous, committed } = append;
   checkNames(names);
-  const newest = names.at(-1);
-  if (newest !== undefined && newest.epoch < log.promised) {
-    throw new HomingError('fenced', `epoch ${newest.epoch} was superseded by ${log.promised}`, {
-      executed: 'no',
-      details: { epoch: String(log.promised) },
-    });
-  }
+  const epoch = append.epoch ?? names.at(-1)?.epoch ?? log.promised;
+  // Past this check it is the greater of the two.
+  checkPromise(log.promised, epoch);
+  if (previous !== undefined && !holds(log, previous)) throw refuse(log, previous);
   let skip = 0;
   let keep = log.tail.length;
   for (const name of names) {
@@ -100,9 +117,14 @@ export function planAppend(
     skip += 1;
   }
   return {
-    promised: newest !== undefined && newest.epoch > log.promised ? newest.epoch : log.promised,
+    promised: epoch,
     skip,
     keep,
     fold: foldCount(log, keep, skip === 0 ? names : names.slice(skip), committed),
   };
+}
+
+/** A page of a snapshot that is not the one that follows: the sender begins anew. */
+export function unexpectedPage(): HomingError {
+  return new HomingError('invalid_argument', 'not the page of a snapshot that was expected');
 }

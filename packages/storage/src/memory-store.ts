@@ -9,22 +9,28 @@ import { randomBytes } from 'node:crypto';
 import {
   type AppendRequest,
   type DueAlarm,
+  decodeBody,
+  type EncodedRecord,
   type Epoch,
+  encodeBody,
   HomingError,
+  type InstallRequest,
   type ListRange,
   type LogRecord,
   noRecord,
   type ObjectHead,
   type ObjectIdHex,
+  type ObjectRef,
   type RecordName,
   type RecordOperation,
+  type Snapshot,
   type Space,
   type StateEntry,
   type StateReader,
   type Store,
   type WallMs,
 } from '@homing/base';
-import { type ObjectLog, planAppend } from './append-plan.ts';
+import { checkPromise, type ObjectLog, planAppend, unexpectedPage } from './append-plan.ts';
 
 interface MemoryObject {
   readonly namespace: string;
@@ -33,9 +39,16 @@ interface MemoryObject {
   promised: Epoch;
   applied: RecordName;
   tail: LogRecord[];
+  staged: Staged | undefined;
   alarmMs: WallMs | null;
   /** By space: values by the key's bytes as a Latin-1 string, whose order is the bytes' order. */
   readonly spaces: Map<Space, Map<string, Uint8Array>>;
+}
+
+/** Pages of a snapshot, until the last one has come. */
+interface Staged {
+  readonly name: RecordName;
+  readonly records: LogRecord[];
 }
 
 const emptyLog: ObjectLog = { promised: 0n as Epoch, applied: noRecord, tail: [] };
@@ -54,6 +67,32 @@ function copyOperation(operation: RecordOperation): RecordOperation {
     return { ...operation, key: copyOf(operation.key), value: copyOf(operation.value) };
   }
   return operation.type === 'delete' ? { ...operation, key: copyOf(operation.key) } : operation;
+}
+
+function copyRecord(record: LogRecord | EncodedRecord): LogRecord {
+  if ('body' in record) return decodeBody(record.body);
+  return { name: record.name, operations: record.operations.map(copyOperation) };
+}
+
+function sameName(staged: Staged, { applied }: InstallRequest): boolean {
+  return staged.name.lsn === applied.lsn && staged.name.epoch === applied.epoch;
+}
+
+/** At least one operation, and more while they fit. */
+function takePage(
+  puts: readonly RecordOperation[],
+  start: number,
+  bytesMax: number,
+): { operations: RecordOperation[]; next: number } {
+  const operations: RecordOperation[] = [];
+  let bytes = 0;
+  let next = start;
+  for (; next < puts.length && (next === start || bytes < bytesMax); next++) {
+    const operation = puts[next] as RecordOperation;
+    operations.push(operation);
+    if (operation.type === 'put') bytes += operation.key.length + operation.value.length;
+  }
+  return { operations, next };
 }
 
 function spaceOf(object: MemoryObject, space: Space): Map<string, Uint8Array> {
@@ -150,6 +189,7 @@ class MemoryStore implements Store {
   readonly starts = 1;
   readonly readerHandle = undefined;
   readonly #objects = new Map<ObjectIdHex, MemoryObject>();
+  readonly #notes = new Map<string, Uint8Array>();
   #closed = false;
 
   reader(): StateReader {
@@ -158,25 +198,97 @@ class MemoryStore implements Store {
 
   async append(request: AppendRequest): Promise<void> {
     if (this.#closed) throw closedError();
-    const { object: ref, records, committed } = request;
+    const { object: ref, records, committed, epoch, previous } = request;
     const held = this.#objects.get(ref.id);
     const log: ObjectLog =
       held === undefined ? emptyLog : { ...held, tail: held.tail.map((record) => record.name) };
     const names = records.map((record) => record.name);
-    const plan = planAppend(log, names, committed);
-    if (plan.skip === records.length && plan.fold === 0) return;
-    const object = held ?? this.#create(request);
+    const plan = planAppend(log, { epoch, previous, names, committed });
+    if (plan.skip === records.length && plan.fold === 0 && plan.promised === log.promised) return;
+    const object = held ?? this.#create(ref);
     object.name ??= ref.name;
     object.promised = plan.promised;
-    const added = records.slice(plan.skip).map(({ name, operations }) => ({
-      name,
-      operations: operations.map(copyOperation),
-    }));
+    const added = records.slice(plan.skip).map(copyRecord);
     object.tail = [...object.tail.slice(0, plan.keep), ...added];
     for (const record of object.tail.splice(0, plan.fold)) fold(object, record);
   }
 
-  #create({ object: { id, namespace, name } }: AppendRequest): MemoryObject {
+  async seal(ref: ObjectRef, epoch: Epoch): Promise<void> {
+    if (this.#closed) throw closedError();
+    checkPromise(this.#objects.get(ref.id)?.promised ?? emptyLog.promised, epoch);
+    const object = this.#objects.get(ref.id) ?? this.#create(ref);
+    object.promised = epoch;
+  }
+
+  async install(request: InstallRequest): Promise<void> {
+    if (this.#closed) throw closedError();
+    const { object: ref, epoch, applied, index, isLast } = request;
+    checkPromise(this.#objects.get(ref.id)?.promised ?? emptyLog.promised, epoch);
+    const object = this.#objects.get(ref.id) ?? this.#create(ref);
+    object.promised = epoch;
+    object.name ??= ref.name;
+    if (index === 0) object.staged = { name: applied, records: [] };
+    const staged = object.staged;
+    if (staged === undefined || index !== staged.records.length || !sameName(staged, request)) {
+      throw unexpectedPage();
+    }
+    staged.records.push(decodeBody(request.page));
+    if (!isLast) return;
+    object.staged = undefined;
+    if (applied.lsn <= object.applied.lsn) return;
+    const held = object.tail.findIndex(
+      ({ name }) => name.lsn === applied.lsn && name.epoch === applied.epoch,
+    );
+    object.tail = held === -1 ? [] : object.tail.slice(held + 1);
+    object.spaces.clear();
+    for (const record of staged.records) fold(object, record);
+    object.applied = applied;
+    object.alarmMs = request.alarmMs;
+  }
+
+  tail(id: ObjectIdHex): readonly EncodedRecord[] {
+    this.#checkOpen();
+    const tail = this.#objects.get(id)?.tail ?? [];
+    return tail.map((record) => ({ name: record.name, body: encodeBody(record) }));
+  }
+
+  snapshot(id: ObjectIdHex): Snapshot | undefined {
+    this.#checkOpen();
+    const object = this.#objects.get(id);
+    if (object === undefined) return undefined;
+    const head = headOf(object);
+    const puts: RecordOperation[] = [];
+    for (const [space, entries] of object.spaces) {
+      for (const [key, value] of entries) {
+        puts.push({ type: 'put', space, key: Buffer.from(key, 'latin1'), value });
+      }
+    }
+    let at = 0;
+    return {
+      head,
+      next: (bytesMax) => {
+        if (at >= puts.length) return undefined;
+        const { operations, next } = takePage(puts, at, bytesMax);
+        at = next;
+        return encodeBody({ name: head.applied, operations });
+      },
+      close: () => {
+        at = puts.length;
+      },
+    };
+  }
+
+  note(name: string): Uint8Array | undefined {
+    this.#checkOpen();
+    return this.#notes.get(name);
+  }
+
+  async putNote(name: string, value: Uint8Array): Promise<void> {
+    if (this.#closed) throw closedError();
+    this.#notes.set(name, copyOf(value));
+  }
+
+  #create({ id, namespace, name }: ObjectRef): MemoryObject {
     const object: MemoryObject = {
       namespace,
       id,
@@ -184,6 +296,7 @@ class MemoryStore implements Store {
       promised: emptyLog.promised,
       applied: noRecord,
       tail: [],
+      staged: undefined,
       alarmMs: null,
       spaces: new Map(),
     };

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   type Epoch,
+  encodeBody,
   makeEpoch,
   noRecord,
   type ObjectIdHex,
@@ -168,6 +169,164 @@ test('random appends, clears and reopens agree with a Map', async () => {
     }),
     { numRuns: 15 },
   );
+});
+
+describe.each(adapters)('%s store as a replica', (_, open) => {
+  const object = { namespace: 'worker/Class', id: idA, name: 'alice' };
+  const later = makeEpoch(2n, 0);
+  let store: Store;
+  beforeEach(async () => {
+    store = await open();
+  });
+  afterEach(() => store.close());
+
+  test('a seal ends writes of older epochs, and tells what is held', async () => {
+    await append(store, idA, 1, [put('a', '1')]);
+    await append(store, idA, 2, [put('a', '2')], { committed: false });
+    await store.seal(object, later);
+    await store.seal(object, later);
+    await expect(append(store, idA, 3, [put('a', '3')])).rejects.toMatchObject({ code: 'fenced' });
+    await expect(store.seal(object, epoch)).rejects.toMatchObject({ code: 'fenced' });
+    expect(store.head(idA)).toMatchObject({
+      promised: later,
+      last: { epoch, lsn: 2 },
+      applied: { epoch, lsn: 1 },
+    });
+    expect(store.tail(idA).map(({ name }) => name)).toEqual([{ epoch, lsn: 2 }]);
+    await store.seal({ ...object, id: idB }, later);
+    expect(store.head(idB)).toMatchObject({ promised: later, last: noRecord, name: 'alice' });
+  });
+
+  test('a record whose predecessor is not held is a gap, and is not taken', async () => {
+    await append(store, idA, 1, [put('a', '1')], { committed: false });
+    const send = (previous: { epoch: Epoch; lsn: number }) =>
+      store.append({
+        object,
+        epoch: later,
+        previous,
+        records: [{ name: { epoch: later, lsn: previous.lsn + 1 }, operations: [put('a', '2')] }],
+        committed: noRecord,
+      });
+    const gap = { code: 'invalid_argument' };
+    await expect(send({ epoch: makeEpoch(1n, 9), lsn: 1 })).rejects.toMatchObject(gap);
+    await expect(send({ epoch, lsn: 4 })).rejects.toMatchObject(gap);
+    expect(store.head(idA)?.last.lsn).toBe(1);
+    await send({ epoch, lsn: 1 });
+    expect(store.head(idA)?.last).toEqual({ epoch: later, lsn: 2 });
+  });
+
+  test('what is committed is folded by name alone, and only where that record is held', async () => {
+    await append(store, idA, 1, [put('a', '1')], { committed: false });
+    const fold = (name: { epoch: Epoch; lsn: number }) =>
+      store.append({ object, records: [], committed: name });
+    await fold({ epoch: later, lsn: 1 });
+    expect(contents(store, idA)).toEqual([]);
+    await fold({ epoch, lsn: 1 });
+    expect(contents(store, idA)).toEqual([['a', '1']]);
+    expect(store.tail(idA)).toEqual([]);
+  });
+
+  test('a snapshot takes the place of what another replica holds, all at once', async () => {
+    const source = memoryStore();
+    const entries = Array.from({ length: 200 }, (_, n) => put(`key${n}`, `value${n}`));
+    await append(source, idA, 1, entries);
+    await append(source, idA, 2, [{ type: 'alarm', dueMs: 77 as WallMs }]);
+    const pages: Uint8Array[] = [];
+    const snapshot = source.snapshot(idA);
+    for (let page = snapshot?.next(200); page !== undefined; page = snapshot?.next(200)) {
+      pages.push(page);
+    }
+    expect(pages.length).toBeGreaterThan(3);
+    await append(store, idA, 1, [put('old', 'old')], { epoch: makeEpoch(0n, 1) });
+    await append(store, idA, 2, [put('old', 'dead')], {
+      epoch: makeEpoch(0n, 1),
+      committed: false,
+    });
+    const install = (index: number) =>
+      store.install({
+        object,
+        epoch: later,
+        applied: { epoch, lsn: 2 },
+        alarmMs: 77 as WallMs,
+        index,
+        isLast: index === pages.length - 1,
+        page: pages[index] as Uint8Array,
+      });
+    // A first attempt breaks off; then a page that is not the next one is refused.
+    await install(0);
+    await install(1);
+    await expect(install(3)).rejects.toMatchObject({ code: 'invalid_argument' });
+    await install(0);
+    for (let index = 1; index < pages.length - 1; index++) await install(index);
+    expect(contents(store, idA)).toEqual([['old', 'old']]);
+    await install(pages.length - 1);
+    expect(contents(store, idA)).toEqual(contents(source, idA));
+    expect(store.tail(idA)).toEqual([]);
+    expect(store.head(idA)).toMatchObject({
+      promised: later,
+      applied: { epoch, lsn: 2 },
+      last: { epoch, lsn: 2 },
+      alarmMs: 77,
+    });
+    expect(store.dueAlarms({ untilMs: 100 as WallMs, limit: 10 })).toHaveLength(1);
+    await append(store, idA, 3, [put('new', 'new')], { epoch: later });
+    expect(contents(store, idA)).toContainEqual(['new', 'new']);
+    const older = store.install({
+      object,
+      epoch,
+      applied: { epoch, lsn: 2 },
+      alarmMs: null,
+      index: 0,
+      isLast: true,
+      page: pages[0] as Uint8Array,
+    });
+    await expect(older).rejects.toMatchObject({ code: 'fenced' });
+    expect([...pagesOf(store, idA)].length).toBeGreaterThan(0);
+  });
+
+  test('notes are kept by name', async () => {
+    expect(store.note('cluster')).toBeUndefined();
+    await store.putNote('cluster', bytes('1'));
+    await store.putNote('cluster', bytes('2'));
+    expect(Buffer.from(store.note('cluster') ?? []).toString()).toBe('2');
+  });
+});
+
+/** A store gives what another can install, whichever adapter it is. */
+function* pagesOf(store: Store, id: ObjectIdHex): Generator<Uint8Array> {
+  const snapshot = store.snapshot(id);
+  for (let page = snapshot?.next(50); page !== undefined; page = snapshot?.next(50)) yield page;
+  snapshot?.close();
+}
+
+test('a half copy that a crash left behind is erased, and the next attempt is whole', async () => {
+  let store = await openRocksStore({ directory });
+  const object = { namespace: 'worker/Class', id: idA };
+  const page = (text: string) =>
+    encodeBody({ name: { epoch, lsn: 5 }, operations: [put('key', text), put(text, '')] });
+  const install = (index: number, isLast: boolean, text: string) =>
+    store.install({
+      object,
+      epoch,
+      applied: { epoch, lsn: 5 },
+      alarmMs: null,
+      index,
+      isLast,
+      page: page(text),
+    });
+  await install(0, false, 'half');
+  await store.close();
+  store = await openRocksStore({ directory });
+  await expect(install(1, true, 'second')).rejects.toMatchObject({ code: 'invalid_argument' });
+  expect(contents(store, idA)).toEqual([]);
+  await install(0, true, 'whole');
+  expect(contents(store, idA)).toEqual([
+    ['key', 'whole'],
+    ['whole', ''],
+  ]);
+  await append(store, idA, 6, [{ type: 'clear', space: spaces.kv }, put('a', '1')]);
+  expect(contents(store, idA)).toEqual([['a', '1']]);
+  await store.close();
 });
 
 describe('a data directory', () => {

@@ -7,13 +7,22 @@
  * 2. All keys that one record touches (state, head, alarm index, generation, log) are in one batch.
  * 3. `commit` returns after the fsync; until then nothing it took is settled. When it throws, what
  *    the disk holds is unknown: it is never called again.
- * 4. A refused request (fenced, gap) has put nothing into the batch.
+ * 4. A refused request (fenced, gap) has put nothing into the batch that a reader can see.
  */
-import { assert, type ErrorData, errorToData, type WallMs } from '@homing/base';
-import { type AppendPlan, planAppend } from '../append-plan.ts';
-import { OperationCursor, operationTypes, sealBody } from '../record-codec.ts';
+import {
+  assert,
+  type ErrorData,
+  errorToData,
+  isHomingError,
+  OperationCursor,
+  operationTypes,
+  sealBody,
+  type WallMs,
+} from '@homing/base';
+import { type AppendPlan, checkPromise, planAppend } from '../append-plan.ts';
 import type { Watermark } from './directory.ts';
 import { headHasName, headNamespace, newHead, writeHeadFields } from './head-codec.ts';
+import { generationValue, installPage } from './install.ts';
 import {
   alarmKeyOf,
   families,
@@ -22,11 +31,12 @@ import {
   generationOffset,
   logKeyOf,
   namespacePrefix,
+  noteKey,
   statePrefixBytes,
 } from './keys.ts';
 import { type Batch, type Database, native, noOptions } from './native.ts';
 import { type CachedObject, ObjectCache, type TailRecord } from './object-cache.ts';
-import { WireReader } from './wire.ts';
+import { requestKinds, WireReader } from './wire.ts';
 
 export interface CommitLimits {
   /** Most bytes of requests in one batch; a single larger request is a batch of its own. */
@@ -63,6 +73,7 @@ export class Committer {
   #offset = 0;
   #records = 0;
   #cleared = false;
+  #hasNotes = false;
   readonly #scratch = Buffer.alloc(scratchBytes);
   /** Views of the scratch buffer by length, so that a key costs no allocation. */
   readonly #views: (Buffer | undefined)[] = [];
@@ -108,7 +119,7 @@ export class Committer {
       bytes += size;
       settled += 1;
     }
-    const fsyncSeconds = this.#dirty.length > 0 ? this.#write() : 0;
+    const fsyncSeconds = this.#dirty.length > 0 || this.#hasNotes ? this.#write() : 0;
     this.#cache.trim();
     return { settled, records: this.#records, fsyncSeconds, refused };
   }
@@ -120,22 +131,68 @@ export class Committer {
       this.#queue.shift();
       this.#offset = 0;
     }
-    const object = this.#cache.get(buffer, this.#reader.idStart);
-    let plan: AppendPlan;
-    try {
-      plan = planAppend(object, this.#reader.names, this.#reader.committed);
-    } catch (error) {
-      return errorToData(error);
+    if (this.#reader.kind === requestKinds.note) {
+      this.#note();
+      return undefined;
     }
-    this.#apply(object, plan);
-    return undefined;
+    const object = this.#cache.get(buffer, this.#reader.idStart);
+    try {
+      this.#take(object);
+      return undefined;
+    } catch (error) {
+      // Anything else than a refusal is a fault of the disk, or ours.
+      if (isHomingError(error) && error.code !== 'corruption') return errorToData(error);
+      if (error instanceof TypeError) return errorToData(error);
+      throw error;
+    }
+  }
+
+  #take(object: CachedObject): void {
+    const { kind, epoch, names, previous, committed } = this.#reader;
+    if (kind === requestKinds.append) {
+      this.#apply(object, planAppend(object, { epoch, previous, names, committed }));
+      return;
+    }
+    assert(epoch !== undefined, 'wire: a request without an epoch');
+    checkPromise(object.promised, epoch);
+    if (kind === requestKinds.seal) {
+      if (object.promised !== epoch || object.head === undefined) this.#touch(object);
+    } else this.#install(object);
+    object.promised = epoch;
+  }
+
+  #note(): void {
+    const { buffer, namespaceEnd, nameEnd, bodies } = this.#reader;
+    const key = noteKey(buffer.toString('utf8', namespaceEnd + 4, nameEnd));
+    const value = buffer.subarray(bodies[0], bodies[1]);
+    native.batch_put(this.#batch, key, value, noOptions);
+    this.#hasNotes = true;
+  }
+
+  #install(object: CachedObject): void {
+    const { committed, alarmMs } = this.#reader;
+    const isInstalled = installPage(this.#batch, object, this.#reader);
+    this.#touch(object);
+    if (!isInstalled) return;
+    this.#cleared = true;
+    const held = object.tail.findIndex(
+      ({ lsn, epoch }) => lsn === committed.lsn && epoch === committed.epoch,
+    );
+    for (const record of object.tail.splice(0, held + 1)) {
+      native.batch_del(this.#batch, logKeyOf(object.id, record.lsn), noOptions);
+      this.#tailAlarms(object, record.body, false);
+    }
+    if (held === -1) this.#dropTail(object, 0);
+    object.applied = committed;
+    this.#setAlarm(object, alarmMs);
+    this.#indexTail(object);
   }
 
   #apply(object: CachedObject, plan: AppendPlan): void {
     const { names, bodies, buffer } = this.#reader;
     const added = names.length - plan.skip;
     // A duplicate: what it repeats is on disk, or in this very batch.
-    if (added === 0 && plan.fold === 0) return;
+    if (added === 0 && plan.fold === 0 && plan.promised === object.promised) return;
     this.#touch(object);
     object.promised = plan.promised;
     const hadTail = object.tail.length > 0;
@@ -218,12 +275,13 @@ export class Committer {
   /** O(1) whatever the space holds: readers look at the next generation from this batch on. */
   #clear(object: CachedObject, space: number): void {
     const old = object.generations[space] as number;
-    assert(old < 0xffff_ffff, 'clear: generations are used up');
-    const next = Buffer.allocUnsafe(4);
-    next.writeUInt32BE(old + 1);
-    native.batch_put(this.#batch, generationKeyOf(object.id, space), next, noOptions);
+    // Never one that a snapshot is, or was, staged under.
+    const next = Math.max(old, object.stagedGeneration) + 1;
+    assert(next <= 0xffff_ffff, 'clear: generations are used up');
+    const value = generationValue(next);
+    native.batch_put(this.#batch, generationKeyOf(object.id, space), value, noOptions);
     native.batch_put(this.#batch, garbageKeyOf(object.id, space, old), empty, noOptions);
-    object.generations[space] = old + 1;
+    object.generations[space] = next;
     this.#cleared = true;
   }
 
@@ -286,6 +344,7 @@ export class Committer {
       native.batch_put(this.#batch, object.headKey, head, noOptions);
     }
     this.#dirty.length = 0;
+    this.#hasNotes = false;
     const started = process.hrtime.bigint();
     native.batch_write(this.#database, this.#batch, { sync: true });
     const fsyncSeconds = Number(process.hrtime.bigint() - started) / 1e9;

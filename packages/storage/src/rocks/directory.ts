@@ -27,8 +27,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { HomingError } from '@homing/base';
-import { readUint64, writeUint64 } from '../record-codec.ts';
+import { HomingError, readUint64, writeUint64 } from '@homing/base';
 
 /** Version of everything on disk: keys, values, record bodies. */
 export const formatVersion = 1;

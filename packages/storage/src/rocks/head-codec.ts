@@ -16,9 +16,10 @@ import {
   HomingError,
   type ObjectHead,
   type RecordName,
+  readUint64,
   type WallMs,
+  writeUint64,
 } from '@homing/base';
-import { readUint64, writeUint64 } from '../record-codec.ts';
 import { idHexOf } from './keys.ts';
 
 export const headVersion = 1;

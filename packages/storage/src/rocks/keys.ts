@@ -3,6 +3,7 @@
  * so that byte order is number order. `id` is the 32 bytes of an object id.
  *
  *     m name                                meta: format, store, starts
+ *     o name                                notes: small values of the node's own
  *     h id                                  head of an object
  *     n length(2) namespace id              the objects of a namespace
  *     g id space(1)                         generation of a space, absent while it is 0
@@ -10,12 +11,13 @@
  *     l id LSN(8)                           log record above `applied`, sealed
  *     a due(8) id                           alarm index; the value is the namespace
  *     x id space(1) generation(4)           a generation that was cleared, to be erased
+ *     i id                                  generation under which a snapshot is being installed
  */
-import { type ObjectIdHex, objectIdBytes } from '@homing/base';
-import { writeUint64 } from '../record-codec.ts';
+import { type ObjectIdHex, objectIdBytes, writeUint64 } from '@homing/base';
 
 export const families = {
   meta: 0x6d,
+  note: 0x6f,
   head: 0x68,
   namespace: 0x6e,
   generation: 0x67,
@@ -23,6 +25,7 @@ export const families = {
   log: 0x6c,
   alarm: 0x61,
   garbage: 0x78,
+  install: 0x69,
 } as const;
 export type Family = (typeof families)[keyof typeof families];
 
@@ -41,6 +44,16 @@ export function afterPrefix(prefix: Uint8Array): Buffer {
 
 export function metaKey(name: 'format' | 'store' | 'starts'): Buffer {
   return Buffer.concat([Buffer.of(families.meta), Buffer.from(name)]);
+}
+
+export function noteKey(name: string): Buffer {
+  return Buffer.concat([Buffer.of(families.note), Buffer.from(name)]);
+}
+
+export function installKeyOf(id: Uint8Array): Buffer {
+  const key = idKey(families.install, 1 + objectIdBytes);
+  key.set(id, 1);
+  return key;
 }
 
 function idKey(family: Family, size: number): Buffer {

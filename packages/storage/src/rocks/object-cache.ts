@@ -4,21 +4,30 @@
  * until it changes it; the rest is read from RocksDB when asked for.
  *
  * Invariant: an object that the batch in the making has touched is not forgotten before the batch is
- * written, since until then RocksDB has the older state.
+ * written, since until then RocksDB has the older state. One that is forgotten while a snapshot is
+ * being staged is staged anew: the next page finds none expected.
  */
 import {
   assert,
   type Epoch,
   noRecord,
+  OperationCursor,
   objectIdBytes,
   type RecordName,
   spaces,
+  unsealBody,
   type WallMs,
 } from '@homing/base';
 import type { ObjectLog } from '../append-plan.ts';
-import { OperationCursor, unsealBody } from '../record-codec.ts';
 import { readHeadFields } from './head-codec.ts';
-import { afterPrefix, families, generationKeyOf, headKeyOf, logKeyOf } from './keys.ts';
+import {
+  afterPrefix,
+  families,
+  generationKeyOf,
+  headKeyOf,
+  installKeyOf,
+  logKeyOf,
+} from './keys.ts';
 import { type Database, native, noOptions, readRange } from './native.ts';
 
 /** A record held above `applied`. */
@@ -38,6 +47,10 @@ export class CachedObject implements ObjectLog {
   alarmMs: WallMs | null = null;
   /** By space. */
   readonly generations: number[] = [];
+  /** The greatest generation that a snapshot was ever staged under; kept until one was installed. */
+  stagedGeneration = 0;
+  /** The snapshot being staged in this run. */
+  staged: { readonly name: RecordName; pages: number } | undefined;
   /** Changed by the batch in the making. */
   isDirty = false;
 
@@ -51,14 +64,19 @@ export class CachedObject implements ObjectLog {
   }
 }
 
-const spaceNumbers: readonly number[] = Object.values(spaces);
+export const spaceNumbers: readonly number[] = Object.values(spaces);
 /** More records than this above `applied` cannot be: the owner limits what is in flight. */
 const tailRecordsMax = 1_000_000;
 
 function load(database: Database, id: Buffer): CachedObject {
   const object = new CachedObject(id);
-  const keys = [object.headKey, ...spaceNumbers.map((space) => generationKeyOf(id, space))];
-  const [head, ...generations] = native.db_get_many_sync(database, keys, noOptions);
+  const keys = [
+    object.headKey,
+    installKeyOf(id),
+    ...spaceNumbers.map((space) => generationKeyOf(id, space)),
+  ];
+  const [head, staged, ...generations] = native.db_get_many_sync(database, keys, noOptions);
+  object.stagedGeneration = staged?.readUInt32BE(0) ?? 0;
   for (const [index, space] of spaceNumbers.entries()) {
     object.generations[space] = generations[index]?.readUInt32BE(0) ?? 0;
   }

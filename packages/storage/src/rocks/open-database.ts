@@ -3,8 +3,7 @@
  * ours, whole and at least as new as what was last acknowledged.
  */
 import { randomBytes } from 'node:crypto';
-import { HomingError } from '@homing/base';
-import { readUint64, writeUint64 } from '../record-codec.ts';
+import { HomingError, readUint64, writeUint64 } from '@homing/base';
 import {
   createWatermark,
   damaged,

@@ -14,21 +14,29 @@
 import { Worker } from 'node:worker_threads';
 import {
   type AppendRequest,
+  compareRecordNames,
   type DueAlarm,
+  type EncodedRecord,
+  type Epoch,
   type ErrorData,
   errorFromData,
   HomingError,
+  type InstallRequest,
   type Logger,
   type Metrics,
   type ObjectHead,
   type ObjectIdHex,
+  type ObjectRef,
+  OperationCursor,
   objectIdBytes,
   type ReaderHandle,
+  readUint64,
+  type Snapshot,
   type StateReader,
   type Store,
+  unsealBody,
   type WallMs,
 } from '@homing/base';
-import { readUint64 } from '../record-codec.ts';
 import type { CommitLimits, CommitReport } from './committer.ts';
 import { decodeHead } from './head-codec.ts';
 import {
@@ -38,7 +46,9 @@ import {
   headKey,
   headKeyOf,
   idHexOf,
+  logKeyOf,
   namespacePrefix,
+  noteKey,
 } from './keys.ts';
 import { type Database, native, noOptions, readRange } from './native.ts';
 import {
@@ -47,6 +57,7 @@ import {
   type OpenedDatabase,
   openDatabase,
 } from './open-database.ts';
+import { openSnapshot } from './snapshot.ts';
 import { RocksStateReader, readFailure } from './state-reader.ts';
 import type { FromStorageThread, StorageThreadData, ToStorageThread } from './storage-thread.ts';
 import { WireWriter } from './wire.ts';
@@ -78,6 +89,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** More records than this above `applied` cannot be: the owner limits what is in flight. */
+const tailRecordsMax = 1_000_000;
 const lowestId = Buffer.alloc(objectIdBytes);
 
 /** Compiled next to this file; tests run this file from `src` and the thread from `dist`. */
@@ -134,6 +147,69 @@ export class RocksStore implements Store {
   }
 
   append(request: AppendRequest): Promise<void> {
+    return this.#ask(() => this.#writer.append(request));
+  }
+
+  seal(object: ObjectRef, epoch: Epoch): Promise<void> {
+    return this.#ask(() => this.#writer.seal(object, epoch));
+  }
+
+  install(request: InstallRequest): Promise<void> {
+    return this.#ask(() => this.#writer.install(request));
+  }
+
+  putNote(name: string, value: Uint8Array): Promise<void> {
+    return this.#ask(() => this.#writer.note(name, value));
+  }
+
+  note(name: string): Uint8Array | undefined {
+    this.#checkOpen();
+    const keys = [noteKey(name)];
+    return this.#read(() => native.db_get_many_sync(this.#database, keys, noOptions)[0]);
+  }
+
+  tail(id: ObjectIdHex): readonly EncodedRecord[] {
+    for (;;) {
+      const head = this.head(id);
+      if (head === undefined || head.last.lsn === head.applied.lsn) return [];
+      const records = this.#readTail(id, head);
+      // Folding takes records away: what was read is the tail only if it did not go on meanwhile.
+      const after = this.head(id);
+      if (
+        after !== undefined &&
+        compareRecordNames(after.applied, head.applied) === 0 &&
+        compareRecordNames(after.last, head.last) === 0
+      ) {
+        return records;
+      }
+    }
+  }
+
+  #readTail(id: ObjectIdHex, head: ObjectHead): EncodedRecord[] {
+    const bytes = Buffer.from(id, 'hex');
+    const range = {
+      gte: logKeyOf(bytes, head.applied.lsn + 1),
+      lt: logKeyOf(bytes, head.last.lsn + 1),
+    };
+    const rows = this.#read(() => readRange(this.#database, range, tailRecordsMax));
+    const records: EncodedRecord[] = [];
+    const cursor = new OperationCursor();
+    for (let index = 1; index < rows.length; index += 2) {
+      const body = unsealBody(rows[index] as Buffer);
+      cursor.open(body, 0, body.length);
+      records.push({ name: { epoch: cursor.epoch, lsn: cursor.lsn }, body });
+    }
+    return records;
+  }
+
+  snapshot(id: ObjectIdHex): Snapshot | undefined {
+    this.#checkOpen();
+    const isClosed = () => Atomics.load(this.#closedFlag, 0) !== 0;
+    return this.#read(() => openSnapshot(this.#database, Buffer.from(id, 'hex'), isClosed));
+  }
+
+  /** Sends the request that `write` adds with the others of this turn. */
+  #ask(write: () => number): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#closing !== undefined) return Promise.reject(closedError());
     if (this.#queuedBytes >= this.#queueBytesMax) {
@@ -141,7 +217,7 @@ export class RocksStore implements Store {
       return Promise.reject(new HomingError('overloaded', message));
     }
     return new Promise((resolve, reject) => {
-      const bytes = this.#writer.add(request);
+      const bytes = write();
       this.#queuedBytes += bytes;
       this.#waiting.push({ bytes, sinceMs: performance.now(), resolve, reject });
       if (this.#isFlushScheduled) return;

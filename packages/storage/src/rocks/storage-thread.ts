@@ -10,6 +10,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { assert, type ErrorData, errorToData } from '@homing/base';
 import { type CommitLimits, type CommitReport, Committer } from './committer.ts';
 import { Watermark } from './directory.ts';
+import { discardLeftovers } from './install.ts';
 import { native } from './native.ts';
 import { Purge } from './purge.ts';
 
@@ -33,6 +34,7 @@ function run(port: NonNullable<typeof parentPort>, data: StorageThreadData): voi
   const database = native.db_init(data.handle);
   const watermark = new Watermark(data.directory);
   const committer = new Committer(database, watermark, data.limits);
+  discardLeftovers(database);
   const purge = new Purge(database);
   let hasGarbage = true;
   let isScheduled = false;

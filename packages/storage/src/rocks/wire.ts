@@ -6,26 +6,67 @@
  * One request, big-endian:
  *
  *     size       4   of what follows
+ *     kind       1   append, seal, install or note
  *     id         32
- *     committed  16  epoch, LSN
+ *     epoch      8   the sender's
+ *     committed  16  epoch, LSN; of an install: what the pages have folded in
+ *     previous   16  epoch, LSN; all ones where none is named
+ *     page       4   of an install: its number
+ *     isLast     1   of an install
+ *     alarm      8   of an install; 2^64 − 1 for none
  *     namespace  2 + n
  *     name       4 + n   length + 1, 0 for none
  *     records    4, then each: size 4, body as in record-codec.ts
+ *
+ * A note has its name in place of the object's and its value as the only record.
  *
  * Both ends are one program in one process: nothing here is versioned or checksummed.
  */
 import {
   type AppendRequest,
   assert,
+  bodyBytes,
+  type EncodedRecord,
   type Epoch,
+  type InstallRequest,
+  type LogRecord,
+  noRecord,
+  type ObjectIdHex,
+  type ObjectRef,
   objectIdBytes,
   type RecordName,
+  readUint64,
+  type WallMs,
+  writeBody,
+  writeUint64,
 } from '@homing/base';
-import { bodyBytes, readUint64, writeBody, writeUint64 } from '../record-codec.ts';
 import { namespaceBytesMax } from './head-codec.ts';
 
+export const requestKinds = { append: 1, seal: 2, install: 3, note: 4 } as const;
+
 const initialBytes = 16 * 1024;
-const requestFixedBytes = 4 + objectIdBytes + 16 + 2 + 4 + 4;
+const requestFixedBytes = 4 + 1 + objectIdBytes + 8 + 16 + 16 + 13 + 2 + 4 + 4;
+const none = 0xffff_ffff_ffff_ffffn;
+/** A note belongs to no object. */
+const noteObject: ObjectRef = { namespace: '', id: '00'.repeat(objectIdBytes) as ObjectIdHex };
+
+interface Request {
+  readonly kind: number;
+  readonly object: ObjectRef;
+  readonly epoch: Epoch;
+  readonly committed: RecordName;
+  readonly previous: RecordName | undefined;
+  readonly page: number;
+  readonly isLast: boolean;
+  readonly alarmMs: WallMs | null;
+  readonly records: readonly (LogRecord | EncodedRecord)[];
+}
+
+const plain = { committed: noRecord, previous: undefined, page: 0, isLast: false, alarmMs: null };
+
+function recordBytes(record: LogRecord | EncodedRecord): number {
+  return 'body' in record ? record.body.length : bodyBytes(record);
+}
 
 /** Gathers requests. The buffer that `take` returns is the receiver's. */
 export class WireWriter {
@@ -36,20 +77,67 @@ export class WireWriter {
     return this.#length;
   }
 
-  /**
-   * Adds one request and returns its size in bytes. Throws a `TypeError` for a request that cannot
-   * be written, and then leaves what was gathered before as it was.
-   */
-  add(request: AppendRequest): number {
-    const { object, records, committed } = request;
+  /** Each of these adds one request and returns its size in bytes, or throws a `TypeError`. */
+  append(request: AppendRequest): number {
+    const { object, records, committed, previous } = request;
+    // Without records and without an epoch it only tells what is committed: no promise changes.
+    const epoch = request.epoch ?? records.at(-1)?.name.epoch ?? (none as Epoch);
+    const kind = requestKinds.append;
+    return this.#add({ ...plain, kind, object, epoch, committed, previous, records });
+  }
+
+  seal(object: ObjectRef, epoch: Epoch): number {
+    return this.#add({ ...plain, kind: requestKinds.seal, object, epoch, records: [] });
+  }
+
+  install(request: InstallRequest): number {
+    const { object, epoch, applied, index, isLast, alarmMs, page } = request;
+    return this.#add({
+      kind: requestKinds.install,
+      object,
+      epoch,
+      committed: applied,
+      previous: undefined,
+      page: index,
+      isLast,
+      alarmMs,
+      records: [{ name: applied, body: page }],
+    });
+  }
+
+  note(name: string, value: Uint8Array): number {
+    const record = { name: noRecord, body: value };
+    const object = { ...noteObject, name };
+    return this.#add({
+      ...plain,
+      kind: requestKinds.note,
+      object,
+      epoch: noRecord.epoch,
+      records: [record],
+    });
+  }
+
+  /** Leaves what was gathered before as it was when it throws. */
+  #add(request: Request): number {
+    const { object, records } = request;
     const start = this.#length;
-    this.#reserve(requestBytesMax(request));
+    this.#reserve(requestBytesMax(object, records));
     const buffer = this.#buffer;
-    const written = buffer.write(object.id, start + 4, 'hex');
+    buffer[start + 4] = request.kind;
+    let at = start + 5;
+    const written = buffer.write(object.id, at, 'hex');
     if (written !== objectIdBytes) throw new TypeError(`not an object id: ${object.id}`);
-    let at = start + 4 + objectIdBytes;
-    at = buffer.writeBigUInt64BE(committed.epoch, at);
-    at = writeUint64(buffer, committed.lsn, at);
+    at = buffer.writeBigUInt64BE(request.epoch, at + objectIdBytes);
+    at = writeName(buffer, request.committed, at);
+    if (request.previous === undefined) {
+      at = buffer.writeBigUInt64BE(none, buffer.writeBigUInt64BE(none, at));
+    } else at = writeName(buffer, request.previous, at);
+    at = buffer.writeUInt32BE(request.page, at);
+    buffer[at++] = request.isLast ? 1 : 0;
+    at =
+      request.alarmMs === null
+        ? buffer.writeBigUInt64BE(none, at)
+        : writeUint64(buffer, request.alarmMs, at);
     const namespaceBytes = buffer.write(object.namespace, at + 2, 'utf8');
     if (namespaceBytes > namespaceBytesMax) throw new TypeError('namespace key too long');
     at = buffer.writeUInt16BE(namespaceBytes, at) + namespaceBytes;
@@ -58,7 +146,11 @@ export class WireWriter {
     at = buffer.writeUInt32BE(hasName ? nameBytes + 1 : 0, at) + nameBytes;
     at = buffer.writeUInt32BE(records.length, at);
     for (const record of records) {
-      const end = writeBody(buffer, record, at + 4);
+      let end = at + 4;
+      if ('body' in record) {
+        buffer.set(record.body, end);
+        end += record.body.length;
+      } else end = writeBody(buffer, record, end);
       buffer.writeUInt32BE(end - at - 4, at);
       at = end;
     }
@@ -84,19 +176,29 @@ export class WireWriter {
   }
 }
 
+function writeName(buffer: Buffer, name: RecordName, offset: number): number {
+  return writeUint64(buffer, name.lsn, buffer.writeBigUInt64BE(name.epoch, offset));
+}
+
 /** What a request needs at most: strings are counted at three bytes per UTF-16 unit. */
-export function requestBytesMax(request: AppendRequest): number {
-  const { namespace, name } = request.object;
-  let total = requestFixedBytes + (namespace.length + (name?.length ?? 0)) * 3;
-  for (const record of request.records) total += 4 + bodyBytes(record);
+function requestBytesMax(object: ObjectRef, records: Request['records']): number {
+  let total = requestFixedBytes + (object.namespace.length + (object.name?.length ?? 0)) * 3;
+  for (const record of records) total += 4 + recordBytes(record);
   return total;
 }
 
 /** Walks the requests of a buffer; one instance serves for all of them. */
 export class WireReader {
   buffer: Buffer = Buffer.alloc(0);
+  kind = 0;
   idStart = 0;
-  committed: RecordName = { epoch: 0n as Epoch, lsn: 0 };
+  /** The sender's; undefined where an append without records names none. */
+  epoch: Epoch | undefined;
+  committed: RecordName = noRecord;
+  previous: RecordName | undefined;
+  page = 0;
+  isLast = false;
+  alarmMs: WallMs | null = null;
   namespaceStart = 0;
   namespaceEnd = 0;
   hasName = false;
@@ -110,20 +212,33 @@ export class WireReader {
     const end = offset + 4 + buffer.readUInt32BE(offset);
     assert(end <= buffer.length, 'wire: request reaches past the buffer');
     this.buffer = buffer;
-    this.idStart = offset + 4;
+    this.kind = buffer[offset + 4] as number;
+    this.idStart = offset + 5;
     let at = this.idStart + objectIdBytes;
-    this.committed = {
-      epoch: buffer.readBigUInt64BE(at) as Epoch,
-      lsn: readUint64(buffer, at + 8),
-    };
-    at += 16;
-    this.namespaceStart = at + 2;
-    this.namespaceEnd = this.namespaceStart + buffer.readUInt16BE(at);
+    const epoch = buffer.readBigUInt64BE(at);
+    this.epoch = epoch === none ? undefined : (epoch as Epoch);
+    this.committed = this.#name(at + 8);
+    at += 24;
+    this.previous = buffer.readBigUInt64BE(at) === none ? undefined : this.#name(at);
+    this.page = buffer.readUInt32BE(at + 16);
+    this.isLast = buffer[at + 20] === 1;
+    const alarm = buffer.readBigUInt64BE(at + 21);
+    this.alarmMs = alarm === none ? null : (Number(alarm) as WallMs);
+    this.namespaceStart = at + 29 + 2;
+    this.namespaceEnd = this.namespaceStart + buffer.readUInt16BE(at + 29);
     const name = buffer.readUInt32BE(this.namespaceEnd);
     this.hasName = name > 0;
     this.nameEnd = this.namespaceEnd + 4 + Math.max(0, name - 1);
     this.#readRecords(this.nameEnd, end);
     return end;
+  }
+
+  #name(offset: number): RecordName {
+    const { buffer } = this;
+    return {
+      epoch: buffer.readBigUInt64BE(offset) as Epoch,
+      lsn: readUint64(buffer, offset + 8),
+    };
   }
 
   #readRecords(offset: number, end: number): void {
@@ -135,10 +250,7 @@ export class WireReader {
     for (let index = 0; index < count; index++) {
       const start = at + 4;
       at = start + buffer.readUInt32BE(at);
-      names.push({
-        epoch: buffer.readBigUInt64BE(start) as Epoch,
-        lsn: readUint64(buffer, start + 8),
-      });
+      if (this.kind === requestKinds.append) names.push(this.#name(start));
       bodies.push(start, at);
     }
     assert(at === end, 'wire: request of a wrong size');

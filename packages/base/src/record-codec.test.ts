@@ -1,7 +1,9 @@
-import { type Epoch, isHomingError, type LogRecord, spaces, type WallMs } from '@homing/base';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeRecord, encodeRecord } from '../src/record-codec.ts';
+import type { Epoch } from './epoch.ts';
+import { isHomingError } from './errors.ts';
+import { type LogRecord, spaces, type WallMs } from './ports.ts';
+import { decodeRecord, encodeRecord } from './record-codec.ts';
 
 const bytes = fc.uint8Array({ maxLength: 300 });
 const space = fc.constantFrom(...Object.values(spaces));

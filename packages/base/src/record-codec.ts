@@ -23,16 +23,9 @@
  * longer, of another version) is refused with `corruption`, never read in part.
  */
 import { crc32 } from 'node:zlib';
-import {
-  type Epoch,
-  HomingError,
-  type LogRecord,
-  type RecordName,
-  type RecordOperation,
-  type Space,
-  spaces,
-  type WallMs,
-} from '@homing/base';
+import type { Epoch, RecordName } from './epoch.ts';
+import { HomingError } from './errors.ts';
+import { type LogRecord, type RecordOperation, type Space, spaces, type WallMs } from './ports.ts';
 
 export const recordVersion = 1;
 
@@ -274,9 +267,21 @@ function copyOperation(cursor: OperationCursor): RecordOperation {
   return { type: 'put', space, key, value };
 }
 
+/** The body of a record, in a buffer of its own. */
+export function encodeBody(record: LogRecord): Buffer {
+  const body = Buffer.allocUnsafeSlow(bodyBytes(record));
+  writeBody(body, record, 0);
+  return body;
+}
+
 /** The record of a sealed encoding. Keys and values are copies. Throws `corruption`. */
 export function decodeRecord(bytes: Uint8Array): LogRecord {
-  const body = unsealBody(bytes);
+  return decodeBody(unsealBody(bytes));
+}
+
+/** The record of a body. Keys and values are copies. Throws `corruption`. */
+export function decodeBody(bytes: Uint8Array): LogRecord {
+  const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const cursor = new OperationCursor();
   cursor.open(body, 0, body.length);
   const name: RecordName = { epoch: cursor.epoch, lsn: cursor.lsn };
