@@ -113,3 +113,4 @@ export {
   writeUint64,
 } from './record-codec.ts';
 export { acquireWriter, releaseWriter, WireError, WireReader, WireWriter } from './wire.ts';
+export type { LogEvents, ObjectLogs, OwnedLog } from './log-port.ts';

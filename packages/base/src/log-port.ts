@@ -1,0 +1,54 @@
+/**
+ * The logs of the objects that this node owns, as the object table drives them. Two implementations:
+ * the store alone (`node`, a single node), and a majority of replicas (`replication`).
+ */
+import type { Epoch } from './epoch.ts';
+import type { HomingError } from './errors.ts';
+import type { ObjectRef, RecordOperation } from './ports.ts';
+
+export interface LogEvents {
+  /**
+   * Groups up to the `count`-th are on disk at a majority, and part of the state that readers of
+   * this node's store see. In order.
+   */
+  committed(count: number): void;
+  /**
+   * The object may belong to another, or the disk failed: nothing more of this log will be
+   * committed. The last event.
+   */
+  lost(error: HomingError): void;
+  /**
+   * No majority for a while. What was appended may yet be committed (`settled` tells): what waits
+   * for it is to be failed as unknown.
+   */
+  stalled(error: HomingError): void;
+}
+
+export interface OwnedLog {
+  readonly epoch: Epoch;
+  /**
+   * Appends one group of writes that take effect together; groups are counted from 1. Returns its
+   * number. After `lost` it does nothing.
+   */
+  append(operations: readonly RecordOperation[]): number;
+  /** Whether what was read before this call may leave now, without asking anyone. */
+  isCovered(): boolean;
+  /**
+   * Resolves when a majority, asked after this call, holds this epoch for the newest. Rejects with
+   * `unavailable` when it does not answer, `fenced` when the object is lost.
+   */
+  confirm(): Promise<void>;
+  /** Resolves when nothing that was appended is uncommitted; also when the log is lost. */
+  settled(): Promise<void>;
+  /** Gives the object up; nothing may be appended any more. Idempotent. */
+  release(): void;
+}
+
+export interface ObjectLogs {
+  /**
+   * Takes over the log of an object whose lease was granted under `epoch`: resolves when all that
+   * was ever acknowledged is in this node's state. Rejects with `fenced` (a newer epoch exists) or
+   * `unavailable` (no majority answered).
+   */
+  acquire(object: ObjectRef, epoch: Epoch, events: LogEvents): Promise<OwnedLog>;
+}

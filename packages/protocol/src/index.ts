@@ -1,0 +1,10 @@
+/** The protocol's state machines: no clock, socket, disk or random source. */
+export {
+  type OwnerEffect,
+  type OwnerInput,
+  OwnerLog,
+  type OwnerLogOptions,
+  type OwnerPhase,
+} from './owner-log.ts';
+export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
+export { isQuorum, type ReplicaSet, shardOf, storesOf } from './replica-set.ts';

@@ -1,0 +1,53 @@
+/**
+ * Which stores hold a shard, and what counts as a majority of them. While a set changes it has two
+ * lists, and every quorum (append, seal, promise, confirm) needs a majority of both: so a decision
+ * by the old list alone, the joint one, or the new one alone always meets the others'.
+ */
+import type { ObjectIdHex } from '@homing/base';
+
+export interface ReplicaSet {
+  /** Only grows; a replica refuses messages of a lower one. */
+  readonly generation: number;
+  /** Store ids; while the set changes, the old list. */
+  readonly members: readonly string[];
+  /** While the set changes, the new list. */
+  readonly next?: readonly string[] | undefined;
+}
+
+/** Every store that is in one of the lists, once. */
+export function storesOf(set: ReplicaSet): readonly string[] {
+  if (set.next === undefined) return set.members;
+  return [...new Set([...set.members, ...set.next])];
+}
+
+function isMajority(members: readonly string[], counts: (store: string) => boolean): boolean {
+  let count = 0;
+  for (const store of members) if (counts(store)) count += 1;
+  return count * 2 > members.length;
+}
+
+/** True when the stores that `counts` accepts are a majority, of both lists where there are two. */
+export function isQuorum(set: ReplicaSet, counts: (store: string) => boolean): boolean {
+  return (
+    isMajority(set.members, counts) && (set.next === undefined || isMajority(set.next, counts))
+  );
+}
+
+function majorityLsn(members: readonly string[], lsnOf: (store: string) => number): number {
+  const lsns = members.map(lsnOf).sort((a, b) => b - a);
+  return lsns[Math.floor(members.length / 2)] ?? 0;
+}
+
+/** The greatest LSN that a majority has reached. */
+export function quorumLsn(set: ReplicaSet, lsnOf: (store: string) => number): number {
+  const lsn = majorityLsn(set.members, lsnOf);
+  return set.next === undefined ? lsn : Math.min(lsn, majorityLsn(set.next, lsnOf));
+}
+
+/**
+ * The shard of an object among `shards`, which must never change. Taken from the second half of the
+ * id, which is a keyed hash whatever the id was made of.
+ */
+export function shardOf(id: ObjectIdHex, shards: number): number {
+  return Number.parseInt(id.slice(-8), 16) % shards;
+}

@@ -1,0 +1,3 @@
+/** Replicated logs: the protocol's state machines, driven on a store and a network. */
+export { type ReplicationLimits, replicationLimits } from './limits.ts';
+export { Replication, type ReplicationOptions } from './replication.ts';

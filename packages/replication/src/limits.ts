@@ -1,0 +1,45 @@
+/** Bounds of replication. Changed by configuration; the defaults are for a few nodes in one region. */
+export interface ReplicationLimits {
+  /** How long a read promise holds. No longer than the session. */
+  readonly promiseMs: number;
+  /** Largest difference of two machines' clock rates, as a share. */
+  readonly drift: number;
+  /** How long recovery may take before the callers are refused. */
+  readonly acquireTimeoutMs: number;
+  /** How long a record may wait for a majority before its callers are told that it is unknown. */
+  readonly commitTimeoutMs: number;
+  /** How long a confirmation of the epoch may take. */
+  readonly confirmTimeoutMs: number;
+  /** How often notices of what is committed go to stores that nothing else is sent to. */
+  readonly tickMs: number;
+  /** Bytes of one object sent to one store and not acknowledged. */
+  readonly inFlightBytesMax: number;
+  /** Bytes of committed records of one object kept for stores that are behind. */
+  readonly windowBytesMax: number;
+  /** Bytes of one object that wait for a majority. */
+  readonly uncommittedBytesMax: number;
+  /** Bytes of one page of a snapshot. */
+  readonly pageBytes: number;
+  /** Pages of one snapshot under way. */
+  readonly pagesInFlightMax: number;
+  /** Snapshots being sent at the same time. */
+  readonly copiesMax: number;
+  /** Lost objects named in one answer to a heartbeat. */
+  readonly lostMax: number;
+}
+
+export const replicationLimits: ReplicationLimits = {
+  promiseMs: 3000,
+  drift: 0.01,
+  acquireTimeoutMs: 10_000,
+  commitTimeoutMs: 5000,
+  confirmTimeoutMs: 2000,
+  tickMs: 50,
+  inFlightBytesMax: 4 * 1024 * 1024,
+  windowBytesMax: 256 * 1024,
+  uncommittedBytesMax: 64 * 1024 * 1024,
+  pageBytes: 256 * 1024,
+  pagesInFlightMax: 4,
+  copiesMax: 8,
+  lostMax: 10_000,
+};

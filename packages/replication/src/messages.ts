@@ -1,0 +1,405 @@
+/**
+ * What nodes say to each other about logs, as bytes. A message names its object and the epoch of the
+ * owner it is from or for, so neither side keeps a list of what it has asked.
+ *
+ * Every message begins with its type. Epochs are 8 bytes, names 8 + varint, ids 32. Types are never
+ * used again for something else; a reader that does not know one ignores it, so that a newer node
+ * may say more.
+ */
+import {
+  acquireWriter,
+  type EncodedRecord,
+  type Epoch,
+  type ObjectIdHex,
+  type ObjectRef,
+  objectIdBytes,
+  type RecordName,
+  releaseWriter,
+  type WallMs,
+  WireReader,
+  type WireWriter,
+} from '@homing/base';
+
+/** To a replica. */
+export type LogRequest =
+  | {
+      readonly type: 'seal';
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      readonly generation: number;
+    }
+  | {
+      readonly type: 'append';
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      readonly generation: number;
+      readonly previous: RecordName;
+      readonly committed: RecordName;
+      readonly records: readonly EncodedRecord[];
+    }
+  /** Is this epoch still the newest you promised? */
+  | {
+      readonly type: 'confirm';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly round: number;
+    }
+  /** Bring me to your `applied`, then send me your tail. */
+  | {
+      readonly type: 'fetch';
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      /** What the asking store has folded in. */
+      readonly applied: RecordName;
+    }
+  | {
+      readonly type: 'page';
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      readonly applied: RecordName;
+      readonly alarmMs: WallMs | null;
+      readonly index: number;
+      readonly isLast: boolean;
+      readonly page: Uint8Array;
+    }
+  /** I know that these are not mine any more. */
+  | { readonly type: 'released'; readonly ids: readonly ObjectIdHex[] }
+  | { readonly type: 'heartbeat'; readonly sentMs: number };
+
+/** From a replica. */
+export type LogAnswer =
+  | {
+      readonly type: 'sealed';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly last: RecordName;
+      readonly applied: RecordName;
+    }
+  | { readonly type: 'refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
+  /** The request's generation is an old one; this is the one the replica knows. */
+  | {
+      readonly type: 'stale-generation';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly generation: number;
+    }
+  | {
+      readonly type: 'acked';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly lsn: number;
+      readonly committed: number;
+    }
+  | {
+      readonly type: 'gap';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly last: RecordName;
+      readonly applied: RecordName;
+    }
+  | {
+      readonly type: 'confirmed';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly round: number;
+    }
+  | {
+      readonly type: 'fetched';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly applied: RecordName;
+      readonly records: readonly EncodedRecord[];
+    }
+  | { readonly type: 'fetch-failed'; readonly id: ObjectIdHex; readonly epoch: Epoch }
+  | {
+      readonly type: 'page-taken';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly index: number;
+    }
+  | { readonly type: 'page-refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
+  | {
+      readonly type: 'heartbeat-answer';
+      readonly sentMs: number;
+      /** Undefined where there is no promise. */
+      readonly lost: readonly ObjectIdHex[] | undefined;
+    };
+
+export type LogMessage = LogRequest | LogAnswer;
+
+const types = {
+  seal: 1,
+  append: 2,
+  confirm: 3,
+  fetch: 4,
+  page: 5,
+  released: 6,
+  heartbeat: 7,
+  sealed: 33,
+  refused: 34,
+  acked: 35,
+  gap: 36,
+  confirmed: 37,
+  fetched: 38,
+  'fetch-failed': 39,
+  'page-taken': 40,
+  'page-refused': 41,
+  'heartbeat-answer': 42,
+  'stale-generation': 43,
+} as const satisfies Record<LogMessage['type'], number>;
+
+const typeNames = new Map<number, LogMessage['type']>(
+  Object.entries(types).map(([name, number]) => [number, name as LogMessage['type']]),
+);
+
+const noAlarm = -1;
+
+function putId(writer: WireWriter, id: ObjectIdHex): void {
+  writer.raw(Buffer.from(id, 'hex'));
+}
+
+function putEpoch(writer: WireWriter, epoch: Epoch): void {
+  writer.u32(Number(epoch >> 32n));
+  writer.u32(Number(epoch & 0xffff_ffffn));
+}
+
+function putName(writer: WireWriter, name: RecordName): void {
+  putEpoch(writer, name.epoch);
+  writer.varint(name.lsn);
+}
+
+function putObject(writer: WireWriter, object: ObjectRef): void {
+  putId(writer, object.id);
+  writer.string(object.namespace);
+  writer.u8(object.name === undefined ? 0 : 1);
+  if (object.name !== undefined) writer.string(object.name);
+}
+
+/** The names are in the bodies too, but a body is not read before it is needed. */
+function putRecords(writer: WireWriter, records: readonly EncodedRecord[]): void {
+  writer.varint(records.length);
+  for (const { name, body } of records) {
+    putName(writer, name);
+    writer.bytes(body);
+  }
+}
+
+function putIds(writer: WireWriter, ids: readonly ObjectIdHex[]): void {
+  writer.varint(ids.length);
+  for (const id of ids) putId(writer, id);
+}
+
+function put(writer: WireWriter, message: LogMessage): void {
+  writer.u8(types[message.type]);
+  switch (message.type) {
+    case 'heartbeat':
+      writer.double(message.sentMs);
+      return;
+    case 'heartbeat-answer':
+      writer.double(message.sentMs);
+      writer.u8(message.lost === undefined ? 0 : 1);
+      putIds(writer, message.lost ?? []);
+      return;
+    case 'released':
+      putIds(writer, message.ids);
+      return;
+    case 'seal':
+    case 'append':
+    case 'fetch':
+    case 'page':
+      putObject(writer, message.object);
+      break;
+    default:
+      putId(writer, message.id);
+  }
+  putEpoch(writer, message.epoch);
+  putRest(writer, message);
+}
+
+type OfEpoch = Extract<LogMessage, { readonly epoch: Epoch }>;
+
+function putRest(writer: WireWriter, message: OfEpoch): void {
+  switch (message.type) {
+    case 'seal':
+    case 'stale-generation':
+      writer.varint(message.generation);
+      return;
+    case 'append':
+      writer.varint(message.generation);
+      putName(writer, message.previous);
+      putName(writer, message.committed);
+      putRecords(writer, message.records);
+      return;
+    case 'confirm':
+    case 'confirmed':
+      writer.varint(message.round);
+      return;
+    case 'fetch':
+      putName(writer, message.applied);
+      return;
+    case 'page':
+      putName(writer, message.applied);
+      writer.double(message.alarmMs ?? noAlarm);
+      writer.varint(message.index);
+      writer.u8(message.isLast ? 1 : 0);
+      writer.bytes(message.page);
+      return;
+    case 'sealed':
+    case 'gap':
+      putName(writer, message.last);
+      putName(writer, message.applied);
+      return;
+    case 'acked':
+      writer.varint(message.lsn);
+      writer.varint(message.committed);
+      return;
+    case 'fetched':
+      putName(writer, message.applied);
+      putRecords(writer, message.records);
+      return;
+    case 'page-taken':
+      writer.varint(message.index);
+      return;
+    default:
+  }
+}
+
+/** The bytes of a message, in a buffer of their own. */
+export function encodeMessage(message: LogMessage): Uint8Array {
+  const writer = acquireWriter();
+  try {
+    put(writer, message);
+    return writer.copy();
+  } finally {
+    releaseWriter(writer);
+  }
+}
+
+function takeId(reader: WireReader): ObjectIdHex {
+  return Buffer.from(reader.raw(objectIdBytes)).toString('hex') as ObjectIdHex;
+}
+
+function takeEpoch(reader: WireReader): Epoch {
+  const high = BigInt(reader.u32());
+  return ((high << 32n) | BigInt(reader.u32())) as Epoch;
+}
+
+function takeName(reader: WireReader): RecordName {
+  return { epoch: takeEpoch(reader), lsn: reader.varint() };
+}
+
+function takeObject(reader: WireReader): ObjectRef {
+  const id = takeId(reader);
+  const namespace = reader.string();
+  return reader.u8() === 0 ? { namespace, id } : { namespace, id, name: reader.string() };
+}
+
+function takeRecords(reader: WireReader): EncodedRecord[] {
+  const records: EncodedRecord[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    records.push({ name: takeName(reader), body: reader.raw(reader.varint()) });
+  }
+  return records;
+}
+
+function takeIds(reader: WireReader): ObjectIdHex[] {
+  const ids: ObjectIdHex[] = [];
+  for (let left = reader.varint(); left > 0; left--) ids.push(takeId(reader));
+  return ids;
+}
+
+/**
+ * The message in `bytes`, whose records and pages are views of them. Undefined for a type this
+ * version does not know. Throws `WireError` for what is damaged.
+ */
+export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
+  const reader = new WireReader(bytes);
+  const type = typeNames.get(reader.u8());
+  switch (type) {
+    case undefined:
+      return undefined;
+    case 'heartbeat':
+      return { type, sentMs: reader.double() };
+    case 'heartbeat-answer': {
+      const sentMs = reader.double();
+      const isPromise = reader.u8() === 1;
+      const lost = takeIds(reader);
+      return { type, sentMs, lost: isPromise ? lost : undefined };
+    }
+    case 'released':
+      return { type, ids: takeIds(reader) };
+    case 'seal':
+    case 'append':
+    case 'fetch':
+    case 'page':
+      return takeRequest(reader, type);
+    default:
+      return takeAnswer(reader, type);
+  }
+}
+
+function takeRequest(
+  reader: WireReader,
+  type: 'seal' | 'append' | 'fetch' | 'page',
+): LogMessage | undefined {
+  const object = takeObject(reader);
+  const epoch = takeEpoch(reader);
+  switch (type) {
+    case 'seal':
+      return { type, object, epoch, generation: reader.varint() };
+    case 'append': {
+      const generation = reader.varint();
+      const previous = takeName(reader);
+      const committed = takeName(reader);
+      return { type, object, epoch, generation, previous, committed, records: takeRecords(reader) };
+    }
+    case 'fetch':
+      return { type, object, epoch, applied: takeName(reader) };
+    case 'page': {
+      const applied = takeName(reader);
+      const alarm = reader.double();
+      const index = reader.varint();
+      const isLast = reader.u8() === 1;
+      return {
+        type,
+        object,
+        epoch,
+        applied,
+        alarmMs: alarm === noAlarm ? null : (alarm as WallMs),
+        index,
+        isLast,
+        page: reader.raw(reader.varint()),
+      };
+    }
+  }
+}
+
+type AnswerType = Exclude<
+  Extract<LogMessage, { readonly id: ObjectIdHex }>['type'],
+  'seal' | 'append' | 'fetch' | 'page'
+>;
+
+function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
+  const id = takeId(reader);
+  const epoch = takeEpoch(reader);
+  switch (type) {
+    case 'sealed':
+    case 'gap':
+      return { type, id, epoch, last: takeName(reader), applied: takeName(reader) };
+    case 'acked':
+      return { type, id, epoch, lsn: reader.varint(), committed: reader.varint() };
+    case 'confirm':
+    case 'confirmed':
+      return { type, id, epoch, round: reader.varint() };
+    case 'fetched':
+      return { type, id, epoch, applied: takeName(reader), records: takeRecords(reader) };
+    case 'page-taken':
+      return { type, id, epoch, index: reader.varint() };
+    case 'stale-generation':
+      return { type, id, epoch, generation: reader.varint() };
+    case 'refused':
+    case 'fetch-failed':
+    case 'page-refused':
+      return { type, id, epoch };
+  }
+}

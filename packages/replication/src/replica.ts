@@ -1,0 +1,239 @@
+/**
+ * This node's store as a replica: takes appends, seals and copies of objects that others own, and
+ * answers when the disk has them. The rules for logs are the store's, those for promises the
+ * protocol's; here they meet messages.
+ *
+ * Invariants
+ * 1. No answer says more than what is on disk.
+ * 2. A seal is answered only when no promise made to another covers the object any more; the vow
+ *    itself is on disk before the object is marked lost for its old holder.
+ * 3. An owner on this node learns that it was superseded before the one who superseded it does.
+ *
+ * Called by `Replication` with messages of peers, and for the seals of this node itself.
+ */
+import {
+  type Clock,
+  type Epoch,
+  type HomingError,
+  isHomingError,
+  noRecord,
+  type ObjectIdHex,
+  type ObjectRef,
+  type PeerRun,
+  type RecordName,
+  type Store,
+  type Timer,
+  type Timers,
+} from '@homing/base';
+import type { Holder, PromiseGrants } from '@homing/protocol';
+import type { LogMessage, LogRequest } from './messages.ts';
+import type { SnapshotSender } from './snapshot-sender.ts';
+
+export interface ReplicaOptions {
+  readonly store: Store;
+  readonly grants: PromiseGrants;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly copies: SnapshotSender;
+  readonly lostMax: number;
+  readonly send: (node: string, message: LogMessage) => boolean;
+  /** The generation of the object's shard as known here. */
+  readonly generationOf: (id: ObjectIdHex) => number;
+  /** The object has an owner of this epoch or a later one: one here of an older epoch must stop. */
+  readonly superseded: (id: ObjectIdHex, epoch: Epoch) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+interface WaitingSeal {
+  readonly id: ObjectIdHex;
+  readonly claimant: Holder;
+  readonly answer: () => void;
+}
+
+/** What a store tells of an object's log; an object never heard of has an empty one. */
+export interface LogEnds {
+  readonly last: RecordName;
+  readonly applied: RecordName;
+}
+
+export class Replica {
+  readonly #options: ReplicaOptions;
+  #waiting: WaitingSeal[] = [];
+  #timer: Timer | undefined;
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+  }
+
+  onRequest(from: PeerRun, request: LogRequest): void {
+    const { grants, clock, lostMax, send } = this.#options;
+    switch (request.type) {
+      case 'seal':
+        this.#onSeal(from, request);
+        return;
+      case 'append':
+        this.#onAppend(from, request);
+        return;
+      case 'confirm': {
+        const { id, epoch, round } = request;
+        const { promised } = this.#options.store.head(id) ?? { promised: undefined };
+        send(
+          from.node,
+          promised === epoch
+            ? { type: 'confirmed', id, epoch, round }
+            : { type: 'refused', id, epoch },
+        );
+        return;
+      }
+      case 'fetch':
+        this.#onFetch(from, request);
+        return;
+      case 'page':
+        this.#onPage(from, request);
+        return;
+      case 'released':
+        grants.released(request.ids, from);
+        this.#answerWaiting();
+        return;
+      case 'heartbeat': {
+        const lost = grants.promise(from, clock.monotonicMs(), lostMax);
+        send(from.node, { type: 'heartbeat-answer', sentMs: request.sentMs, lost });
+      }
+    }
+  }
+
+  /** As a seal by a peer; resolves when it may be counted. Rejects with `fenced`. */
+  async seal(object: ObjectRef, epoch: Epoch, claimant: Holder): Promise<LogEnds> {
+    const { store, superseded } = this.#options;
+    await store.seal(object, epoch);
+    superseded(object.id, epoch);
+    await new Promise<void>((resolve) => {
+      this.#waiting.push({ id: object.id, claimant, answer: resolve });
+      this.#answerWaiting();
+    });
+    return this.ends(object.id);
+  }
+
+  ends(id: ObjectIdHex): LogEnds {
+    return this.#options.store.head(id) ?? { last: noRecord, applied: noRecord };
+  }
+
+  /** Promises made to a holder on this very node need no waiting for. */
+  released(ids: readonly ObjectIdHex[], holder: Holder): void {
+    this.#options.grants.released(ids, holder);
+    this.#answerWaiting();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#waiting = [];
+  }
+
+  #onSeal(from: PeerRun, { object, epoch, generation }: Extract<LogRequest, { type: 'seal' }>) {
+    if (this.#isStale(from, object.id, epoch, generation)) return;
+    this.seal(object, epoch, from).then(
+      ({ last, applied }) => {
+        this.#options.send(from.node, { type: 'sealed', id: object.id, epoch, last, applied });
+      },
+      (error: unknown) => this.#refuse(from, object.id, epoch, error),
+    );
+  }
+
+  #onAppend(from: PeerRun, request: Extract<LogRequest, { type: 'append' }>): void {
+    const { object, epoch, previous, records, committed, generation } = request;
+    if (this.#isStale(from, object.id, epoch, generation)) return;
+    const { store, grants, send, superseded } = this.#options;
+    store.append({ object, epoch, previous, records, committed }).then(
+      () => {
+        superseded(object.id, epoch);
+        grants.hold(object.id, from);
+        const { lsn } = records.at(-1)?.name ?? previous;
+        send(from.node, { type: 'acked', id: object.id, epoch, lsn, committed: committed.lsn });
+      },
+      (error: unknown) => {
+        if (isHomingError(error) && (isGap(error) || error.code === 'overloaded')) {
+          send(from.node, { type: 'gap', id: object.id, epoch, ...pick(this.ends(object.id)) });
+        } else this.#refuse(from, object.id, epoch, error);
+      },
+    );
+  }
+
+  #isStale(from: PeerRun, id: ObjectIdHex, epoch: Epoch, generation: number): boolean {
+    const known = this.#options.generationOf(id);
+    if (generation >= known) return false;
+    this.#options.send(from.node, { type: 'stale-generation', id, epoch, generation: known });
+    return true;
+  }
+
+  #onFetch(from: PeerRun, request: Extract<LogRequest, { type: 'fetch' }>): void {
+    const { store, copies, send } = this.#options;
+    const { object, epoch } = request;
+    const head = store.head(object.id);
+    const failed = () => send(from.node, { type: 'fetch-failed', id: object.id, epoch });
+    if (head !== undefined && head.promised !== epoch) {
+      failed();
+      return;
+    }
+    const answer = (applied: RecordName) => {
+      const records = store.tail(object.id);
+      const isSame = this.ends(object.id).applied.lsn === applied.lsn;
+      if (!isSame) failed();
+      else send(from.node, { type: 'fetched', id: object.id, epoch, applied, records });
+    };
+    if (head === undefined || head.applied.lsn <= request.applied.lsn) {
+      answer(head?.applied ?? noRecord);
+    } else copies.start({ object, epoch, to: from.node, done: answer, failed });
+  }
+
+  #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {
+    const { store, send } = this.#options;
+    const { object, epoch, index } = request;
+    store.install(request).then(
+      () => send(from.node, { type: 'page-taken', id: object.id, epoch, index }),
+      (error: unknown) => {
+        send(from.node, { type: 'page-refused', id: object.id, epoch });
+        if (isHomingError(error) && isGap(error)) return;
+        this.#refuse(from, object.id, epoch, error);
+      },
+    );
+  }
+
+  #refuse(from: PeerRun, id: ObjectIdHex, epoch: Epoch, error: unknown): void {
+    const { send, failed } = this.#options;
+    if (isHomingError(error) && error.code === 'fenced') {
+      send(from.node, { type: 'refused', id, epoch });
+    } else if (!isHomingError(error) || error.code === 'corruption') failed(error);
+  }
+
+  /** Answers what no promise stands against any more, and comes back when the next one ends. */
+  #answerWaiting(): void {
+    const { grants, clock, timers } = this.#options;
+    const nowMs = clock.monotonicMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    const still: WaitingSeal[] = [];
+    for (const seal of this.#waiting) {
+      const atMs = grants.sealedAt(seal.id, seal.claimant);
+      if (atMs <= nowMs) {
+        grants.hold(seal.id, seal.claimant);
+        seal.answer();
+      } else {
+        nextMs = Math.min(nextMs, atMs);
+        still.push(seal);
+      }
+    }
+    this.#waiting = still;
+    this.#timer?.cancel();
+    this.#timer =
+      still.length === 0
+        ? undefined
+        : timers.after(nextMs - nowMs + 1, () => this.#answerWaiting());
+  }
+}
+
+function isGap(error: HomingError): boolean {
+  return error.code === 'invalid_argument';
+}
+
+function pick({ last, applied }: LogEnds): LogEnds {
+  return { last, applied };
+}

@@ -1,0 +1,456 @@
+/**
+ * One owned object's log: carries out what the protocol's `OwnerLog` decides, on the own store and
+ * over the network, and tells the object table what is committed.
+ *
+ * Invariants
+ * 1. The own store is one replica among others: what it has counts when its fsync is done.
+ * 2. After `lost` nothing is sent or written for the object, and no event follows.
+ * 3. What was read leaves only while a quorum's promises count, or after a round to a quorum begun
+ *    after the read arrived.
+ *
+ * Made by `Replication`, which routes answers here by object id and epoch.
+ */
+import {
+  assert,
+  type EncodedRecord,
+  type Epoch,
+  encodeBody,
+  HomingError,
+  isHomingError,
+  type LogEvents,
+  type ObjectIdHex,
+  type ObjectRef,
+  type OwnedLog,
+  type RecordName,
+  type RecordOperation,
+} from '@homing/base';
+import { type OwnerEffect, type OwnerInput, OwnerLog, type ReplicaSet } from '@homing/protocol';
+import type { LogAnswer, LogMessage } from './messages.ts';
+import type { LogContext } from './replication.ts';
+
+interface Round {
+  readonly confirmed: Set<string>;
+  resolve(): void;
+  reject(error: HomingError): void;
+}
+
+const recordCopy = ({ name, body }: EncodedRecord): EncodedRecord => ({
+  name,
+  body: new Uint8Array(body),
+});
+
+export class ReplicatedLog implements OwnedLog {
+  readonly object: ObjectRef;
+  readonly epoch: Epoch;
+  readonly #context: LogContext;
+  readonly #events: LogEvents;
+  readonly #owner: OwnerLog;
+  readonly #rounds = new Map<number, Round>();
+  #nextRound = 1;
+  #started: { resolve(): void; reject(error: unknown): void } | undefined;
+  #firstLsn = 0;
+  #appended = 0;
+  #committed = 0;
+  #isFlushScheduled = false;
+  /** When the oldest group that is not committed was appended. */
+  #waitingSinceMs: number | undefined;
+  #isStalled = false;
+  #isOver = false;
+  #settled: (() => void)[] = [];
+
+  constructor(
+    context: LogContext,
+    object: ObjectRef,
+    epoch: Epoch,
+    set: ReplicaSet,
+    events: LogEvents,
+  ) {
+    const { self, limits } = context;
+    this.#context = context;
+    this.object = object;
+    this.epoch = epoch;
+    this.#events = events;
+    const { inFlightBytesMax, windowBytesMax } = limits;
+    this.#owner = new OwnerLog({
+      self: self.storeId,
+      epoch,
+      set,
+      inFlightBytesMax,
+      windowBytesMax,
+    });
+  }
+
+  /** Recovers. Resolves when events may be delivered; rejects with `fenced` or `unavailable`. */
+  start(): Promise<void> {
+    const { timers, limits, self, peers } = this.#context;
+    return new Promise((resolve, reject) => {
+      const timer = timers.after(limits.acquireTimeoutMs, () => {
+        this.#end(
+          new HomingError('unavailable', 'no majority of the object’s replicas answers: try again'),
+        );
+      });
+      this.#started = {
+        resolve: () => {
+          timer.cancel();
+          resolve();
+        },
+        reject: (error) => {
+          timer.cancel();
+          reject(error);
+        },
+      };
+      this.#step({ type: 'up', store: self.storeId });
+      for (const store of peers.stores()) this.#step({ type: 'up', store });
+    });
+  }
+
+  append(operations: readonly RecordOperation[]): number {
+    const { limits, clock } = this.#context;
+    const count = ++this.#appended;
+    if (this.#isOver) return count;
+    assert(this.#owner.phase === 'serving', 'log: appended to before it was recovered');
+    this.#appendRecord(operations);
+    this.#waitingSinceMs ??= clock.monotonicMs();
+    if (this.#owner.uncommittedBytes > limits.uncommittedBytesMax) this.#stall();
+    return count;
+  }
+
+  isCovered(): boolean {
+    const { self, promises, clock } = this.#context;
+    const nowMs = clock.monotonicMs();
+    return (
+      !this.#isOver &&
+      this.#owner.isCovered((store) => store === self.storeId || promises.counts(store, nowMs))
+    );
+  }
+
+  confirm(): Promise<void> {
+    const { self, peers, timers, limits, store } = this.#context;
+    if (this.#isOver) return Promise.reject(lostError());
+    const round = this.#nextRound++;
+    return new Promise((resolve, reject) => {
+      const timer = timers.after(limits.confirmTimeoutMs, () => {
+        this.#rounds.delete(round);
+        reject(new HomingError('unavailable', 'no majority confirms who owns the object'));
+      });
+      const end = () => {
+        timer.cancel();
+        this.#rounds.delete(round);
+      };
+      this.#rounds.set(round, {
+        confirmed: new Set(),
+        resolve: () => {
+          end();
+          resolve();
+        },
+        reject: (error) => {
+          end();
+          reject(error);
+        },
+      });
+      for (const peer of peers.stores()) {
+        this.#sendTo(peer, { type: 'confirm', id: this.object.id, epoch: this.epoch, round });
+      }
+      if (store.head(this.object.id)?.promised === this.epoch) {
+        this.#onConfirmed(self.storeId, round);
+      }
+    });
+  }
+
+  settled(): Promise<void> {
+    if (this.#isOver || this.#committed === this.#appended) return Promise.resolve();
+    return new Promise((resolve) => this.#settled.push(resolve));
+  }
+
+  release(): void {
+    if (!this.#isOver) this.#close();
+  }
+
+  /** The object has a newer owner. */
+  lose(): void {
+    this.#step({ type: 'refused', store: this.#context.self.storeId });
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  up(store: string): void {
+    this.#step({ type: 'up', store });
+  }
+
+  down(store: string): void {
+    this.#step({ type: 'down', store });
+    if (this.#owner.phase === 'fetching') this.#step({ type: 'fetch-failed' });
+  }
+
+  setChanged(set: ReplicaSet): void {
+    const { peers } = this.#context;
+    if (set.generation <= this.#owner.set.generation) return;
+    const before = new Set([...this.#owner.set.members, ...(this.#owner.set.next ?? [])]);
+    this.#step({ type: 'set', set });
+    for (const store of peers.stores()) if (!before.has(store)) this.up(store);
+  }
+
+  /** Regularly. Returns false when there is nothing more to tell anyone. */
+  tick(): boolean {
+    const { clock, limits } = this.#context;
+    if (this.#isOver) return false;
+    this.#run(this.#owner.tellCommitted());
+    const sinceMs = this.#waitingSinceMs;
+    if (sinceMs !== undefined && clock.monotonicMs() - sinceMs > limits.commitTimeoutMs) {
+      this.#stall();
+    }
+    return this.#waitingSinceMs !== undefined || !this.#owner.isIdle;
+  }
+
+  lagOf(store: string): number {
+    return this.#owner.lagOf(store);
+  }
+
+  onAnswer(store: string, answer: Extract<LogAnswer, { readonly id: ObjectIdHex }>): void {
+    switch (answer.type) {
+      case 'sealed':
+      case 'gap':
+        this.#step({ type: answer.type, store, last: answer.last, applied: answer.applied });
+        return;
+      case 'acked':
+        this.#step({ type: 'acked', store, lsn: answer.lsn, committed: answer.committed });
+        return;
+      case 'refused':
+        this.#step({ type: 'refused', store });
+        return;
+      case 'confirmed':
+        this.#onConfirmed(store, answer.round);
+        return;
+      case 'fetched':
+        this.#onFetched(answer.applied, answer.records.map(recordCopy));
+        return;
+      case 'fetch-failed':
+        this.#retryFetch();
+        return;
+      default:
+    }
+  }
+
+  // ── What the owner decided ─────────────────────────────────────────────────────────────────
+
+  #step(input: OwnerInput): void {
+    if (!this.#isOver) this.#run(this.#owner.step(input));
+  }
+
+  #run(effects: readonly OwnerEffect[]): void {
+    for (const effect of effects) if (!this.#isOver) this.#carryOut(effect);
+  }
+
+  #carryOut(effect: OwnerEffect): void {
+    const { self } = this.#context;
+    switch (effect.type) {
+      case 'seal':
+        if (effect.to === self.storeId) this.#sealSelf();
+        else this.#sendSeal(effect.to);
+        return;
+      case 'fetch':
+        void this.#fetch(effect.from, effect.applied);
+        return;
+      case 'send':
+        if (effect.to === self.storeId) this.#appendSelf(effect);
+        else this.#sendAppend(effect);
+        return;
+      case 'copy':
+        this.#copy(effect.to);
+        return;
+      case 'barrier':
+        this.#appendRecord([]);
+        return;
+      case 'serve':
+        this.#firstLsn = this.#owner.last.lsn + 1;
+        this.#started?.resolve();
+        this.#started = undefined;
+        return;
+      case 'folded':
+        this.#onFolded(effect.lsn);
+        return;
+      case 'lost':
+        this.#end(lostError());
+    }
+  }
+
+  #appendRecord(operations: readonly RecordOperation[]): void {
+    const name = this.#owner.nextName;
+    const record = { name, body: encodeBody({ name, operations }) };
+    this.#step({ type: 'append', record });
+    this.#context.changed(this);
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    // Groups of one turn go out together.
+    queueMicrotask(() => {
+      this.#isFlushScheduled = false;
+      this.#step({ type: 'flush' });
+    });
+  }
+
+  #sealSelf(): void {
+    const { replica, self } = this.#context;
+    replica.seal(this.object, this.epoch, self).then(
+      ({ last, applied }) => this.#step({ type: 'sealed', store: self.storeId, last, applied }),
+      (error: unknown) => this.#onOwnFailure(error),
+    );
+  }
+
+  #sendSeal(store: string): void {
+    const { generation } = this.#owner.set;
+    this.#sendTo(store, { type: 'seal', object: this.object, epoch: this.epoch, generation });
+  }
+
+  #sendAppend({ to, previous, records, committed }: Extract<OwnerEffect, { type: 'send' }>): void {
+    const { object, epoch } = this;
+    const { generation } = this.#owner.set;
+    this.#sendTo(to, {
+      type: 'append',
+      object,
+      epoch,
+      generation,
+      previous,
+      records,
+      committed,
+    });
+  }
+
+  /** A link that takes no more is treated as one that broke: it comes up again with the next tick. */
+  #sendTo(store: string, message: LogMessage): void {
+    const { peers } = this.#context;
+    if (!peers.send(store, message) && message.type !== 'confirm') {
+      queueMicrotask(() => this.down(store));
+      this.#context.blocked(this, store);
+    }
+  }
+
+  #appendSelf(effect: Extract<OwnerEffect, { type: 'send' }>): void {
+    const { store, self } = this.#context;
+    const { object, epoch } = this;
+    const { previous, records, committed } = effect;
+    store.append({ object, epoch, previous, records, committed }).then(
+      () => {
+        const { lsn } = records.at(-1)?.name ?? previous;
+        this.#step({ type: 'acked', store: self.storeId, lsn, committed: committed.lsn });
+      },
+      (error: unknown) => this.#onOwnFailure(error),
+    );
+  }
+
+  #onOwnFailure(error: unknown): void {
+    const { self, failed, isClosing } = this.#context;
+    if (this.#isOver || isClosing()) return;
+    if (isHomingError(error) && error.code === 'fenced') this.lose();
+    else if (isHomingError(error) && isRetried(error.code)) {
+      this.#step({ type: 'down', store: self.storeId });
+      this.#context.blocked(this, self.storeId);
+    } else failed(error);
+  }
+
+  #copy(store: string): void {
+    const { copies, peers } = this.#context;
+    const node = peers.nodeOf(store);
+    if (node === undefined) return;
+    copies.start({
+      object: this.object,
+      epoch: this.epoch,
+      to: node,
+      done: (applied) => this.#step({ type: 'copied', store, applied }),
+      failed: () => this.#context.blocked(this, store),
+    });
+  }
+
+  // ── Recovery from another replica ──────────────────────────────────────────────────────────
+
+  /** Folds in what is held here up to the other's `applied`, then asks for what is missing. */
+  async #fetch(from: string, applied: RecordName): Promise<void> {
+    const { store, self, replica } = this.#context;
+    const { object, epoch } = this;
+    try {
+      await store.append({ object, epoch, records: [], committed: applied });
+    } catch (error) {
+      this.#onOwnFailure(error);
+      return;
+    }
+    if (this.#isOver) return;
+    const own = replica.ends(object.id).applied;
+    if (from === self.storeId) this.#onFetched(own, store.tail(object.id));
+    else this.#sendTo(from, { type: 'fetch', object, epoch, applied: own });
+  }
+
+  #onFetched(theirs: RecordName, records: readonly EncodedRecord[]): void {
+    const own = this.#context.replica.ends(this.object.id).applied;
+    const base = own.lsn > theirs.lsn ? own : theirs;
+    const rest = records.filter(({ name }) => name.lsn > base.lsn);
+    this.#step({ type: 'fetched', base, records: rest });
+  }
+
+  #retryFetch(): void {
+    const { timers, limits } = this.#context;
+    timers.after(limits.tickMs, () => this.#step({ type: 'fetch-failed' }));
+  }
+
+  // ── What the object table hears ────────────────────────────────────────────────────────────
+
+  #onFolded(lsn: number): void {
+    const committed = lsn - this.#firstLsn + 1;
+    if (this.#firstLsn === 0 || committed <= this.#committed) return;
+    this.#committed = committed;
+    const isAll = committed === this.#appended;
+    this.#waitingSinceMs = isAll ? undefined : this.#context.clock.monotonicMs();
+    this.#isStalled = false;
+    this.#events.committed(committed);
+    if (isAll) this.#wakeSettled();
+  }
+
+  #onConfirmed(store: string, number: number): void {
+    const round = this.#rounds.get(number);
+    if (round === undefined) return;
+    round.confirmed.add(store);
+    if (this.#owner.isQuorum((member) => round.confirmed.has(member))) round.resolve();
+  }
+
+  #stall(): void {
+    if (this.#isStalled) return;
+    this.#isStalled = true;
+    this.#events.stalled(
+      new HomingError(
+        'outcome_unknown',
+        'no majority of the object’s replicas has acknowledged what was written; it may yet be kept',
+      ),
+    );
+  }
+
+  #end(error: HomingError): void {
+    if (this.#isOver) return;
+    const started = this.#started;
+    this.#started = undefined;
+    this.#close();
+    for (const round of [...this.#rounds.values()]) round.reject(error);
+    if (started === undefined) this.#events.lost(error);
+    else started.reject(error);
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#context.closed(this);
+    this.#wakeSettled();
+  }
+
+  #wakeSettled(): void {
+    const waiting = this.#settled;
+    this.#settled = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/** The disk is busy, or is told again: nothing was written. */
+function isRetried(code: string): boolean {
+  return code === 'overloaded' || code === 'invalid_argument';
+}
+
+function lostError(): HomingError {
+  return new HomingError('fenced', 'the object has another owner now');
+}

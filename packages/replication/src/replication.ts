@@ -1,0 +1,332 @@
+/**
+ * Replication of one node: the logs of the objects it owns, its store as a replica of others', and
+ * the heartbeats between nodes that carry read promises. One `log` link to each peer carries all.
+ *
+ * Invariants
+ * 1. At most one log exists for an object here; a newer epoch ends it, on whichever way it comes.
+ * 2. A heartbeat's promise counts only after the lost objects its answer names were dropped.
+ *
+ * Made by the server (and the simulator) and given to the object table as `ObjectLogs`.
+ */
+import {
+  type Clock,
+  type Epoch,
+  HomingError,
+  type LogEvents,
+  type Logger,
+  type Metrics,
+  type Network,
+  type ObjectIdHex,
+  type ObjectLogs,
+  type ObjectRef,
+  type OwnedLog,
+  type PeerRun,
+  type Store,
+  type Timer,
+  type Timers,
+} from '@homing/base';
+import {
+  type Holder,
+  PromiseGrants,
+  PromisesHeld,
+  type ReplicaSet,
+  storesOf,
+} from '@homing/protocol';
+import type { ReplicationLimits } from './limits.ts';
+import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
+import { Replica } from './replica.ts';
+import { ReplicatedLog } from './replicated-log.ts';
+import { SnapshotSender } from './snapshot-sender.ts';
+
+export interface ReplicationOptions {
+  readonly self: PeerRun;
+  readonly store: Store;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly limits: ReplicationLimits;
+  /** The replica set of an object's shard; undefined while the shard is not assigned. */
+  readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
+  /** The store failed: what is on disk is not known, and the process must end. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** The nodes that can be reached, by their stores. */
+export interface Peers {
+  stores(): Iterable<string>;
+  nodeOf(store: string): string | undefined;
+  /** False when the store cannot be sent to now. */
+  send(store: string, message: LogMessage): boolean;
+}
+
+/** What a log uses. */
+export interface LogContext {
+  readonly self: PeerRun;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly limits: ReplicationLimits;
+  readonly peers: Peers;
+  readonly replica: Replica;
+  readonly copies: SnapshotSender;
+  readonly promises: PromisesHeld;
+  /** There is something to tell others later. */
+  changed(log: ReplicatedLog): void;
+  /** The store is to be tried again at the next tick. */
+  blocked(log: ReplicatedLog, store: string): void;
+  closed(log: ReplicatedLog): void;
+  failed(error: unknown): void;
+  isClosing(): boolean;
+}
+
+export class Replication implements ObjectLogs {
+  readonly #options: ReplicationOptions;
+  readonly #grants: PromiseGrants;
+  readonly #held: PromisesHeld;
+  readonly #replica: Replica;
+  readonly #copies: SnapshotSender;
+  readonly #context: LogContext;
+  readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
+  /** Logs that `tick` has to look at. */
+  readonly #changed = new Set<ReplicatedLog>();
+  #blocked: { readonly log: ReplicatedLog; readonly store: string }[] = [];
+  readonly #peers = new Map<string, PeerRun>();
+  #tickTimer: Timer | undefined;
+  #heartbeatTimer: Timer | undefined;
+  #isClosed = false;
+
+  constructor(options: ReplicationOptions) {
+    const { self, store, network, clock, timers, limits, failed } = options;
+    this.#options = options;
+    const times = { promiseMs: limits.promiseMs, drift: limits.drift };
+    this.#grants = new PromiseGrants(times, clock.monotonicMs(), store.starts > 1);
+    this.#held = new PromisesHeld(times);
+    const send = (node: string, message: LogMessage) =>
+      network.send(node, 'log', encodeMessage(message));
+    this.#copies = new SnapshotSender({ store, timers, limits, send });
+    this.#replica = new Replica({
+      store,
+      grants: this.#grants,
+      clock,
+      timers,
+      copies: this.#copies,
+      lostMax: limits.lostMax,
+      send,
+      generationOf: (id) => options.setOf(id)?.generation ?? 0,
+      superseded: (id, epoch) => this.#superseded(id, epoch),
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
+    });
+    this.#context = {
+      self,
+      store,
+      clock,
+      timers,
+      limits,
+      replica: this.#replica,
+      copies: this.#copies,
+      promises: this.#held,
+      peers: {
+        stores: () => this.#peers.keys(),
+        nodeOf: (peer) => this.#peers.get(peer)?.node,
+        send: (peer, message) => {
+          const node = this.#peers.get(peer)?.node;
+          return node !== undefined && send(node, message);
+        },
+      },
+      changed: (log) => {
+        this.#changed.add(log);
+        this.#armTick();
+      },
+      blocked: (log, peer) => {
+        this.#blocked.push({ log, store: peer });
+        this.#armTick();
+      },
+      closed: (log) => this.#onClosed(log),
+      failed,
+      isClosing: () => this.#isClosed,
+    };
+    network.serve('log', {
+      up: (peer) => this.#onUp(peer),
+      down: (peer) => this.#onDown(peer),
+      message: (peer, bytes) => this.#onMessage(peer, bytes),
+    });
+    this.#heartbeat();
+  }
+
+  async acquire(object: ObjectRef, epoch: Epoch, events: LogEvents): Promise<OwnedLog> {
+    const { setOf, self } = this.#options;
+    const set = setOf(object.id);
+    if (set === undefined) {
+      throw new HomingError('unavailable', 'the cluster has not assigned replicas yet: try again');
+    }
+    if (!storesOf(set).includes(self.storeId)) {
+      throw new HomingError('unavailable', 'this node holds no replica of the object');
+    }
+    this.#logs.get(object.id)?.lose();
+    const log = new ReplicatedLog(this.#context, object, epoch, set, events);
+    this.#logs.set(object.id, log);
+    await log.start();
+    return log;
+  }
+
+  /** Assignments changed: logs go on with their new sets. */
+  setsChanged(): void {
+    for (const log of this.#logs.values()) {
+      const set = this.#options.setOf(log.object.id);
+      if (set !== undefined) log.setChanged(set);
+    }
+  }
+
+  /** Whether a majority of the object's replicas can be reached. */
+  isReachable(set: ReplicaSet): boolean {
+    const reachable = (store: string) =>
+      store === this.#options.self.storeId || this.#peers.has(store);
+    return set.members.filter(reachable).length * 2 > set.members.length;
+  }
+
+  /** Records that each peer's store is behind, over all objects owned here. */
+  lag(): Map<string, number> {
+    const lag = new Map<string, number>();
+    for (const { node, storeId } of this.#peers.values()) {
+      let records = 0;
+      for (const log of this.#changed) records += log.lagOf(storeId);
+      lag.set(node, records);
+    }
+    return lag;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#tickTimer?.cancel();
+    this.#heartbeatTimer?.cancel();
+    this.#replica.stop();
+    for (const log of [...this.#logs.values()]) log.release();
+  }
+
+  #onUp(peer: PeerRun): void {
+    const before = this.#peers.get(peer.storeId);
+    if (before !== undefined && before.run !== peer.run) this.#held.dropped(peer.storeId);
+    this.#peers.set(peer.storeId, peer);
+    for (const log of this.#logs.values()) log.up(peer.storeId);
+    this.#beat(peer);
+  }
+
+  #onDown(peer: PeerRun): void {
+    if (this.#peers.get(peer.storeId)?.run === peer.run) this.#peers.delete(peer.storeId);
+    // Its promise stands, but it may come back as another process.
+    this.#held.dropped(peer.storeId);
+    this.#copies.down(peer.node);
+    for (const log of this.#logs.values()) log.down(peer.storeId);
+  }
+
+  #onMessage(peer: PeerRun, bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    let message: LogMessage | undefined;
+    try {
+      message = decodeMessage(bytes);
+    } catch (error) {
+      this.#options.logger.error('a peer sent a damaged message', {
+        peer: peer.node,
+        error: String(error),
+      });
+      return;
+    }
+    if (message === undefined) return;
+    switch (message.type) {
+      case 'seal':
+      case 'append':
+      case 'confirm':
+      case 'fetch':
+      case 'page':
+      case 'released':
+      case 'heartbeat':
+        this.#replica.onRequest(peer, message);
+        return;
+      default:
+        this.#onAnswer(peer, message);
+    }
+  }
+
+  #onAnswer(peer: PeerRun, answer: LogAnswer): void {
+    if (answer.type === 'heartbeat-answer') {
+      this.#onHeartbeatAnswer(peer, answer);
+      return;
+    }
+    const { id, epoch } = answer;
+    if (answer.type === 'page-taken') this.#copies.taken(peer.node, id, epoch, answer.index);
+    if (answer.type === 'page-refused') this.#copies.refused(peer.node, id, epoch);
+    const log = this.#logs.get(id);
+    if (log?.epoch === epoch) log.onAnswer(peer.storeId, answer);
+  }
+
+  #onHeartbeatAnswer(
+    peer: PeerRun,
+    { sentMs, lost }: Extract<LogAnswer, { type: 'heartbeat-answer' }>,
+  ): void {
+    if (lost === undefined) return;
+    for (const id of lost) this.#logs.get(id)?.lose();
+    if (lost.length > 0) this.#send(peer, { type: 'released', ids: lost });
+    this.#held.answered(peer.storeId, sentMs as ReturnType<Clock['monotonicMs']>);
+  }
+
+  #superseded(id: ObjectIdHex, epoch: Epoch): void {
+    const log = this.#logs.get(id);
+    if (log !== undefined && log.epoch < epoch) log.lose();
+  }
+
+  /** Whoever holds the object for us need not wait for the promises it made. */
+  #onClosed(log: ReplicatedLog): void {
+    const { id } = log.object;
+    this.#changed.delete(log);
+    this.#copies.cancel(id, log.epoch);
+    if (this.#logs.get(id) !== log) return;
+    this.#logs.delete(id);
+    for (const peer of this.#peers.values()) this.#send(peer, { type: 'released', ids: [id] });
+    this.#replica.released([id], this.#holder());
+  }
+
+  #holder(): Holder {
+    const { node, run } = this.#options.self;
+    return { node, run };
+  }
+
+  #send(peer: PeerRun, message: LogMessage): void {
+    this.#options.network.send(peer.node, 'log', encodeMessage(message));
+  }
+
+  #beat(peer: PeerRun): void {
+    this.#send(peer, { type: 'heartbeat', sentMs: this.#options.clock.monotonicMs() });
+    this.#grants.forgetOtherRuns(peer, this.#options.clock.monotonicMs());
+  }
+
+  #heartbeat(): void {
+    if (this.#isClosed) return;
+    const { timers, limits } = this.#options;
+    for (const peer of this.#peers.values()) this.#beat(peer);
+    this.#heartbeatTimer = timers.after(limits.promiseMs / 3, () => this.#heartbeat());
+  }
+
+  #armTick(): void {
+    if (this.#tickTimer !== undefined || this.#isClosed) return;
+    const { timers, limits } = this.#options;
+    this.#tickTimer = timers.after(limits.tickMs, () => {
+      this.#tickTimer = undefined;
+      this.#tick();
+    });
+  }
+
+  #tick(): void {
+    const blocked = this.#blocked;
+    this.#blocked = [];
+    const { self } = this.#options;
+    for (const { log, store } of blocked) {
+      if (!log.isOver && (store === self.storeId || this.#peers.has(store))) log.up(store);
+    }
+    for (const log of [...this.#changed]) if (!log.tick()) this.#changed.delete(log);
+    if (this.#changed.size > 0 || this.#blocked.length > 0) this.#armTick();
+  }
+}

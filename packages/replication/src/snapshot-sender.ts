@@ -1,0 +1,168 @@
+/**
+ * Copies of objects on their way to other stores: pages are read when there is room for them, a few
+ * of each copy are under way, and few copies at the same time; the others wait.
+ *
+ * Invariant: each copy ends with exactly one call of `done` or `failed`, unless it was cancelled.
+ *
+ * Called by the owner of an object whose replica is far behind, and by a replica that an owner
+ * recovers from.
+ */
+import {
+  type Epoch,
+  encodeBody,
+  type ObjectIdHex,
+  type ObjectRef,
+  type RecordName,
+  type Snapshot,
+  type Store,
+  type Timers,
+} from '@homing/base';
+import type { ReplicationLimits } from './limits.ts';
+import type { LogMessage } from './messages.ts';
+
+export interface CopyOrder {
+  readonly object: ObjectRef;
+  readonly epoch: Epoch;
+  /** The node to send to. */
+  readonly to: string;
+  /** The state is on the other's disk as of this record. */
+  done(applied: RecordName): void;
+  failed(): void;
+}
+
+interface Copy {
+  readonly order: CopyOrder;
+  readonly snapshot: Snapshot;
+  /** Read ahead, so that the last page is known as such. */
+  ahead: Uint8Array | undefined;
+  sent: number;
+  taken: number;
+  isAllSent: boolean;
+}
+
+/** How long to wait for room in a link's buffer. */
+const retryMs = 20;
+
+export interface SnapshotSenderOptions {
+  readonly store: Store;
+  readonly timers: Timers;
+  readonly limits: ReplicationLimits;
+  readonly send: (node: string, message: LogMessage) => boolean;
+}
+
+export class SnapshotSender {
+  readonly #options: SnapshotSenderOptions;
+  readonly #copies = new Map<string, Copy>();
+  #waiting: CopyOrder[] = [];
+
+  constructor(options: SnapshotSenderOptions) {
+    this.#options = options;
+  }
+
+  /** A copy of the same object to the same node that is under way is given up. */
+  start(order: CopyOrder): void {
+    const key = keyOf(order.to, order.object.id);
+    this.#drop(key);
+    this.#waiting = this.#waiting.filter((other) => keyOf(other.to, other.object.id) !== key);
+    this.#waiting.push(order);
+    this.#startNext();
+  }
+
+  taken(node: string, id: ObjectIdHex, epoch: Epoch, index: number): void {
+    const copy = this.#find(node, id, epoch);
+    if (copy === undefined || index !== copy.taken) return;
+    copy.taken += 1;
+    if (copy.isAllSent && copy.taken === copy.sent) {
+      this.#drop(keyOf(node, id));
+      copy.order.done(copy.snapshot.head.applied);
+      this.#startNext();
+    } else this.#fill(copy);
+  }
+
+  refused(node: string, id: ObjectIdHex, epoch: Epoch): void {
+    const copy = this.#find(node, id, epoch);
+    if (copy !== undefined) this.#fail(copy);
+  }
+
+  /** The link is gone, and with it what was under way. */
+  down(node: string): void {
+    const waiting = this.#waiting.filter((order) => order.to === node);
+    this.#waiting = this.#waiting.filter((order) => order.to !== node);
+    for (const copy of [...this.#copies.values()]) if (copy.order.to === node) this.#fail(copy);
+    for (const order of waiting) order.failed();
+  }
+
+  /** Gives up copies of an object that is owned no more; nobody is told. */
+  cancel(id: ObjectIdHex, epoch: Epoch): void {
+    const isMeant = (order: CopyOrder) => order.object.id === id && order.epoch === epoch;
+    this.#waiting = this.#waiting.filter((order) => !isMeant(order));
+    for (const [key, copy] of this.#copies) if (isMeant(copy.order)) this.#drop(key);
+    this.#startNext();
+  }
+
+  #find(node: string, id: ObjectIdHex, epoch: Epoch): Copy | undefined {
+    const copy = this.#copies.get(keyOf(node, id));
+    return copy?.order.epoch === epoch ? copy : undefined;
+  }
+
+  #drop(key: string): void {
+    this.#copies.get(key)?.snapshot.close();
+    this.#copies.delete(key);
+  }
+
+  #fail(copy: Copy): void {
+    this.#drop(keyOf(copy.order.to, copy.order.object.id));
+    copy.order.failed();
+    this.#startNext();
+  }
+
+  #startNext(): void {
+    while (this.#copies.size < this.#options.limits.copiesMax) {
+      const order = this.#waiting.shift();
+      if (order === undefined) return;
+      const snapshot = this.#options.store.snapshot(order.object.id);
+      if (snapshot === undefined) {
+        order.failed();
+        continue;
+      }
+      const ahead = snapshot.next(this.#options.limits.pageBytes);
+      const copy: Copy = { order, snapshot, ahead, sent: 0, taken: 0, isAllSent: false };
+      this.#copies.set(keyOf(order.to, order.object.id), copy);
+      this.#fill(copy);
+    }
+  }
+
+  #fill(copy: Copy): void {
+    const { limits, send, timers } = this.#options;
+    const { order, snapshot } = copy;
+    while (!copy.isAllSent && copy.sent - copy.taken < limits.pagesInFlightMax) {
+      const { applied, alarmMs, name } = snapshot.head;
+      const page = copy.ahead ?? encodeBody({ name: applied, operations: [] });
+      const following = copy.ahead === undefined ? undefined : snapshot.next(limits.pageBytes);
+      const isSent = send(order.to, {
+        type: 'page',
+        object: name === undefined ? order.object : { ...order.object, name },
+        epoch: order.epoch,
+        applied,
+        alarmMs,
+        index: copy.sent,
+        isLast: following === undefined,
+        page,
+      });
+      if (!isSent) {
+        // What was read ahead is lost with this attempt: the whole copy begins anew.
+        this.#drop(keyOf(order.to, order.object.id));
+        timers.after(retryMs, () => order.failed());
+        this.#startNext();
+        return;
+      }
+      copy.ahead = following;
+      copy.sent += 1;
+      copy.isAllSent = following === undefined;
+    }
+  }
+}
+
+function keyOf(node: string, id: ObjectIdHex): string {
+  return `${node}\0${id}`;
+}

@@ -1,0 +1,224 @@
+/** Three replicas of one object on simulated disks and links: what an owner does step by step. */
+import {
+  type Epoch,
+  type LogEvents,
+  type Logger,
+  type Metrics,
+  makeEpoch,
+  type ObjectIdHex,
+  type OwnedLog,
+  spaces,
+} from '@homing/base';
+import { Replication, replicationLimits } from '@homing/replication';
+import { expect, test } from 'vitest';
+import { Disk } from '../src/disk.ts';
+import { SimNetwork } from '../src/network.ts';
+import { SeededRandom } from '../src/random.ts';
+import { Process, World } from '../src/world.ts';
+
+const silent: Logger = {
+  error: () => {},
+  warn: () => {},
+  info: () => {},
+  debug: () => {},
+  child: () => silent,
+};
+const noMetrics: Metrics = { increment: () => {}, observe: () => {}, set: () => {} };
+const id = 'ab'.repeat(32) as ObjectIdHex;
+const object = { namespace: 'w/C', id };
+const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
+
+class Trio {
+  readonly world = new World();
+  readonly random = new SeededRandom(1);
+  readonly network = new SimNetwork(this.world, this.random.child('network'), {
+    delayMs: [1, 5],
+    keepaliveMs: 400,
+    reconnectMs: [5, 50],
+  });
+  readonly disks = ['a', 'b', 'c'].map(
+    (name) => new Disk(this.world, `store-${name}`, this.random.child(name), { fsyncMs: [1, 4] }),
+  );
+  readonly nodes: { replication: Replication; process: Process }[] = [];
+  readonly set = { generation: 1, members: this.disks.map(({ storeId }) => storeId) };
+  #runs = 0;
+
+  constructor() {
+    for (let index = 0; index < 3; index++) this.start(index);
+  }
+
+  start(index: number): void {
+    const process = new Process(this.world, 1);
+    const disk = this.disks[index] as Disk;
+    const store = disk.open(process);
+    const self = { node: `n${index}`, storeId: disk.storeId, run: `run${this.#runs++}` };
+    const replication = new Replication({
+      self,
+      store,
+      network: this.network.join(self, process),
+      clock: process.clock,
+      timers: process.timers,
+      logger: silent,
+      metrics: noMetrics,
+      limits: replicationLimits,
+      setOf: () => this.set,
+      failed: (error) => {
+        throw error;
+      },
+    });
+    this.nodes[index] = { replication, process };
+  }
+
+  kill(index: number): void {
+    this.nodes[index]?.process.kill();
+    this.network.leave(`n${index}`);
+  }
+
+  async acquire(index: number, epoch: Epoch, waitMs = 20_000) {
+    const heard: string[] = [];
+    const events: LogEvents = {
+      committed: (count) => heard.push(`committed ${count}`),
+      lost: (error) => heard.push(`lost ${error.code}`),
+      stalled: () => heard.push('stalled'),
+    };
+    let log: OwnedLog | undefined;
+    let failure: unknown;
+    this.nodes[index]?.replication.acquire(object, epoch, events).then(
+      (acquired) => {
+        log = acquired;
+      },
+      (error: unknown) => {
+        failure = error;
+      },
+    );
+    const until = this.world.nowMs + waitMs;
+    await this.world.run(until, () => log !== undefined || failure !== undefined);
+    if (log === undefined) throw failure ?? new Error('neither acquired nor refused');
+    return { log, heard };
+  }
+
+  run(ms: number): Promise<boolean> {
+    return this.world.run(this.world.nowMs + ms);
+  }
+
+  value(index: number, key: string): string | undefined {
+    const reader = (this.disks[index] as Disk).contents.reader();
+    const [value] = reader.get(id, spaces.kv, [Buffer.from(key)]);
+    return value === undefined ? undefined : Buffer.from(value).toString();
+  }
+}
+
+const put = (key: string, value: string) => ({
+  type: 'put' as const,
+  space: spaces.kv,
+  key: Buffer.from(key),
+  value: Buffer.from(value),
+});
+
+test('an appended group is committed by a majority, and reaches every replica', async () => {
+  const trio = new Trio();
+  await trio.run(200);
+  const { log, heard } = await trio.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  log.append([put('k', '2')]);
+  await trio.run(300);
+  expect(heard).toContain('committed 2');
+  expect([0, 1, 2].map((index) => trio.value(index, 'k'))).toEqual(['2', '2', '2']);
+  expect(log.isCovered()).toBe(true);
+});
+
+test('with one replica gone it goes on, with two it stalls, and goes on when one is back', async () => {
+  const trio = new Trio();
+  await trio.run(200);
+  const { log, heard } = await trio.acquire(0, epochOf(5));
+  trio.kill(2);
+  log.append([put('k', '1')]);
+  await trio.run(300);
+  expect(heard).toEqual(['committed 1']);
+  trio.kill(1);
+  log.append([put('k', '2')]);
+  await trio.run(6000);
+  expect(heard).toEqual(['committed 1', 'stalled']);
+  expect(log.isCovered()).toBe(false);
+  trio.start(1);
+  await trio.run(4000);
+  expect(heard).toEqual(['committed 1', 'stalled', 'committed 2']);
+  expect(log.isCovered()).toBe(true);
+});
+
+test('the next owner has what was committed, and the old one stops', async () => {
+  const trio = new Trio();
+  await trio.run(200);
+  const first = await trio.acquire(0, epochOf(5));
+  for (let n = 1; n <= 20; n++) first.log.append([put('k', String(n))]);
+  await trio.run(300);
+  const startMs = trio.world.nowMs;
+  const second = await trio.acquire(1, epochOf(6));
+  // The old owner lives and is told: nobody waits for its promises to run out.
+  expect(trio.world.nowMs - startMs).toBeLessThan(3000);
+  expect(trio.value(1, 'k')).toBe('20');
+  await trio.run(300);
+  expect(first.heard.at(-1)).toBe('lost fenced');
+  expect(first.log.isCovered()).toBe(false);
+  second.log.append([put('k', '21')]);
+  await trio.run(300);
+  expect(second.heard).toContain('committed 1');
+});
+
+test('an owner cut off serves no read after its promises have run out', async () => {
+  const trio = new Trio();
+  await trio.run(200);
+  const first = await trio.acquire(0, epochOf(5));
+  await trio.run(2000);
+  for (const other of ['n1', 'n2']) {
+    trio.network.cut('n0', other);
+    trio.network.cut(other, 'n0');
+  }
+  const second = await trio.acquire(1, epochOf(6));
+  expect(first.log.isCovered()).toBe(false);
+  second.log.append([put('k', 'new')]);
+  await trio.run(1000);
+  expect(second.heard).toContain('committed 1');
+  trio.network.heal();
+  await trio.run(3000);
+  expect(first.heard.at(-1)).toBe('lost fenced');
+  expect(trio.value(0, 'k')).toBe('new');
+});
+
+test('a replica that was away long gets the state, all at once', async () => {
+  const trio = new Trio();
+  await trio.run(200);
+  const { log } = await trio.acquire(0, epochOf(5));
+  trio.kill(2);
+  for (let n = 0; n < 200; n++) {
+    log.append([put(`k${n}`, 'x'.repeat(4000))]);
+    if (n % 20 === 0) await trio.run(20);
+  }
+  await trio.run(500);
+  trio.start(2);
+  await trio.run(5000);
+  expect(trio.value(2, 'k199')).toHaveLength(4000);
+  log.append([put('k', 'after')]);
+  await trio.run(500);
+  expect(trio.value(2, 'k')).toBe('after');
+});
+
+test('what a killed owner had not committed is kept or dropped everywhere', async () => {
+  for (let killAfterMs = 0; killAfterMs < 12; killAfterMs++) {
+    const trio = new Trio();
+    await trio.run(200);
+    const first = await trio.acquire(0, epochOf(5));
+    first.log.append([put('k', '1')]);
+    await trio.run(100);
+    first.log.append([put('k', '2')]);
+    await trio.run(killAfterMs);
+    trio.kill(0);
+    const isAcked = first.heard.includes('committed 2');
+    await trio.acquire(1, epochOf(6));
+    const kept = trio.value(1, 'k');
+    if (isAcked) expect(kept).toBe('2');
+    trio.start(0);
+    await trio.run(5000);
+    expect([0, 1, 2].map((index) => trio.value(index, 'k'))).toEqual([kept, kept, kept]);
+  }
+});
