@@ -50,11 +50,12 @@ export function readWranglerFile(file: string, env: string | undefined): Selecte
 
 type Raw = Record<string, unknown>;
 
-function isRecord(value: unknown): value is Raw {
+export function isRecord(value: unknown): value is Raw {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function parseFile(file: string): Raw {
+/** The object that a JSON, JSONC or TOML file holds. Throws `ConfigError`. */
+export function parseFile(file: string): Raw {
   const text = readText(file);
   let value: unknown;
   if (file.endsWith('.toml')) {
