@@ -50,9 +50,34 @@ export function coordinatorConformance(name: string, open: () => Promise<Coordin
       expect(await coordinator.locate(object)).toBeUndefined();
     });
 
+    test('a claim of what is held already gives a greater epoch, and only that one counts', async () => {
+      const [first, second] = await Promise.all([
+        coordinator.claim(object),
+        coordinator.claim(object),
+      ]);
+      expect(second.outcome).toBe('granted');
+      expect(second.ownership.epoch > first.ownership.epoch).toBe(true);
+      const third = (await coordinator.claim(object)).ownership;
+      expect(third.epoch > second.ownership.epoch).toBe(true);
+      await coordinator.release(object, first.ownership.epoch);
+      await coordinator.release(object, second.ownership.epoch);
+      expect(await coordinator.locate(object)).toEqual(third);
+      await coordinator.release(object, third.epoch);
+      expect(await coordinator.locate(object)).toBeUndefined();
+    });
+
+    test('says of itself whether it is draining', async () => {
+      await coordinator.setDraining(true);
+      expect(coordinator.self?.draining).toBe(true);
+      expect(coordinator.nodes()).toContainEqual(coordinator.self);
+      await coordinator.setDraining(false);
+      expect(coordinator.self?.draining ?? false).toBe(false);
+    });
+
     test('closing ends the session, once; stopped watchers hear nothing', async () => {
       const heard: string[] = [];
-      coordinator.watch(({ type }) => heard.push(type));
+      // Of being elected and the like others may hear at any time.
+      coordinator.watch(({ type }) => type === 'session-lost' && heard.push(type));
       coordinator.watch(() => heard.push('stopped')).stop();
       await coordinator.close();
       await coordinator.close();

@@ -1,0 +1,179 @@
+/**
+ * What lies in etcd: the keys, and the JSON under them. Whatever comes from etcd is checked here, since
+ * people and older versions write there too; a value that does not fit reads as undefined, and the
+ * caller says which key it was.
+ *
+ * A node's incarnation is not in its value: it is the lease that holds the key, so the two cannot differ.
+ */
+import {
+  type Epoch,
+  HomingError,
+  type NodeInfo,
+  type ObjectRef,
+  type ShardAssignment,
+  type VersionedShard,
+} from '@homing/base';
+import type { KeyValue } from './transaction.ts';
+
+/** Names of keys. Parts that people choose are URL-encoded, so that a `/` always ends a part. */
+export class Keys {
+  readonly nodes: string;
+  readonly shards: string;
+  readonly controller: string;
+  readonly base: string;
+  readonly #prefix: string;
+
+  constructor(prefix: string) {
+    this.#prefix = prefix.endsWith('/') ? prefix : `${prefix}/`;
+    this.nodes = `${this.#prefix}nodes/`;
+    this.shards = `${this.#prefix}shards/`;
+    this.controller = `${this.#prefix}controller`;
+    this.base = `${this.#prefix}base`;
+  }
+
+  node(node: string): string {
+    return this.nodes + encodeURIComponent(node);
+  }
+
+  store(storeId: string): string {
+    return `${this.#prefix}stores/${encodeURIComponent(storeId)}`;
+  }
+
+  shard(region: string, shard: number): string {
+    return `${this.shards}${encodeURIComponent(region)}/${shard}`;
+  }
+
+  object(object: ObjectRef): string {
+    return `${this.#prefix}objects/${encodeURIComponent(object.namespace)}/${object.id}`;
+  }
+}
+
+/** The object's record: who owns it. Its epoch is the revision that wrote it. */
+export interface ObjectRecord {
+  readonly owner: string;
+  readonly incarnation: string;
+  readonly home: string;
+}
+
+export const encodeRecord = encode<ObjectRecord>;
+
+export function decodeRecord(kv: KeyValue): ObjectRecord | undefined {
+  const { owner, incarnation, home } = decode(kv);
+  if (!isText(owner) || !isText(incarnation) || !isText(home)) return undefined;
+  // It is compared with leases, which etcd takes as numbers.
+  return /^\d{1,19}$/.test(incarnation) ? { owner, incarnation, home } : undefined;
+}
+
+export function encodeNode(node: Omit<NodeInfo, 'node' | 'incarnation'>): Buffer {
+  const { storeId, region, zone, addresses, draining } = node;
+  return encode({ store: storeId, region, zone, addresses, ...(draining ? { draining } : {}) });
+}
+
+export function decodeNode(keys: Keys, kv: KeyValue): NodeInfo | undefined {
+  const { store, region, zone, addresses, draining } = decode(kv);
+  const node = decodePart(kv.key.slice(keys.nodes.length));
+  if (node === undefined || kv.lease === noLease) return undefined;
+  if (!isText(store) || !isText(region) || !isText(zone) || !isTextMap(addresses)) return undefined;
+  return Object.freeze({
+    node,
+    incarnation: kv.lease,
+    storeId: store,
+    region,
+    zone,
+    addresses: Object.freeze({ ...addresses }),
+    ...(draining === true ? { draining } : {}),
+  });
+}
+
+export function encodeShard({ generation, members, next }: ShardAssignment): Buffer {
+  return encode({ generation, members, ...(next === undefined ? {} : { next }) });
+}
+
+export function decodeShard(keys: Keys, kv: KeyValue): VersionedShard | undefined {
+  const { generation, members, next } = decode(kv);
+  const [part = '', number = '', ...rest] = kv.key.slice(keys.shards.length).split('/');
+  const region = decodePart(part);
+  if (region === undefined || !/^\d{1,9}$/.test(number) || rest.length > 0) return undefined;
+  if (!isCount(generation) || !isTextList(members)) return undefined;
+  if (next !== undefined && !isTextList(next)) return undefined;
+  const assignment = {
+    region,
+    shard: Number(number),
+    generation,
+    members: Object.freeze(members),
+    ...(next === undefined ? {} : { next: Object.freeze(next) }),
+  };
+  return Object.freeze({ assignment: Object.freeze(assignment), revision: kv.modRevision });
+}
+
+/** How often a store has been opened. */
+export const encodeStarts = (starts: number): Buffer => encode({ starts });
+
+export function decodeStarts(kv: KeyValue): number | undefined {
+  const { starts } = decode(kv);
+  return isCount(starts) ? starts : undefined;
+}
+
+/** What is added to etcd's revisions; text, since JSON's numbers end at 53 bits. */
+export const encodeBase = (base: bigint): Buffer => encode({ base: String(base) });
+
+export function decodeBase(kv: KeyValue): bigint | undefined {
+  const { base } = decode(kv);
+  return isText(base) && /^\d{1,15}$/.test(base) ? BigInt(base) : undefined;
+}
+
+/** For people who look into etcd: what counts is the lease. */
+export const encodeController = (node: string): Buffer => encode({ node });
+
+/** What to say of a value that does not decode. */
+export function unreadable(kv: KeyValue): HomingError {
+  return new HomingError(
+    'corruption',
+    `etcd's key ${kv.key} holds what homing cannot read: ${kv.value.toString().slice(0, 200)}`,
+  );
+}
+
+/** What etcd says of a key that no lease holds. */
+export const noLease = '0';
+
+/** The revision that an epoch was made from (`makeEpoch`). */
+export function epochRevision(epoch: Epoch): bigint {
+  return epoch >> 16n;
+}
+
+function encode<Value extends object>(value: Value): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+function decode(kv: KeyValue): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(kv.value.toString());
+    return typeof value === 'object' && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
+
+function decodePart(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string';
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText);
+}
+
+function isTextMap(value: unknown): value is Record<string, string> {
+  return typeof value === 'object' && value !== null && Object.values(value).every(isText);
+}

@@ -1,0 +1,108 @@
+/**
+ * What is done to one object's record besides claiming it. Each is one transaction on the very revision
+ * under which this process owns the object, so it may be repeated until etcd answers: it is applied at
+ * most once, and a definite answer to the repeat tells what became of the first.
+ */
+import {
+  type Epoch,
+  HomingError,
+  type NodeInfo,
+  type ObjectRef,
+  type Ownership,
+} from '@homing/base';
+import type { Grants } from '../grants.ts';
+import type { EtcdClient } from './client.ts';
+import type { Identity } from './identity.ts';
+import { decodeNode, decodeRecord, encodeRecord, type Keys, unreadable } from './keys.ts';
+import type { Mirror } from './mirror.ts';
+import { type RepeatContext, untilAnswered } from './pacer.ts';
+import { foundAt } from './transaction.ts';
+
+export interface RecordsOptions extends RepeatContext {
+  readonly client: EtcdClient;
+  readonly identity: Identity;
+  readonly mirror: Mirror;
+  readonly grants: Grants;
+  readonly keys: Keys;
+}
+
+export class Records {
+  readonly #options: RecordsOptions;
+
+  constructor(options: RecordsOptions) {
+    this.#options = options;
+  }
+
+  async release(object: ObjectRef, epoch: Epoch): Promise<void> {
+    const { client, identity, grants, keys } = this.#options;
+    const history = identity.checkTrusted();
+    const key = keys.object(object);
+    const grant = grants.under(key, epoch);
+    if (grant === undefined) return;
+    const unchanged = { key, modRevision: grant.revision };
+    await untilAnswered(this.#options, async (timeoutMs) => {
+      identity.checkTrusted(history);
+      await client.transact({ when: [unchanged], apply: [{ delete: key }] }, timeoutMs);
+    });
+    grants.delete(key, grant);
+  }
+
+  async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean> {
+    const { client, identity, grants, keys } = this.#options;
+    const history = identity.checkTrusted();
+    const key = keys.object(object);
+    const grant = grants.under(key, epoch);
+    if (grant === undefined) return false;
+    const record = { owner: to.node, incarnation: to.incarnation, home: grant.home };
+    const target = { key: keys.node(to.node), lease: to.incarnation };
+    const answer = await untilAnswered(this.#options, async (timeoutMs) => {
+      identity.checkTrusted(history);
+      return await client.transact(
+        {
+          when: [{ key, modRevision: grant.revision }, target, identity.baseUnchanged],
+          apply: [{ put: key, value: encodeRecord(record) }],
+          otherwise: [{ get: key }, { get: keys.base }],
+        },
+        timeoutMs,
+      );
+    });
+    identity.checkTrusted(history);
+    if (!answer.succeeded) identity.setBase(foundAt(answer, 1), answer.revision);
+    const kv = foundAt(answer, 0);
+    // Still our own: the target is gone, and with it any earlier attempt's chance.
+    if (!answer.succeeded && kv?.modRevision === grant.revision) return false;
+    grants.delete(key, grant);
+    if (answer.succeeded) return true;
+    // An attempt whose answer was lost may have done it.
+    const found = kv === undefined ? undefined : decodeRecord(kv);
+    return found?.owner === to.node && found.incarnation === to.incarnation;
+  }
+
+  async locate(object: ObjectRef): Promise<Ownership | undefined> {
+    const { client, identity, mirror, keys } = this.#options;
+    identity.checkTrusted();
+    const key = keys.object(object);
+    const read = async (...gets: readonly string[]) =>
+      await untilAnswered(this.#options, (timeoutMs) =>
+        client.transact({ apply: gets.map((get) => ({ get })) }, timeoutMs),
+      ).catch((cause: unknown) => {
+        const message = 'etcd could not be asked where an object is';
+        throw new HomingError('unavailable', message, { executed: 'no', cause });
+      });
+    const answer = await read(key, keys.base);
+    identity.setBase(foundAt(answer, 1), answer.revision);
+    identity.checkTrusted();
+    const kv = foundAt(answer, 0);
+    if (kv === undefined) return undefined;
+    const record = decodeRecord(kv);
+    if (record === undefined) throw unreadable(kv);
+    const nodeKey = keys.node(record.owner);
+    let session = mirror.get(nodeKey);
+    // A node that came a moment ago may not be in the mirror yet.
+    if (session?.lease !== record.incarnation) session = foundAt(await read(nodeKey), 0);
+    if (session?.lease !== record.incarnation) return undefined;
+    const owner = decodeNode(keys, session);
+    if (owner === undefined) throw unreadable(session);
+    return { owner, epoch: identity.epochAt(kv.modRevision), home: record.home };
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * What this process was granted and has not surely given up, by object. A record that names this
+ * process under a revision that is not in here came by a transfer, or by a claim whose answer was lost.
+ *
+ * An entry stays while a release or transfer is under way or its outcome unknown: a claim then writes
+ * the record anew, which rules the older write out.
+ */
+import type { Epoch } from '@homing/base';
+
+export interface Grant {
+  readonly epoch: Epoch;
+  /** Of the record, in the coordinator's own count. */
+  readonly revision: bigint;
+  readonly home: string;
+}
+
+export class Grants {
+  readonly #grants = new Map<string, Grant>();
+
+  get(key: string): Grant | undefined {
+    return this.#grants.get(key);
+  }
+
+  /** The grant under exactly this epoch; attempts of one grant are told apart from it by nobody. */
+  under(key: string, epoch: Epoch): Grant | undefined {
+    const grant = this.#grants.get(key);
+    return grant !== undefined && grant.epoch >> 16n === epoch >> 16n ? grant : undefined;
+  }
+
+  set(key: string, grant: Grant): void {
+    this.#grants.set(key, grant);
+  }
+
+  /** Forgets the grant, or only that one. */
+  delete(key: string, grant?: Grant): void {
+    if (grant === undefined || this.#grants.get(key) === grant) this.#grants.delete(key);
+  }
+
+  clear(): void {
+    this.#grants.clear();
+  }
+}

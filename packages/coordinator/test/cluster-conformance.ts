@@ -1,0 +1,184 @@
+/**
+ * What a coordinator of several nodes must do besides. `open` gives an empty cluster; `kill` ends a node's
+ * process without a word, so that its session has to expire.
+ */
+import type { Coordinator, ObjectIdHex, ObjectRef, VersionedShard } from '@homing/base';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { until } from './etcd.ts';
+
+export interface TestCluster {
+  node(name: string): Promise<Coordinator>;
+  kill(node: Coordinator): void;
+  close(): Promise<void>;
+}
+
+export function objectNumber(number: number): ObjectRef {
+  const id = number.toString(16).padStart(64, '0') as ObjectIdHex;
+  return { namespace: 'worker/Class', id };
+}
+
+export function clusterConformance(name: string, open: () => Promise<TestCluster>): void {
+  describe(`${name} cluster`, () => {
+    const object = objectNumber(1);
+    let cluster: TestCluster;
+    let a: Coordinator;
+    let b: Coordinator;
+    beforeEach(async () => {
+      cluster = await open();
+      [a, b] = await Promise.all([cluster.node('a'), cluster.node('b')]);
+    });
+    afterEach(() => cluster.close());
+
+    const everyoneKnows = () =>
+      until('both know both', () => [a, b].every((one) => one.nodes().length === 2));
+    const controller = async (): Promise<Coordinator> => {
+      await until('there is a controller', () => a.isController || b.isController);
+      return a.isController ? a : b;
+    };
+
+    test('of two who claim the same objects each gets what the other does not', async () => {
+      const objects = Array.from({ length: 200 }, (_, number) => objectNumber(number));
+      const claims = (node: Coordinator) => Promise.all(objects.map((one) => node.claim(one)));
+      const [byA, byB] = await Promise.all([claims(a), claims(b)]);
+      for (const [place, one] of objects.entries()) {
+        const [won, lost] =
+          byA[place]?.outcome === 'granted' ? [byA[place], byB[place]] : [byB[place], byA[place]];
+        expect([won?.outcome, lost?.outcome]).toEqual(['granted', 'held']);
+        expect(lost?.ownership).toEqual(won?.ownership);
+        expect(await a.locate(one)).toEqual(won?.ownership);
+      }
+    });
+
+    test('what one releases another gets, under a greater epoch', async () => {
+      const before = (await a.claim(object)).ownership;
+      expect((await b.claim(object)).outcome).toBe('held');
+      await a.release(object, before.epoch);
+      const after = await b.claim(object);
+      expect(after.outcome).toBe('granted');
+      expect(after.ownership.epoch > before.epoch).toBe(true);
+      await a.release(object, before.epoch);
+      expect(await a.locate(object)).toEqual(after.ownership);
+    });
+
+    test('a dead owner is heeded until its session expires, and no longer', async () => {
+      await everyoneKnows();
+      const before = (await a.claim(object)).ownership;
+      cluster.kill(a);
+      expect(await b.claim(object)).toEqual({ outcome: 'held', ownership: before });
+      await until('the session expires', () => b.nodes().length === 1);
+      expect(await b.locate(object)).toBeUndefined();
+      const after = await b.claim(object);
+      expect(after.outcome).toBe('granted');
+      expect(after.ownership.epoch > before.epoch).toBe(true);
+    });
+
+    test('a closed node is nobody’s owner any more, at once', async () => {
+      await a.claim(object);
+      await a.close();
+      expect((await b.claim(object)).outcome).toBe('granted');
+    });
+
+    test('a node that comes again has another incarnation, and is not its own predecessor', async () => {
+      const before = (await a.claim(object)).ownership;
+      cluster.kill(a);
+      const again = await cluster.node('a');
+      expect(again.self?.incarnation).not.toBe(before.owner.incarnation);
+      const after = await again.claim(object);
+      expect(after.outcome).toBe('granted');
+      expect(after.ownership.epoch > before.epoch).toBe(true);
+    });
+
+    test('a transfer makes the other the owner, who learns its epoch by claiming', async () => {
+      await everyoneKnows();
+      const before = (await a.claim(object)).ownership;
+      expect(await a.transfer(object, before.epoch, b.self!)).toBe(true);
+      const given = await a.locate(object);
+      expect(given?.owner.node).toBe('b');
+      expect(given!.epoch > before.epoch).toBe(true);
+      expect((await a.claim(object)).outcome).toBe('held');
+      expect(await b.claim(object)).toEqual({ outcome: 'granted', ownership: given });
+      const again = await b.claim(object);
+      expect(again.ownership.epoch > given!.epoch).toBe(true);
+    });
+
+    test('no transfer of what one does not own, or to a node that is gone', async () => {
+      const first = (await a.claim(object)).ownership;
+      const second = (await a.claim(object)).ownership;
+      expect(await a.transfer(object, first.epoch, b.self!)).toBe(false);
+      expect(await b.transfer(object, second.epoch, b.self!)).toBe(false);
+      const gone = b.self!;
+      await b.close();
+      expect(await a.transfer(object, second.epoch, gone)).toBe(false);
+      expect(await a.locate(object)).toEqual(second);
+    });
+
+    test('all nodes are seen by all, and that one is draining', async () => {
+      await everyoneKnows();
+      const heard: string[] = [];
+      b.watch(({ type }) => heard.push(type));
+      await a.setDraining(true);
+      await until('b sees it', () =>
+        b.nodes().some(({ node, draining }) => node === 'a' && draining === true),
+      );
+      await until('b hears of it', () => heard.includes('nodes'));
+      await a.close();
+      await until('b sees it go', () => b.nodes().length === 1);
+    });
+
+    const shard = (number: number, revision: bigint, ...members: string[]): VersionedShard => ({
+      assignment: { region: 'r', shard: number, generation: 1, members },
+      revision,
+    });
+
+    test('one is the controller; when it goes, the other becomes it', async () => {
+      const first = await controller();
+      const second = first === a ? b : a;
+      expect(second.isController).toBe(false);
+      const heard: string[] = [];
+      second.watch(({ type }) => heard.push(type));
+      await first.close();
+      await until('the other is', () => second.isController);
+      await until('it hears of it', () => heard.includes('controller'));
+      expect(await second.assign([shard(1, 0n, 's')])).toBe(true);
+    });
+
+    test('a dead controller is replaced', async () => {
+      const first = await controller();
+      const second = first === a ? b : a;
+      cluster.kill(first);
+      await until('the other is', () => second.isController);
+    });
+
+    test('only the controller assigns, and only what is as it was seen', async () => {
+      const first = await controller();
+      const second = first === a ? b : a;
+      expect(await second.assign([shard(1, 0n, 's')])).toBe(false);
+      expect(first.shards().size).toBe(0);
+      expect(await first.assign([shard(1, 0n, 's'), shard(2, 0n, 's', 't')])).toBe(true);
+      await until('the other sees both', () => second.shards().size === 2);
+      const { assignment, revision } = second.shards().get('r/2')!;
+      expect(assignment).toEqual(shard(2, 0n, 's', 't').assignment);
+      expect(revision > 0n).toBe(true);
+      expect(await first.assign([shard(3, 0n, 'u'), shard(2, 0n, 'u')])).toBe(false);
+      expect(first.shards().has('r/3')).toBe(false);
+      const next = { ...assignment, generation: 2, next: ['t', 'u'] };
+      expect(await first.assign([{ assignment: next, revision }])).toBe(true);
+      expect(first.shards().get('r/2')?.assignment).toEqual(next);
+      await until(
+        'the other sees it',
+        () => second.shards().get('r/2')?.assignment.next !== undefined,
+      );
+    });
+
+    test('assigns up to 100 shards at once, each once', async () => {
+      const first = await controller();
+      const many = Array.from({ length: 101 }, (_, number) => shard(number, 0n, 's'));
+      const invalid = { code: 'invalid_argument' };
+      await expect(first.assign(many)).rejects.toMatchObject(invalid);
+      await expect(first.assign([])).rejects.toMatchObject(invalid);
+      await expect(first.assign([many[0]!, many[0]!])).rejects.toMatchObject(invalid);
+      expect(await first.assign(many.slice(1))).toBe(true);
+      expect(first.shards().size).toBe(100);
+    });
+  });
+}

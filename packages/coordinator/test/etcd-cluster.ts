@@ -1,0 +1,67 @@
+/** Nodes of a cluster on a private etcd, each behind a proxy of its own. */
+import type { Coordinator, Epoch } from '@homing/base';
+import {
+  type EtcdCoordinatorExtras,
+  type EtcdCoordinatorOptions,
+  etcdCoordinator,
+} from '../src/index.ts';
+import type { TestCluster } from './cluster-conformance.ts';
+import { clock, memoryLogger, type TestEtcd, TestProxy, timers } from './etcd.ts';
+
+export type EtcdNode = Coordinator & EtcdCoordinatorExtras;
+
+/** Short, so that a test of what happens without etcd need not wait. */
+const testLimits = { requestTimeoutMs: 500, operationTimeoutMs: 1500, startTimeoutMs: 20_000 };
+
+export async function openNode(
+  node: string,
+  options: Partial<EtcdCoordinatorOptions> & Pick<EtcdCoordinatorOptions, 'endpoints'>,
+): Promise<EtcdNode> {
+  return await etcdCoordinator({
+    node,
+    storeId: `store-${node}`,
+    region: 'r',
+    zone: 'z',
+    addresses: { peer: `${node}:1` },
+    // The least that etcd grants.
+    sessionTtlMs: 2000,
+    guard: { highest: 0n as Epoch },
+    limits: testLimits,
+    logger: memoryLogger(),
+    clock,
+    timers,
+    ...options,
+  });
+}
+
+export interface ClusterParts extends TestCluster {
+  node(name: string): Promise<EtcdNode>;
+  /** Between the node and etcd. */
+  proxy(node: Coordinator): TestProxy;
+}
+
+export function clusterOn(
+  etcd: TestEtcd,
+  options: Partial<EtcdCoordinatorOptions> = {},
+): ClusterParts {
+  const nodes = new Map<Coordinator, TestProxy>();
+  const proxy = (node: Coordinator): TestProxy => {
+    const found = nodes.get(node);
+    if (found === undefined) throw new Error('not a node of this cluster');
+    return found;
+  };
+  return {
+    async node(name) {
+      const between = await new TestProxy(etcd.port).start();
+      const node = await openNode(name, { ...options, endpoints: [between.endpoint] });
+      nodes.set(node, between);
+      return node;
+    },
+    proxy,
+    kill: (node) => proxy(node).set('closed'),
+    async close() {
+      await Promise.all([...nodes.keys()].map((node) => node.close()));
+      await Promise.all([...nodes.values()].map((between) => between.stop()));
+    },
+  };
+}

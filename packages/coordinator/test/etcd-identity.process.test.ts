@@ -1,0 +1,169 @@
+/** An etcd that is not the one the disk knows, and disks that are not what etcd knows. */
+import { type Epoch, makeEpoch } from '@homing/base';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { objectNumber } from './cluster-conformance.ts';
+import { etcdMissing, memoryLogger, TestEtcd, until } from './etcd.ts';
+import { type EtcdNode, openNode } from './etcd-cluster.ts';
+
+describe.skipIf(etcdMissing)('the identity of etcd', () => {
+  const object = objectNumber(1);
+  let etcd: TestEtcd;
+  let nodes: EtcdNode[] = [];
+  beforeEach(async () => {
+    etcd = await new TestEtcd().start();
+  });
+  afterEach(async () => {
+    await Promise.all(nodes.map((node) => node.close()));
+    nodes = [];
+    await etcd.remove();
+  });
+
+  const open = async (options: Partial<Parameters<typeof openNode>[1]> = {}, name = 'a') => {
+    const node = await openNode(name, { endpoints: [etcd.endpoint], ...options });
+    nodes.push(node);
+    return node;
+  };
+  const guardOf = (node: EtcdNode) => ({
+    clusterId: node.clusterId,
+    highest: node.highestEpoch(),
+  });
+  const refusal = { code: 'unavailable', message: expect.stringContaining('homing recover') };
+  const keys = () => etcd.etcdctl('get', '', '--prefix', '--keys-only');
+
+  test('what a node tells its disk covers every epoch granted, and lets it start again', async () => {
+    const node = await open();
+    const { epoch } = (await node.claim(object)).ownership;
+    expect(node.highestEpoch() >= epoch).toBe(true);
+    expect(node.clusterId).toMatch(/^\d+$/);
+    const guard = guardOf(node);
+    await node.close();
+    const again = await open({ guard });
+    expect(again.refused).toBe(false);
+    expect((await again.claim(object)).ownership.epoch > epoch).toBe(true);
+  });
+
+  test('wiped under a running node: refused, nothing written; recovered: epochs go on', async () => {
+    const lines: string[] = [];
+    const node = await open({ logger: memoryLogger(lines) });
+    let { epoch } = (await node.claim(object)).ownership;
+    for (let more = 0; more < 20; more++) epoch = (await node.claim(object)).ownership.epoch;
+    const shards = node.shards();
+    await etcd.wipe();
+    await until('it is noticed', () => node.refused);
+    expect(lines.filter((line) => line.includes('wiped or restored'))).toHaveLength(1);
+    await expect(node.claim(object)).rejects.toMatchObject(refusal);
+    await expect(node.locate(object)).rejects.toMatchObject(refusal);
+    await expect(node.release(object, epoch)).rejects.toMatchObject(refusal);
+    await expect(node.registerStart(1)).rejects.toMatchObject(refusal);
+    await until('the session is lost', () => node.self === undefined);
+    expect([node.shards(), keys()]).toEqual([shards, '']);
+
+    const known = makeEpoch(1_000_000n, 3);
+    await node.recover(known);
+    await until('there is a session', () => node.self !== undefined);
+    const after = await node.claim(object);
+    expect(after.outcome).toBe('granted');
+    expect(after.ownership.epoch > known).toBe(true);
+    await until('it follows', () => node.nodes().length === 1 && node.isController);
+  });
+
+  test('wiped between two starts: refused until recovered, by one node for the others too', async () => {
+    const first = await open();
+    const second = await open({}, 'b');
+    for (let more = 0; more < 20; more++) await first.claim(object);
+    await second.locate(object);
+    const guards = [guardOf(first), guardOf(second)] as const;
+    await Promise.all([first.close(), second.close()]);
+    await etcd.wipe();
+    const [again, other] = await Promise.all([
+      open({ guard: guards[0] }),
+      open({ guard: guards[1] }, 'b'),
+    ]);
+    expect([again.refused, again.self, other.refused]).toEqual([true, undefined, true]);
+    await expect(again.claim(object)).rejects.toMatchObject(refusal);
+    expect(keys()).toBe('');
+
+    const [highest] = guards.map((guard) => guard.highest).sort((x, y) => (x > y ? -1 : 1));
+    if (highest === undefined) expect.fail();
+    await again.recover(highest);
+    await expect(other.claim(object)).rejects.toMatchObject(refusal);
+    await other.recover(highest);
+    await until('both are there', () => again.nodes().length === 2 && other.nodes().length === 2);
+    const { ownership } = await other.claim(object);
+    expect(ownership.epoch > highest).toBe(true);
+    expect(await again.claim(object)).toEqual({ outcome: 'held', ownership });
+  });
+
+  test('another cluster is refused whatever its revision; recovering adopts it', async () => {
+    const node = await open();
+    const guard = { clusterId: node.clusterId, highest: 0n as Epoch };
+    await node.close();
+    await etcd.wipe({ token: 'two' });
+    const again = await open({ guard });
+    expect(again.clusterId).toBe(guard.clusterId);
+    await expect(again.claim(object)).rejects.toMatchObject(refusal);
+    await again.recover(guard.highest);
+    await until('there is a session', () => again.self !== undefined);
+    expect(again.clusterId).not.toBe(guard.clusterId);
+    expect((await again.claim(object)).outcome).toBe('granted');
+  });
+
+  test('a claim is never made under a base that has changed', async () => {
+    const node = await open();
+    const before = (await node.claim(object)).ownership.epoch;
+    const other = await open({}, 'b');
+    const known = makeEpoch(5_000_000n, 0);
+    await other.recover(known);
+    const after = (await node.claim(object)).ownership.epoch;
+    expect([after > before, after > known]).toEqual([true, true]);
+    await node.release(object, after);
+    expect(await other.locate(object)).toBeUndefined();
+    // No event is read before the claim is sent: etcdctl runs synchronously.
+    etcd.etcdctl('put', '/homing/base', '{"base":"9000000"}');
+    const last = (await node.claim(object)).ownership.epoch;
+    expect(last > makeEpoch(9_000_000n, 0)).toBe(true);
+  });
+
+  test('what was granted before a recovery counts for nothing after it', async () => {
+    const node = await open();
+    let { epoch } = (await node.claim(object)).ownership;
+    for (let more = 0; more < 30; more++) epoch = (await node.claim(object)).ownership.epoch;
+    await etcd.wipe({ token: 'two' });
+    await until('it is noticed', () => node.refused);
+    // Another's record gets the very revision that this node's had.
+    const other = await open({}, 'b');
+    const revision = () =>
+      Number(JSON.parse(etcd.etcdctl('get', 'x', '-w', 'json')).header.revision);
+    await until('there is a controller', () => other.isController);
+    while (BigInt(revision() + 1) < epoch >> 16n) etcd.etcdctl('put', 'filler', '');
+    const { ownership } = await other.claim(object);
+    expect(ownership.epoch).toBe(epoch);
+    await node.recover(epoch);
+    await node.release(object, epoch);
+    await until('there is a session', () => node.self !== undefined);
+    const seen = await node.claim(object);
+    expect([seen.outcome, seen.ownership.owner.node]).toEqual(['held', 'b']);
+  });
+
+  test('a base that is lost again ends trust', async () => {
+    const node = await open();
+    await node.recover(makeEpoch(5_000_000n, 0));
+    await node.claim(object);
+    etcd.etcdctl('del', '/homing/base');
+    await until('it is refused', async () => {
+      await node.claim(object).catch(() => {});
+      return node.refused;
+    });
+  });
+
+  test('starts of a store are counted, and a disk that is behind is found out', async () => {
+    const node = await open();
+    expect(await node.registerStart(3)).toBe('ok');
+    expect(await node.registerStart(3)).toBe('ok');
+    expect(await node.registerStart(4)).toBe('ok');
+    expect(await node.registerStart(3)).toBe('behind');
+    expect(etcd.etcdctl('get', '/homing/stores/store-a', '--print-value-only').trim()).toBe(
+      '{"starts":4}',
+    );
+  });
+});
