@@ -7,16 +7,7 @@
  *
  * Made by the executor, which tells it of acknowledged groups and gives it what comes in.
  */
-import {
-  type AlarmOutcome,
-  AssertionFailed,
-  currentFrame,
-  type EntryKind,
-  type IoContext,
-  runInFrame,
-  type Scope,
-  type SocketEvent,
-} from '@homing/base';
+import { type AlarmOutcome, AssertionFailed, currentFrame, type EntryKind, type IoContext, runInFrame, type Scope, type SocketEvent, type AutoResponsePair, type SocketState } from '@homing/base';
 import { Alarms } from './alarms.ts';
 import { DurableObjectId } from './durable-object-id.ts';
 import { DurableObjectState } from './durable-object-state.ts';
@@ -250,6 +241,11 @@ export class Actor implements IoContext {
       this.#host.measured('websocket', 'overloaded', 0);
       logger.warn('a WebSocket event was dropped: the object has too many queued');
     });
+  }
+
+  /** Sockets that another owner of the object had; known ones stay as they are. */
+  adoptSockets(sockets: readonly SocketState[], autoResponse: AutoResponsePair | undefined): void {
+    this.#hibernation.adopt(sockets, autoResponse);
   }
 
   autoResponded(socket: string, atMs: number): void {

@@ -48,9 +48,16 @@ export class Hibernation {
     this.#context = context;
     this.#host = host;
     this.#autoResponse = autoResponse;
+    this.adopt(sockets, undefined);
+  }
+
+  /** Sockets from elsewhere; those that are held already stay as they are. */
+  adopt(sockets: readonly SocketState[], autoResponse: AutoResponsePair | undefined): void {
+    this.#autoResponse ??= autoResponse;
     for (const { socket, tags, attachment, autoResponseMs } of sockets) {
+      if (this.#held.has(socket)) continue;
       this.#held.set(socket, {
-        socket: restoredSocket(socket, attachment, context),
+        socket: restoredSocket(socket, attachment, this.#context),
         tags,
         autoResponseMs,
       });

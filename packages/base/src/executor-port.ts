@@ -78,6 +78,13 @@ export type ToExecutor =
       readonly socket: string;
       readonly event: SocketEvent;
     }
+  /** Hibernatable sockets of the object that this activation did not begin with. */
+  | {
+      readonly type: 'adopt-sockets';
+      readonly activation: number;
+      readonly sockets: readonly SocketState[];
+      readonly autoResponse: AutoResponsePair | undefined;
+    }
   /** An automatic answer went out. */
   | {
       readonly type: 'auto-responded';
@@ -120,7 +127,13 @@ export type FromExecutor =
   | { readonly type: 'busy'; readonly activation: number }
   /** The activation has been idle for long enough to be evicted. */
   | { readonly type: 'evictable'; readonly activation: number }
-  | { readonly type: 'open'; readonly session: number; readonly target: Target }
+  | {
+      readonly type: 'open';
+      readonly session: number;
+      readonly target: Target;
+      /** The object that opens it, or undefined for a stateless entrypoint. */
+      readonly activation: number | undefined;
+    }
   | { readonly type: 'frame'; readonly session: number; readonly frame: Uint8Array }
   | {
       readonly type: 'closed';

@@ -26,6 +26,8 @@ export interface LogEvents {
 
 export interface OwnedLog {
   readonly epoch: Epoch;
+  /** Lost or released. */
+  readonly isOver: boolean;
   /**
    * Appends one group of writes that take effect together; groups are counted from 1. Returns its
    * number. After `lost` it does nothing.

@@ -27,6 +27,8 @@ export interface ExecutorThreadsOptions {
   readonly bundleUrl: string;
   readonly reader: ReaderHandle;
   readonly region: string;
+  readonly socketPrefix: string;
+  readonly isClustered: boolean;
   readonly limits: ExecutorLimits;
   readonly timers: Timers;
   readonly logger: Logger;
@@ -44,6 +46,8 @@ function startThread(options: ExecutorThreadsOptions, events: ExecutorEvents): E
     bundleUrl: options.bundleUrl,
     reader: options.reader,
     region: options.region,
+    socketPrefix: options.socketPrefix,
+    isClustered: options.isClustered,
     limits: options.limits,
     heartbeat: memory,
   };

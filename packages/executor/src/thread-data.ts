@@ -39,6 +39,13 @@ export interface ThreadData {
   readonly bundleUrl: string;
   readonly reader: ReaderHandle;
   readonly region: string;
+  /** Begins the ids of WebSockets made here: names the node and its run. */
+  readonly socketPrefix: string;
+  /**
+   * True where other nodes may take objects over: calls between objects of one thread then pass the
+   * node too, which knows whether their answers may still be given.
+   */
+  readonly isClustered: boolean;
   readonly limits: ExecutorLimits;
   readonly heartbeat: HeartbeatMemory;
 }

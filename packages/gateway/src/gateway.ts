@@ -34,10 +34,11 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly port: number;
   /**
-   * Takes no more connections, closes WebSockets with 1001, and resolves when the last request is
-   * answered; after `graceMs` (default 10,000) what is left is cut off. Idempotent.
+   * Takes no more connections, closes WebSockets with `code` (default 1001, going away), and resolves
+   * when the last request is answered; after `graceMs` (default 10,000) what is left is cut off.
+   * Idempotent.
    */
-  close(graceMs?: number): Promise<void>;
+  close(graceMs?: number, code?: number): Promise<void>;
 }
 
 /** What requests go to. */
@@ -109,10 +110,10 @@ class Edge implements Gateway {
     this.#pings = setInterval(() => this.#pingAll(), this.#limits.pingIntervalMs);
     this.#pings.unref();
     const port = this.port;
-    return { port, close: (graceMs) => this.close(graceMs) };
+    return { port, close: (graceMs, code) => this.close(graceMs, code) };
   }
 
-  close(graceMs = 10_000): Promise<void> {
+  close(graceMs = 10_000, code = 1001): Promise<void> {
     this.#closing ??= new Promise((resolve) => {
       clearInterval(this.#pings);
       const cut = setTimeout(() => {
@@ -123,7 +124,7 @@ class Edge implements Gateway {
         resolve();
       });
       this.#server.closeIdleConnections();
-      for (const client of this.#sockets.clients) client.close(1001, 'the server is stopping');
+      for (const client of this.#sockets.clients) client.close(code, 'the server is stopping');
     });
     return this.#closing;
   }

@@ -19,6 +19,8 @@ export interface AlarmClockOptions {
   /** First delay after a failure that was not the alarm handler's own; doubles. */
   readonly retryDelayMs: number;
   readonly retryDelayMaxMs: number;
+  /** How often to look at least, where entries come without `set`; undefined for never. */
+  readonly pollMs: number | undefined;
 }
 
 /** Timers of the platform overflow beyond this; a later alarm is looked at again then. */
@@ -45,6 +47,16 @@ export class AlarmClock {
   /** Runs what fell due while nobody looked, and from then on what falls due. */
   start(): void {
     this.#look();
+    this.#poll();
+  }
+
+  #poll(): void {
+    const { pollMs, timers } = this.#options;
+    if (pollMs === undefined || this.#stopped) return;
+    timers.after(pollMs, () => {
+      this.#look();
+      this.#poll();
+    });
   }
 
   stop(): void {

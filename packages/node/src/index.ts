@@ -1,9 +1,11 @@
 /** The node: places objects, routes what is meant for them, keeps their sockets and alarms. */
+export { localLogs } from './local-log.ts';
 export {
   type ConnectWebSocket,
   type ExternalSocket,
   HomingNode,
   type Location,
+  type NodeCluster,
   type NodeLimits,
   type NodeOptions,
   nodeLimits,

@@ -2,10 +2,11 @@
  * One node: joins the edges, the executors, the coordinator and the store. It runs no user code,
  * knows no adapter, and never waits for a disk.
  *
- * What it does lies in its parts, each of which owns one table: `ObjectTable` (what runs here),
- * `SessionRouter` (who talks to whom), `SocketTable` (which socket belongs to whom), `AlarmClock`
- * (who wants to be woken), `ExecutorPool` (where code runs). This file passes messages between
- * them, and replaces one version of the worker's code by another.
+ * What it does lies in its parts, each of which owns one table: `ObjectTable` (what is owned here),
+ * `Placement` (what is owned where), `SessionRouter` (who talks to whom), `SocketTable` (which socket
+ * belongs to whom), `AlarmClock` (who wants to be woken), `ExecutorPool` (where code runs), and the
+ * `PeerLinks` to other nodes. This file passes messages between them, and replaces one version of the
+ * worker's code by another.
  */
 import {
   type CallReport,
@@ -23,7 +24,10 @@ import {
   HomingError,
   type Logger,
   type Metrics,
+  type NodeInfo,
   type ObjectHead,
+  type ObjectIdHex,
+  type ObjectLogs,
   type ObjectRef,
   type SocketEvent,
   type SocketPort,
@@ -36,6 +40,8 @@ import {
 import { AlarmClock } from './alarm-clock.ts';
 import { type Executor, type ExecutorMessage, ExecutorPool } from './executor-pool.ts';
 import { type ObjectStatus, ObjectTable } from './object-table.ts';
+import { PeerLinks } from './peer-links.ts';
+import { Placement, type PlacementCluster } from './placement.ts';
 import { SessionRouter } from './session-router.ts';
 import { SocketTable } from './socket-table.ts';
 
@@ -57,6 +63,24 @@ export interface NodeLimits {
   readonly alarmRetryDelayMaxMs: number;
   readonly executorRestartDelayMs: number;
   readonly executorRestartDelayMaxMs: number;
+  /** How long a call waits for an object whose owner cannot be reached. */
+  readonly placementTimeoutMs: number;
+  /** Owners on other nodes that are remembered. */
+  readonly ownersMax: number;
+  /** Objects owned and not in memory. */
+  readonly asleepMax: number;
+  /** How long an object whose writes find no majority is kept for it to come back. */
+  readonly stalledReleaseMs: number;
+  /** How long an object that leaves the node may take to end what it runs. */
+  readonly leaveTimeoutMs: number;
+  /** How long an object that starts waits for other nodes to name its sockets. */
+  readonly gatherTimeoutMs: number;
+  /** How long sockets wait for their object to have an owner again. */
+  readonly socketSeekTimeoutMs: number;
+  /** How long a due alarm is left to the node that owns its object, for each place in the list. */
+  readonly alarmGraceMs: number;
+  /** How often the alarms of objects that others own are looked at. */
+  readonly alarmPollMs: number;
 }
 
 export const nodeLimits: NodeLimits = {
@@ -70,6 +94,15 @@ export const nodeLimits: NodeLimits = {
   alarmRetryDelayMaxMs: 60_000,
   executorRestartDelayMs: 100,
   executorRestartDelayMaxMs: 10_000,
+  placementTimeoutMs: 15_000,
+  ownersMax: 100_000,
+  asleepMax: 10_000,
+  stalledReleaseMs: 6000,
+  leaveTimeoutMs: 10_000,
+  gatherTimeoutMs: 1000,
+  socketSeekTimeoutMs: 60_000,
+  alarmGraceMs: 2000,
+  alarmPollMs: 1000,
 };
 
 export interface WorkerLog {
@@ -106,8 +139,17 @@ type SocketMessage = Extract<
   }
 >;
 
+/** The other nodes, where there are any. */
+export interface NodeCluster extends PlacementCluster {
+  /** The place of this node in the list of those that may own the object; 0 is the first. */
+  readonly rankOf: (id: ObjectIdHex) => number | undefined;
+}
+
 export interface NodeOptions {
   readonly store: Store;
+  readonly logs: ObjectLogs;
+  /** Undefined for a node of its own. */
+  readonly cluster?: NodeCluster | undefined;
   readonly coordinator: Coordinator;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -137,6 +179,8 @@ export class HomingNode implements Dispatcher {
   readonly #sessions: SessionRouter;
   readonly #sockets: SocketTable;
   readonly #alarms: AlarmClock;
+  readonly #placement: Placement;
+  readonly #links: PeerLinks | undefined;
   /** Alarms on their way, by activation; each ends with `alarm-done` or the activation's end. */
   readonly #ringing = new Map<number, DueAlarm>();
   readonly #executors = new Map<number, Executor>();
@@ -156,8 +200,13 @@ export class HomingNode implements Dispatcher {
       events: {
         objectEvent: (object, socket, event) => {
           this.#objects.deliver(object, 'socket', {
+            isForwarded: false,
             deliver: ({ executor, number }) => {
               executor.post({ type: 'object-socket', activation: number, socket, event });
+            },
+            forward: () => {
+              // It left while the event waited: the client's node brings the socket to its owner.
+              this.#links?.resend(object, socket, event);
             },
             refuse: (error) => {
               logger.warn('a socket event found no object', { error: String(error) });
@@ -179,22 +228,63 @@ export class HomingNode implements Dispatcher {
         },
       },
     });
+    const { cluster } = options;
+    const { placementTimeoutMs, ownersMax } = limits;
+    this.#placement = new Placement({
+      coordinator,
+      clock,
+      timers,
+      metrics,
+      placementTimeoutMs,
+      ownersMax,
+      cluster,
+    });
+    this.#links =
+      cluster === undefined
+        ? undefined
+        : new PeerLinks({
+            network: cluster.network,
+            placement: this.#placement,
+            coordinator,
+            sockets: this.#sockets,
+            clock,
+            timers,
+            logger,
+            metrics,
+            limits,
+            objects: () => this.#objects,
+            open: (object, sink, accepted) =>
+              this.#sessions.open({ kind: 'object', object }, sink, { kind: 'peer', accepted }),
+            alarmDue: (object) => this.#ringHere(object),
+          });
     this.#objects = new ObjectTable({
       store,
+      logs: options.logs,
       coordinator,
+      placement: this.#placement,
       pool: () => this.#requirePool(),
       sockets: this.#sockets,
       clock,
+      timers,
       logger,
       metrics,
-      namespaceName: options.namespaceName,
       waitingMax: limits.objectQueueMax,
+      asleepMax: limits.asleepMax,
+      stalledReleaseMs: limits.stalledReleaseMs,
+      leaveTimeoutMs: limits.leaveTimeoutMs,
+      gatherSockets: async (object, epoch) => this.#links?.gatherSockets(object, epoch),
+      left: (object) => this.#left(object),
       alarmChanged: (id, dueMs) => this.#alarms.set(id, dueMs),
       activationEnded: (activation, _object, _error) => this.#alarmEnded(activation, 'failed'),
       storeFailed: options.fatal,
     });
     this.#sessions = new SessionRouter({
       deliver: (object, delivery) => this.#objects.deliver(object, 'request', delivery),
+      output: (activation, pass, refuse) => this.#objects.output(activation, pass, refuse),
+      remote: this.#links?.sessions,
+      clock,
+      timers,
+      placementTimeoutMs,
       whenExecutor: (callback) => this.#requirePool().whenReady(callback, 'next'),
       waitingMax: limits.sessionsWaitingMax,
       waitingBytesMax: limits.sessionWaitingBytesMax,
@@ -207,6 +297,10 @@ export class HomingNode implements Dispatcher {
       concurrencyMax: limits.alarmsMax,
       retryDelayMs: limits.alarmRetryDelayMs,
       retryDelayMaxMs: limits.alarmRetryDelayMaxMs,
+      pollMs: cluster === undefined ? undefined : limits.alarmPollMs,
+    });
+    coordinator.watch((event) => {
+      if (event.type === 'session') this.#objects.sessionChanged();
     });
   }
 
@@ -239,17 +333,51 @@ export class HomingNode implements Dispatcher {
   }
 
   attach(socket: string, sink: SocketSink): SocketPort {
-    return this.#sockets.attach(socket, sink);
+    return this.#links?.attach(socket, sink) ?? this.#sockets.attach(socket, sink);
   }
 
-  /** Who runs the object. */
+  /** Who runs the object, as far as this node knows without asking; this node where nobody does. */
   locate(object: ObjectRef): Location {
-    const self = this.#options.coordinator.self;
+    const { coordinator } = this.#options;
+    const { self } = coordinator;
+    const status = this.#objects.status(object.id);
+    const known = status === undefined ? this.#placement.remembered(object.id) : undefined;
+    const node = known?.node ?? self?.node ?? '';
+    const info = coordinator.nodes().find((other) => other.node === node);
     return {
-      node: self?.node ?? '',
-      region: self?.region ?? '',
-      epoch: this.#objects.status(object.id)?.epoch ?? (0n as Epoch),
+      node,
+      region: info?.region ?? self?.region ?? '',
+      epoch: status?.epoch ?? known?.epoch ?? (0n as Epoch),
     };
+  }
+
+  /** Ids of the objects owned here. */
+  owned(): readonly ObjectIdHex[] {
+    return this.#objects.ids();
+  }
+
+  /**
+   * Gives an object of this node to another one, at once where it is idle. Resolves with false when
+   * it is not here, or could not be given.
+   */
+  move(id: ObjectIdHex, to: NodeInfo): Promise<boolean> {
+    return this.#objects.move(id, to);
+  }
+
+  /**
+   * Gives all objects away, to the nodes that `choose` names (to whoever needs one next, where it
+   * names none), `movesMax` at a time; nothing new is placed here. Resolves when none is left.
+   */
+  async drain(choose: (id: ObjectIdHex) => NodeInfo | undefined, movesMax: number): Promise<void> {
+    this.#placement.drain();
+    this.#alarms.stop();
+    const ids = [...this.#objects.ids()];
+    const move = async () => {
+      for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
+        await this.#objects.move(id, choose(id));
+      }
+    };
+    await Promise.all(Array.from({ length: movesMax }, move));
   }
 
   /** An object as this node knows it, in memory and on disk. */
@@ -321,7 +449,7 @@ export class HomingNode implements Dispatcher {
         this.#sessions.onFrame(executor, message.session, message.frame);
         return;
       case 'open':
-        this.#sessions.openFrom(executor, message.session, message.target);
+        this.#sessions.openFrom(executor, message.session, message.target, message.activation);
         return;
       case 'closed':
         this.#sessions.onClosed(executor, message.session, message.error);
@@ -397,8 +525,13 @@ export class HomingNode implements Dispatcher {
   #onSocketEvent(executor: Executor, message: Extract<SocketMessage, { type: 'socket' }>): void {
     const { socket, side, event } = message;
     if (side === 'object') {
-      if (event.type === 'message') this.#sockets.send(socket, event.data);
-      else this.#sockets.close(socket, event.code, event.reason);
+      const pass = () => {
+        if (event.type === 'message') this.#sockets.send(socket, event.data);
+        else this.#sockets.close(socket, event.code, event.reason);
+      };
+      const object = this.#sockets.describe(socket)?.object;
+      if (object === undefined) pass();
+      else this.#objects.outputOf(object.id, pass);
       return;
     }
     const ends = this.#clientEnds.get(executor);
@@ -420,7 +553,7 @@ export class HomingNode implements Dispatcher {
     const post = (event: SocketEvent) =>
       executor.post({ type: 'socket', socket, side: 'client', event });
     try {
-      const port = this.#sockets.attach(socket, {
+      const port = this.attach(socket, {
         send: (data) => post({ type: 'message', data }),
         close: (code, reason) =>
           post({ type: 'close', code: code ?? 1005, reason: reason ?? '', wasClean: true }),
@@ -468,12 +601,45 @@ export class HomingNode implements Dispatcher {
     this.#objects.onExecutorEnded(executor, errorToData(error));
   }
 
+  /** What the object's sockets carried stays with its clients, who look for its next owner. */
+  #left(object: ObjectRef): void {
+    this.#links?.left(object);
+    this.#sockets.forget(object.id);
+  }
+
+  /** An alarm of an object that is here, or that this node is to claim. */
   #wake(alarm: DueAlarm): void {
+    const { cluster, clock, limits } = this.#options;
+    if (cluster !== undefined && !this.#objects.owns(alarm.id)) {
+      // Its owner sees to it; only when it does not, the others do, one after the other.
+      const rank = cluster.rankOf(alarm.id);
+      const graceMs = limits.alarmGraceMs * ((rank ?? 0) + 1);
+      if (rank === undefined || clock.wallMs() < alarm.dueMs + graceMs) {
+        this.#alarms.settled(alarm.id, 'failed');
+        return;
+      }
+    }
+    this.#ring(alarm);
+  }
+
+  /** Another node has seen that the object's alarm is due. */
+  #ringHere(object: ObjectRef): void {
+    const alarmMs = this.#options.store.head(object.id)?.alarmMs;
+    if (alarmMs === undefined || alarmMs === null) return;
+    this.#alarms.set(object.id, alarmMs);
+  }
+
+  #ring(alarm: DueAlarm): void {
     const object = { namespace: alarm.namespace, id: alarm.id };
     this.#objects.deliver(object, 'alarm', {
+      isForwarded: false,
       deliver: ({ executor, number }) => {
         this.#ringing.set(number, alarm);
         executor.post({ type: 'alarm', activation: number });
+      },
+      forward: (node) => {
+        this.#links?.wake(node, object);
+        this.#alarms.settled(alarm.id, 'failed');
       },
       refuse: (error) => {
         this.#options.logger.warn('an alarm found no object', { error: String(error) });

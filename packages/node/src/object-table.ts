@@ -1,16 +1,16 @@
 /**
- * The objects that this node runs, from claim to release: one entry per object that is being
- * placed, active, or on its way out. Whatever is meant for an object waits in its entry until there
+ * The objects that this node owns, from claim to release: one entry per object that is being placed,
+ * active, asleep, or on its way out. Whatever is meant for an object waits in its entry until there
  * is an activation to take it.
  *
- *   placing ──granted, executor picked──▶ active ──evict──▶ leaving ──ended──▶ (gone, or placing)
- *                                            └──broken, executor lost──▶ draining ──▶ (same)
+ *   placing ──granted, log recovered──▶ active ──evict──▶ leaving ──ended──▶ asleep ──▶ (active, gone)
+ *                                         └─broken, executor or lease lost─▶ draining ──▶ (same)
  *
  * Invariants: at most one activation of an object exists at any time, in one executor; a new one
- * starts only after everything the last one appended is durable or known failed, because it reads
- * state from disk; each activation has an epoch greater than the one before it.
+ * starts only after everything the last one appended is committed or known lost, because it reads
+ * state from disk. An object asleep is still owned: waking it asks nobody.
  *
- * Called by the node on its thread. Knows executors, the coordinator and the store by their ports.
+ * Called by the node on its thread. Knows executors, the coordinator and logs by their ports.
  */
 import {
   assert,
@@ -23,14 +23,20 @@ import {
   type Logger,
   type Metrics,
   type MonotonicMs,
+  type NodeInfo,
   type ObjectIdHex,
+  type ObjectLogs,
   type ObjectRef,
+  type OwnedLog,
   type RecordOperation,
   type Store,
+  type Timer,
+  type Timers,
   type WallMs,
 } from '@homing/base';
 import type { Executor, ExecutorPool } from './executor-pool.ts';
-import { Journal } from './journal.ts';
+import type { Placement } from './placement.ts';
+import { ReadGuard } from './read-guard.ts';
 import type { SocketTable } from './socket-table.ts';
 
 /** A running instance of an object. */
@@ -42,35 +48,60 @@ export interface Activation {
 
 export type ActivationCause = 'request' | 'alarm' | 'socket';
 
-/** Something for an object: given the activation that takes it, or why none ever will. */
+/** Something for an object: given the activation that takes it, or where or why not. */
 export interface Delivery {
+  /** Another node sent it here, and took this one for the owner. */
+  readonly isForwarded: boolean;
   deliver(activation: Activation): void;
+  /** The object is on another node. */
+  forward(node: string): void;
   refuse(error: unknown): void;
 }
 
 interface Entry {
   object: ObjectRef;
-  state: 'placing' | 'active' | 'leaving' | 'draining';
+  state: 'placing' | 'active' | 'leaving' | 'draining' | 'asleep';
   activation: Activation | undefined;
-  journal: Journal | undefined;
-  epoch: Epoch | undefined;
+  log: OwnedLog | undefined;
+  guard: ReadGuard | undefined;
+  /** Groups that earlier activations appended to the log. */
+  groupsBefore: number;
+  /** Groups of the log that are committed. */
+  committed: number;
+  /** Alarms set by groups that are not committed, oldest first. */
+  alarms: { readonly group: number; readonly dueMs: WallMs | null }[];
+  /** Why the activation was reset, where that was not its own doing. */
+  resetBy: HomingError | undefined;
   waiting: Delivery[];
-  /** For the duration metric. */
+  /** For the duration metric; of one asleep, when it fell asleep. */
   since: MonotonicMs;
+  /** Called when the object is to leave this node and is asleep. */
+  leave: (() => void) | undefined;
 }
 
 export interface ObjectTableOptions {
   readonly store: Store;
+  readonly logs: ObjectLogs;
   readonly coordinator: Coordinator;
+  readonly placement: Placement;
   readonly pool: () => ExecutorPool;
   readonly sockets: SocketTable;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  /** A namespace's name for metrics and logs. */
-  readonly namespaceName: (namespace: string) => string;
   /** Deliveries that wait for one object's activation; past it they are refused as overloaded. */
   readonly waitingMax: number;
+  /** Objects asleep that stay owned; past it the one asleep longest is released. */
+  readonly asleepMax: number;
+  /** How long an object whose writes find no majority is kept for it to come back. */
+  readonly stalledReleaseMs: number;
+  /** How long an object that leaves may take to end what it runs. */
+  readonly leaveTimeoutMs: number;
+  /** Gathers the sockets of an object that other nodes hold, into the table, before it starts. */
+  readonly gatherSockets: (object: ObjectRef, epoch: Epoch) => Promise<void>;
+  /** The object has left, perhaps for another node. */
+  readonly left: (object: ObjectRef) => void;
   readonly alarmChanged: (id: ObjectIdHex, dueMs: WallMs | null) => void;
   /** An activation is gone: running calls and alarms on it end with `error`. */
   readonly activationEnded: (activation: number, object: ObjectRef, error: ErrorData) => void;
@@ -86,10 +117,15 @@ export interface ObjectStatus {
   readonly executor: number | undefined;
 }
 
+/** Between asking an activation to leave and asking again. */
+const leaveAgainMs = 10;
+
 export class ObjectTable {
   readonly #options: ObjectTableOptions;
   readonly #entries = new Map<ObjectIdHex, Entry>();
   readonly #byActivation = new Map<number, Entry>();
+  /** In the order in which they fell asleep. */
+  readonly #asleep = new Set<Entry>();
   #nextActivation = 1;
 
   constructor(options: ObjectTableOptions) {
@@ -117,9 +153,13 @@ export class ObjectTable {
     return {
       object: entry.object,
       state: entry.state,
-      epoch: entry.epoch,
+      epoch: entry.log?.epoch,
       executor: entry.activation?.executor.id,
     };
+  }
+
+  owns(id: ObjectIdHex): boolean {
+    return this.#entries.has(id);
   }
 
   /** The live activation of an object, for events that must not wake it. */
@@ -131,6 +171,18 @@ export class ObjectTable {
   /** The object of a live activation. */
   objectOf(activation: number): ObjectRef | undefined {
     return this.#byActivation.get(activation)?.object;
+  }
+
+  /** Output of an activation: passes when its lease allows, or is refused. */
+  output(activation: number, pass: () => void, refuse: (error: HomingError) => void): void {
+    const guard = this.#byActivation.get(activation)?.guard;
+    if (guard !== undefined) guard.output(pass, refuse);
+    else refuse(new HomingError('outcome_unknown', 'the object was reset'));
+  }
+
+  /** As `output`, for what an object sends without an activation being named. */
+  outputOf(id: ObjectIdHex, pass: () => void): void {
+    this.#entries.get(id)?.guard?.output(pass, () => {});
   }
 
   /** Hands `delivery` to the object's activation, making one if there is none. */
@@ -150,6 +202,7 @@ export class ObjectTable {
       );
     } else {
       entry.waiting.push(delivery);
+      if (entry.state === 'asleep' && entry.leave === undefined) this.#wake(entry, cause);
     }
   }
 
@@ -165,8 +218,16 @@ export class ObjectTable {
   onBusy(number: number): void {
     const entry = this.#byActivation.get(number);
     if (entry?.state !== 'leaving') return;
-    entry.state = 'active';
-    this.#flush(entry);
+    if (entry.leave === undefined) {
+      entry.state = 'active';
+      this.#flush(entry);
+      return;
+    }
+    this.#options.timers.after(leaveAgainMs, () => {
+      if (entry.state === 'leaving' && entry.activation?.number === number) {
+        entry.activation.executor.post({ type: 'evict', activation: number });
+      }
+    });
   }
 
   onActivated(number: number): void {
@@ -177,7 +238,12 @@ export class ObjectTable {
   }
 
   onAppend(number: number, operations: readonly RecordOperation[]): void {
-    this.#byActivation.get(number)?.journal?.append(operations);
+    const entry = this.#byActivation.get(number);
+    if (entry?.log === undefined) return;
+    const group = entry.log.append(operations);
+    for (const operation of operations) {
+      if (operation.type === 'alarm') entry.alarms.push({ group, dueMs: operation.dueMs });
+    }
   }
 
   /** The executor let the activation go, or it broke. */
@@ -193,15 +259,47 @@ export class ObjectTable {
     }
   }
 
+  /** Every object owned under an earlier session of this node is claimed again when it is needed. */
+  sessionChanged(): void {
+    const error = new HomingError('outcome_unknown', 'the node lost its session in the cluster');
+    for (const entry of [...this.#entries.values()]) {
+      entry.log?.release();
+      if (entry.activation !== undefined) this.#reset(entry, error);
+      else if (entry.state === 'asleep') this.#forget(entry);
+    }
+  }
+
+  ids(): readonly ObjectIdHex[] {
+    return [...this.#entries.keys()];
+  }
+
+  /**
+   * Gives an object to another node, once it has ended what it runs; calls that come meanwhile go
+   * there. Resolves with false when the object is not here or could not be given. Without `to`
+   * whoever is next to need it takes it.
+   */
+  async move(id: ObjectIdHex, to: NodeInfo | undefined): Promise<boolean> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.leave !== undefined) return false;
+    const asleep = new Promise<void>((resolve) => {
+      entry.leave = resolve;
+    });
+    this.#leave(entry);
+    const timer = this.#leaveTimer(entry);
+    await asleep;
+    timer.cancel();
+    return this.#handOver(entry, to);
+  }
+
   /** Ends every activation in memory, as at shutdown; waiting deliveries are refused. */
   async close(error: HomingError): Promise<void> {
-    const journals: Promise<void>[] = [];
+    const logs: Promise<void>[] = [];
     for (const entry of this.#entries.values()) {
       for (const delivery of entry.waiting) delivery.refuse(error);
       entry.waiting = [];
-      if (entry.journal !== undefined) journals.push(entry.journal.drained());
+      if (entry.log !== undefined) logs.push(entry.log.settled());
     }
-    await Promise.all(journals);
+    await Promise.all(logs);
   }
 
   #enter(object: ObjectRef, first: Delivery): Entry {
@@ -209,43 +307,81 @@ export class ObjectTable {
       object,
       state: 'placing',
       activation: undefined,
-      journal: undefined,
-      epoch: undefined,
+      log: undefined,
+      guard: undefined,
+      groupsBefore: 0,
+      committed: 0,
+      alarms: [],
+      resetBy: undefined,
       waiting: [first],
       since: this.#options.clock.monotonicMs(),
+      leave: undefined,
     };
     this.#entries.set(object.id, entry);
     return entry;
   }
 
+  // ── Placing ────────────────────────────────────────────────────────────────────────────────
+
   #place(entry: Entry, cause: ActivationCause): void {
-    const { coordinator, metrics } = this.#options;
-    coordinator.claim(entry.object).then(
-      (claim) => {
-        metrics.increment('placement_claims_total', { outcome: claim.outcome });
-        if (claim.outcome === 'held') {
-          this.#give(entry, notOwner(claim.ownership.owner.node));
-        } else {
-          this.#options.pool().whenReady((executor) => {
-            this.#activate(entry, claim.ownership.epoch, executor, cause);
-          }, 'least-loaded');
-        }
+    const isForwarded = entry.waiting.some((delivery) => delivery.isForwarded);
+    this.#options.placement.place(entry.object, isForwarded).then(
+      (place) => {
+        if (place.here) this.#acquire(entry, place.ownership.epoch, cause);
+        else this.#sendOn(entry, place.node);
+      },
+      (error: unknown) => this.#give(entry, error),
+    );
+  }
+
+  #acquire(entry: Entry, epoch: Epoch, cause: ActivationCause): void {
+    const { logs, gatherSockets } = this.#options;
+    const acquired = logs.acquire(entry.object, epoch, {
+      committed: (count) => this.#onCommitted(entry, count),
+      lost: (error) => this.#onLost(entry, error),
+      stalled: (error) => this.#onStalled(entry, error),
+    });
+    Promise.all([acquired, gatherSockets(entry.object, epoch)]).then(
+      ([log]) => {
+        if (log.isOver) this.#place(entry, cause);
+        else this.#start(entry, log, cause);
       },
       (error: unknown) => {
-        metrics.increment('placement_claims_total', { outcome: 'error' });
-        this.#give(entry, error);
+        // Another may be able to; a newer owner is found by looking again.
+        this.#releaseLease(entry.object, epoch);
+        if (error instanceof HomingError && error.code === 'fenced') this.#place(entry, cause);
+        else this.#give(entry, error);
       },
     );
   }
 
-  #activate(entry: Entry, epoch: Epoch, executor: Executor, cause: ActivationCause): void {
+  #start(entry: Entry, log: OwnedLog, cause: ActivationCause): void {
+    entry.log = log;
+    entry.guard = new ReadGuard(log);
+    entry.groupsBefore = 0;
+    entry.committed = 0;
+    entry.alarms = [];
+    this.#wake(entry, cause);
+  }
+
+  /** The log is here and settled: all that is missing is an executor. */
+  #wake(entry: Entry, cause: ActivationCause): void {
+    this.#asleep.delete(entry);
+    entry.state = 'placing';
+    this.#options.pool().whenReady((executor) => {
+      if (entry.log === undefined || entry.log.isOver) this.#afterDrain(entry);
+      else this.#activate(entry, entry.log, executor, cause);
+    }, 'least-loaded');
+  }
+
+  #activate(entry: Entry, log: OwnedLog, executor: Executor, cause: ActivationCause): void {
     const { sockets, metrics, store } = this.#options;
+    const { epoch } = log;
     const number = this.#nextActivation++;
     const name = entry.object.name ?? store.head(entry.object.id)?.name;
     if (name !== undefined) entry.object = { ...entry.object, name };
     entry.activation = { number, executor, epoch };
-    entry.epoch = epoch;
-    entry.journal = this.#journal(entry, number, executor, epoch);
+    entry.resetBy = undefined;
     entry.state = 'active';
     executor.load++;
     this.#byActivation.set(number, entry);
@@ -257,20 +393,8 @@ export class ObjectTable {
       epoch,
       ...sockets.snapshot(entry.object.id),
     });
-    this.#flush(entry);
-  }
-
-  #journal(entry: Entry, number: number, executor: Executor, epoch: Epoch): Journal {
-    return new Journal(this.#options.store, entry.object, epoch, {
-      durable: (count) => executor.post({ type: 'appended', activation: number, count }),
-      alarm: (dueMs) => this.#options.alarmChanged(entry.object.id, dueMs),
-      failed: (error) => {
-        executor.post({ type: 'append-failed', activation: number, error: errorToData(error) });
-        if (!(error instanceof HomingError) || error.code !== 'fenced') {
-          this.#options.storeFailed(error);
-        }
-      },
-    });
+    if (entry.leave === undefined) this.#flush(entry);
+    else this.#leave(entry);
   }
 
   #flush(entry: Entry): void {
@@ -285,42 +409,187 @@ export class ObjectTable {
     }
   }
 
+  // ── The log's events ───────────────────────────────────────────────────────────────────────
+
+  #onCommitted(entry: Entry, count: number): void {
+    while (entry.alarms.length > 0 && (entry.alarms[0]?.group ?? 0) <= count) {
+      const alarm = entry.alarms.shift();
+      if (alarm !== undefined) this.#options.alarmChanged(entry.object.id, alarm.dueMs);
+    }
+    const { activation } = entry;
+    const own = count - entry.groupsBefore;
+    if (own > 0) {
+      activation?.executor.post({ type: 'appended', activation: activation.number, count: own });
+    }
+    entry.committed = count;
+  }
+
+  #onLost(entry: Entry, error: HomingError): void {
+    if (error.code === 'corruption') this.#options.storeFailed(error);
+    if (entry.activation !== undefined) this.#reset(entry, error);
+    else if (entry.state === 'asleep') this.#forget(entry);
+  }
+
+  /**
+   * What runs fails; the log goes on trying, and the object with it once it succeeds. After a while
+   * it is given up, for another node may reach the majority that this one does not.
+   */
+  #onStalled(entry: Entry, error: HomingError): void {
+    const { log } = entry;
+    this.#reset(entry, error);
+    const giveUp = () => {
+      if (entry.log !== log || log === undefined || entry.state !== 'draining') return;
+      for (const delivery of entry.waiting.splice(0)) {
+        delivery.refuse(new HomingError('unavailable', 'no majority of the object’s replicas'));
+      }
+      const { coordinator, timers, stalledReleaseMs } = this.#options;
+      // Where the coordinator is away too, nobody else could claim it: this node keeps it.
+      coordinator.release(entry.object, log.epoch).then(
+        () => {
+          if (entry.log === log && entry.state === 'draining') log.release();
+        },
+        () => timers.after(stalledReleaseMs, giveUp),
+      );
+    };
+    this.#options.timers.after(this.#options.stalledReleaseMs, giveUp);
+  }
+
+  /** Ends the activation: what it runs fails with `error`. */
+  #reset(entry: Entry, error: HomingError): void {
+    const { activation } = entry;
+    if (activation === undefined || entry.resetBy !== undefined) return;
+    entry.resetBy = error;
+    entry.state = 'leaving';
+    activation.executor.post({
+      type: 'reset',
+      activation: activation.number,
+      error: errorToData(error),
+    });
+  }
+
+  // ── Leaving ────────────────────────────────────────────────────────────────────────────────
+
   #end(entry: Entry, error: ErrorData): void {
-    const { activation, journal } = entry;
-    if (activation === undefined || journal === undefined) return;
+    const { activation, log } = entry;
+    if (activation === undefined || log === undefined) return;
     this.#byActivation.delete(activation.number);
     activation.executor.load--;
     entry.activation = undefined;
     entry.state = 'draining';
     this.#options.sockets.activationLost(activation.number);
     this.#options.activationEnded(activation.number, entry.object, error);
-    void journal.drained().then(() => this.#afterDrain(entry, activation.epoch));
+    void log.settled().then(() => this.#afterDrain(entry));
   }
 
-  #afterDrain(entry: Entry, epoch: Epoch): void {
-    const { coordinator, sockets, clock, logger } = this.#options;
-    entry.journal = undefined;
-    entry.epoch = undefined;
-    if (entry.waiting.length > 0) {
-      entry.state = 'placing';
-      entry.since = clock.monotonicMs();
-      this.#place(entry, 'request');
+  #afterDrain(entry: Entry): void {
+    const { clock } = this.#options;
+    const { log } = entry;
+    entry.since = clock.monotonicMs();
+    if (log === undefined || log.isOver) {
+      if (entry.waiting.length === 0) this.#forget(entry);
+      else {
+        entry.state = 'placing';
+        this.#place(entry, 'request');
+      }
       return;
     }
+    entry.groupsBefore = entry.committed;
+    entry.state = 'asleep';
+    if (entry.leave !== undefined) entry.leave();
+    else if (entry.waiting.length > 0) this.#wake(entry, 'request');
+    else this.#sleep(entry);
+  }
+
+  /** Owned, and not in memory. Past the limit the one asleep longest is given up. */
+  #sleep(entry: Entry): void {
+    this.#asleep.add(entry);
+    if (this.#asleep.size <= this.#options.asleepMax) return;
+    for (const oldest of this.#asleep) {
+      if (this.#options.sockets.hasSockets(oldest.object.id)) continue;
+      this.#release(oldest);
+      return;
+    }
+  }
+
+  #release(entry: Entry): void {
+    const epoch = entry.log?.epoch;
+    this.#forget(entry);
+    if (epoch !== undefined) this.#releaseLease(entry.object, epoch);
+  }
+
+  /** The entry goes; what still waits in it looks for the object anew. */
+  #forget(entry: Entry): void {
+    entry.log?.release();
+    entry.log = undefined;
+    this.#asleep.delete(entry);
     this.#entries.delete(entry.object.id);
-    sockets.forget(entry.object.id);
-    coordinator.release(entry.object, epoch).catch((error: unknown) => {
-      logger.warn('an object could not be released', { error: String(error) });
+    const waiting = entry.waiting;
+    entry.waiting = [];
+    entry.leave?.();
+    this.#options.left(entry.object);
+    for (const delivery of waiting) this.deliver(entry.object, 'request', delivery);
+  }
+
+  #releaseLease(object: ObjectRef, epoch: Epoch): void {
+    this.#options.coordinator.release(object, epoch).catch((error: unknown) => {
+      this.#options.logger.warn('an object could not be released', { error: String(error) });
     });
+  }
+
+  #leave(entry: Entry): void {
+    if (entry.state === 'asleep') entry.leave?.();
+    else if (entry.state === 'active' && entry.activation !== undefined) {
+      entry.state = 'leaving';
+      entry.activation.executor.post({ type: 'evict', activation: entry.activation.number });
+    }
+  }
+
+  /** Past it what still runs is cut off. */
+  #leaveTimer(entry: Entry): Timer {
+    const { timers, leaveTimeoutMs } = this.#options;
+    return timers.after(leaveTimeoutMs, () => {
+      this.#reset(entry, new HomingError('outcome_unknown', 'the object was moved while it ran'));
+    });
+  }
+
+  async #handOver(entry: Entry, to: NodeInfo | undefined): Promise<boolean> {
+    const { coordinator, logger } = this.#options;
+    const { object, log } = entry;
+    entry.leave = undefined;
+    if (this.#entries.get(object.id) !== entry || log === undefined || log.isOver) return false;
+    try {
+      if (to === undefined) await coordinator.release(object, log.epoch);
+      else if (!(await coordinator.transfer(object, log.epoch, to))) {
+        this.#afterDrain(entry);
+        return false;
+      }
+    } catch (error) {
+      // Whether it was given away is not known: claiming anew rules out that it happens later.
+      logger.warn('an object could not be handed over', { error: String(error) });
+      log.release();
+      this.#afterDrain(entry);
+      return false;
+    }
+    if (to !== undefined) this.#options.placement.learn(object.id, to.node, afterOf(log.epoch));
+    this.#forget(entry);
+    return true;
+  }
+
+  #sendOn(entry: Entry, node: string): void {
+    this.#entries.delete(entry.object.id);
+    entry.leave?.();
+    for (const delivery of entry.waiting) delivery.forward(node);
   }
 
   /** There will be no activation for what waits. */
   #give(entry: Entry, error: unknown): void {
     this.#entries.delete(entry.object.id);
+    entry.leave?.();
     for (const delivery of entry.waiting) delivery.refuse(error);
   }
 }
 
-function notOwner(owner: string): HomingError {
-  return new HomingError('not_owner', `the object is on node ${owner}`, { details: { owner } });
+/** The new owner's epoch is not known yet; it is greater than the one that ended. */
+function afterOf(epoch: Epoch): Epoch {
+  return (epoch + 1n) as Epoch;
 }

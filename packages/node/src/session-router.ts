@@ -8,20 +8,45 @@
  * Called by the node on its thread.
  */
 import {
+  type Clock,
   type ErrorData,
   errorFromData,
   errorToData,
   type FramePort,
   type FrameSink,
   HomingError,
+  isHomingError,
   type ObjectRef,
   type Target,
+  type Timers,
 } from '@homing/base';
 import type { Executor } from './executor-pool.ts';
 import type { Activation, Delivery } from './object-table.ts';
 
+/** What the router needs of other nodes; a single node has none. */
+export interface RemoteSessions {
+  /** Opens a session to an object that `node` owns, or is to own. */
+  open(node: string, object: ObjectRef, sink: RemoteSink): FramePort;
+}
+
+/** As `FrameSink`; before `accepted` nothing has been executed unless an error says so. */
+export interface RemoteSink extends FrameSink {
+  accepted(): void;
+}
+
 export interface SessionRouterOptions {
   readonly deliver: (object: ObjectRef, delivery: Delivery) => void;
+  /** Output of an activation; see `ReadGuard`. */
+  readonly output: (
+    activation: number,
+    pass: () => void,
+    refuse: (error: HomingError) => void,
+  ) => void;
+  readonly remote: RemoteSessions | undefined;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** How long a call that was surely not executed is sent again. */
+  readonly placementTimeoutMs: number;
   /** Calls back with an executor for stateless work: at once, or when one has started. */
   readonly whenExecutor: (callback: (executor: Executor) => void) => void;
   /** Sessions that wait for an executor; past it they are refused as overloaded. */
@@ -30,9 +55,17 @@ export interface SessionRouterOptions {
   readonly waitingBytesMax: number;
 }
 
+/** Where a session comes from: what was forwarded once is not forwarded again. */
+export type SessionOrigin =
+  | { readonly kind: 'edge' }
+  | { readonly kind: 'peer'; readonly accepted: (activation: Activation) => void };
+
 type State = 'unopened' | 'placing' | 'open' | 'closed';
 
-/** One session to user code here; the node's side of it is numbered even. */
+/** Before a call that another node refused is placed again. */
+const placeAgainMs = 20;
+
+/** One session to user code, here or on another node; the node's side of it is numbered even. */
 class Session implements FramePort, Delivery {
   readonly number: number;
   readonly #router: SessionRouter;
@@ -42,18 +75,31 @@ class Session implements FramePort, Delivery {
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   executor: Executor | undefined;
+  /** The object's activation here, where it is one. */
+  activation: number | undefined;
+  readonly #origin: SessionOrigin;
+  #remote: FramePort | undefined;
+  #giveUpAtMs: number | undefined;
 
-  constructor(router: SessionRouter, number: number, target: Target, sink: FrameSink) {
+  constructor(
+    router: SessionRouter,
+    number: number,
+    target: Target,
+    sink: FrameSink,
+    origin: SessionOrigin,
+  ) {
     this.#router = router;
     this.number = number;
     this.#target = target;
     this.sink = sink;
+    this.#origin = origin;
   }
 
   send(frame: Uint8Array): void {
     switch (this.#state) {
       case 'open':
-        this.executor?.post({ type: 'frame', session: this.number, frame });
+        if (this.#remote !== undefined) this.#remote.send(frame);
+        else this.executor?.post({ type: 'frame', session: this.number, frame });
         return;
       case 'closed':
         return;
@@ -64,19 +110,70 @@ class Session implements FramePort, Delivery {
         return;
       case 'placing':
         this.#hold(frame);
+        this.#remote?.send(frame);
     }
   }
 
   close(): void {
     if (this.#state === 'closed') return;
-    if (this.#state === 'open') {
+    if (this.#remote !== undefined) this.#remote.close();
+    else if (this.#state === 'open') {
       this.executor?.post({ type: 'closed', session: this.number, error: undefined });
     }
     this.#forget();
   }
 
+  get isForwarded(): boolean {
+    return this.#origin.kind === 'peer';
+  }
+
   deliver(activation: Activation): void {
+    if (this.#state === 'closed') return;
+    this.activation = activation.number;
+    if (this.#origin.kind === 'peer') this.#origin.accepted(activation);
     this.opened(activation.executor, { activation: activation.number });
+  }
+
+  /**
+   * What was sent so far is kept until the other node accepts it: until then it may answer that it
+   * has executed nothing, and the session is placed again.
+   */
+  forward(node: string): void {
+    if (this.#state === 'closed') return;
+    const { remote } = this.#router;
+    if (this.#origin.kind === 'peer' || remote === undefined || this.#target.kind !== 'object') {
+      this.refuse(notOwner(node));
+      return;
+    }
+    const port = remote.open(node, this.#target.object, {
+      accepted: () => {
+        if (this.#state !== 'placing') return;
+        this.#state = 'open';
+        this.#waiting = [];
+      },
+      frame: (frame) => this.sink.frame(frame),
+      closed: (error) => {
+        const wasAccepted = this.#state === 'open';
+        this.#remote = undefined;
+        if (wasAccepted || !this.#router.maySendAgain(error)) this.refuse(error);
+        else this.#placeAgain(error);
+      },
+    });
+    this.#remote = port;
+    for (const frame of this.#waiting) port.send(frame);
+  }
+
+  #placeAgain(error: unknown): void {
+    const { clock, timers, placementTimeoutMs } = this.#router;
+    const nowMs = clock.monotonicMs();
+    this.#giveUpAtMs ??= nowMs + placementTimeoutMs;
+    if (nowMs >= this.#giveUpAtMs) {
+      this.refuse(error);
+      return;
+    }
+    timers.after(placeAgainMs, () => {
+      if (this.#state === 'placing') this.#router.place(this, this.#target);
+    });
   }
 
   opened(executor: Executor, to: { activation: number } | { entrypoint: string }): void {
@@ -118,6 +215,8 @@ export class SessionRouter {
   readonly #sessions = new Map<number, Session>();
   /** Sessions that an executor opened, by executor and its own number. */
   readonly #fromExecutors = new Map<Executor, Map<number, FramePort>>();
+  /** The activations that opened them, where objects did. */
+  readonly #openers = new Map<string, number>();
   #next = 2;
   #waiting = 0;
 
@@ -129,21 +228,49 @@ export class SessionRouter {
     return this.#options.waitingBytesMax;
   }
 
+  get remote(): RemoteSessions | undefined {
+    return this.#options.remote;
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  get timers(): Timers {
+    return this.#options.timers;
+  }
+
+  get placementTimeoutMs(): number {
+    return this.#options.placementTimeoutMs;
+  }
+
+  /** Only what was surely not executed, and never what was refused for being too much. */
+  maySendAgain(error: unknown): boolean {
+    return isHomingError(error) && error.executed === 'no' && error.retryable;
+  }
+
   /** As `Dispatcher.open`. */
-  open(target: Target, sink: FrameSink): FramePort {
-    const session = new Session(this, this.#next, target, sink);
+  open(target: Target, sink: FrameSink, origin: SessionOrigin = edge): FramePort {
+    const session = new Session(this, this.#next, target, sink, origin);
     this.#next += 2;
     this.#sessions.set(session.number, session);
     return session;
   }
 
   /** A session that code in an executor opens. */
-  openFrom(executor: Executor, number: number, target: Target): void {
+  openFrom(
+    executor: Executor,
+    number: number,
+    target: Target,
+    activation: number | undefined,
+  ): void {
     const ports = this.#portsOf(executor);
+    if (activation !== undefined) this.#openers.set(keyOf(executor, number), activation);
     const port = this.open(target, {
       frame: (frame) => executor.post({ type: 'frame', session: number, frame }),
       closed: (error) => {
         ports.delete(number);
+        this.#openers.delete(keyOf(executor, number));
         executor.post({ type: 'closed', session: number, error: errorToData(error) });
       },
     });
@@ -151,19 +278,49 @@ export class SessionRouter {
   }
 
   onFrame(executor: Executor, number: number, frame: Uint8Array): void {
-    if (number % 2 === 0) this.#sessions.get(number)?.sink.frame(frame);
-    else this.#fromExecutors.get(executor)?.get(number)?.send(frame);
+    if (number % 2 === 0) {
+      const session = this.#sessions.get(number);
+      if (session === undefined) return;
+      this.#output(session, () => {
+        if (this.#sessions.has(number)) session.sink.frame(frame);
+      });
+      return;
+    }
+    const port = this.#fromExecutors.get(executor)?.get(number);
+    const activation = this.#openers.get(keyOf(executor, number));
+    if (port === undefined) return;
+    if (activation === undefined) port.send(frame);
+    else
+      this.#options.output(
+        activation,
+        () => port.send(frame),
+        () => port.close(),
+      );
+  }
+
+  /** What leaves a session: the answer of an object is only as good as its lease. */
+  #output(session: Session, pass: () => void): void {
+    const { activation } = session;
+    if (activation === undefined) pass();
+    else {
+      this.#options.output(activation, pass, (error) => {
+        session.close();
+        session.sink.closed(error);
+      });
+    }
   }
 
   onClosed(executor: Executor, number: number, error: ErrorData | undefined): void {
     if (number % 2 === 0) {
       const reason = error === undefined ? sessionOver : errorFromData(error);
-      this.#sessions.get(number)?.refuse(reason);
+      const session = this.#sessions.get(number);
+      if (session !== undefined) this.#output(session, () => session.refuse(reason));
       return;
     }
     const ports = this.#fromExecutors.get(executor);
     const port = ports?.get(number);
     ports?.delete(number);
+    this.#openers.delete(keyOf(executor, number));
     port?.close();
   }
 
@@ -174,6 +331,7 @@ export class SessionRouter {
     }
     const ports = this.#fromExecutors.get(executor);
     this.#fromExecutors.delete(executor);
+    for (const number of ports?.keys() ?? []) this.#openers.delete(keyOf(executor, number));
     for (const port of ports?.values() ?? []) port.close();
   }
 
@@ -207,6 +365,16 @@ export class SessionRouter {
     }
     return ports;
   }
+}
+
+const edge: SessionOrigin = { kind: 'edge' };
+
+function keyOf(executor: Executor, session: number): string {
+  return `${executor.id}/${session}`;
+}
+
+function notOwner(owner: string): HomingError {
+  return new HomingError('not_owner', `the object is on node ${owner}`, { details: { owner } });
 }
 
 /** Made once: sessions end with every request. */

@@ -22,6 +22,7 @@ import {
   type SocketState,
   type WallMs,
 } from '@homing/base';
+import type { SocketCopy } from './call-messages.ts';
 
 /** Where the object's end is. */
 export type SocketHome =
@@ -52,13 +53,19 @@ export interface SocketTableOptions {
   readonly unattachedBytesMax: number;
 }
 
+/** A client that keeps a copy of what must follow the socket to another owner. */
+export interface MirroringSink extends SocketSink {
+  attachment(attachment: Uint8Array | undefined): void;
+  autoResponse(pair: AutoResponsePair | undefined): void;
+}
+
 interface Socket {
   readonly id: string;
   readonly home: SocketHome;
   readonly tags: readonly string[];
   attachment: Uint8Array | undefined;
   autoResponseMs: WallMs | undefined;
-  sink: SocketSink | undefined;
+  sink: SocketSink | MirroringSink | undefined;
   waiting: ((sink: SocketSink) => void)[];
   waitingBytes: number;
 }
@@ -66,6 +73,10 @@ interface Socket {
 interface ObjectSockets {
   readonly sockets: Set<Socket>;
   autoResponse: AutoResponsePair | undefined;
+}
+
+function isMirroring(sink: SocketSink | MirroringSink | undefined): sink is MirroringSink {
+  return sink !== undefined && 'attachment' in sink;
 }
 
 /** Close code for an end that vanished: the object's memory is gone. */
@@ -108,14 +119,75 @@ export class SocketTable {
   }
 
   /** Attaches the client. Throws `not_found` when the socket is gone or has a client. */
-  attach(socket: string, sink: SocketSink): SocketPort {
+  attach(socket: string, sink: SocketSink | MirroringSink): SocketPort {
     const entry = this.#sockets.get(socket);
     if (entry === undefined || entry.sink !== undefined) {
       throw new HomingError('not_found', 'the WebSocket was closed before it was attached');
     }
+    return this.#connect(entry, sink);
+  }
+
+  has(socket: string): boolean {
+    return this.#sockets.has(socket);
+  }
+
+  /** Whose socket it is, where it can outlive the object's memory, and what its client must know. */
+  describe(socket: string): { object: ObjectRef | undefined; state: SocketCopy } | undefined {
+    const entry = this.#sockets.get(socket);
+    if (entry === undefined) return undefined;
+    const object = entry.home.kind === 'object' ? entry.home.object : undefined;
+    return { object, state: this.#copy(entry) };
+  }
+
+  /** The client cannot be reached for now: what is sent to it waits, up to the bound. */
+  detach(socket: string): void {
+    const entry = this.#sockets.get(socket);
+    if (entry !== undefined) entry.sink = undefined;
+  }
+
+  /**
+   * A socket of an object that this node has become the owner of, or whose client can be reached
+   * again. Tells whether the object did not have it before.
+   */
+  adopt(
+    object: ObjectRef,
+    copy: SocketCopy,
+    sink: SocketSink | MirroringSink,
+  ): { readonly port: SocketPort; readonly isNew: boolean } {
+    const isNew = !this.#sockets.has(copy.socket);
+    this.add(copy.socket, { kind: 'object', object }, copy.tags);
+    const entry = this.#sockets.get(copy.socket) as Socket;
+    if (isNew) {
+      entry.attachment = copy.attachment;
+      entry.autoResponseMs = copy.autoResponseMs;
+      const sockets = this.#objectSockets(object.id);
+      sockets.autoResponse ??= copy.autoResponse;
+    }
+    return { port: this.#connect(entry, sink), isNew };
+  }
+
+  /** The object leaves this node: its sockets are forgotten here, and returned. */
+  takeAll(id: ObjectIdHex): readonly SocketCopy[] {
+    const found = this.#byObject.get(id);
+    if (found === undefined) return [];
+    const copies = [...found.sockets].map((entry) => this.#copy(entry));
+    for (const entry of found.sockets) this.#sockets.delete(entry.id);
+    this.#byObject.delete(id);
+    return copies;
+  }
+
+  #copy(entry: Socket): SocketCopy {
+    const { id, tags, attachment, autoResponseMs, home } = entry;
+    const autoResponse =
+      home.kind === 'object' ? this.#byObject.get(home.object.id)?.autoResponse : undefined;
+    return { socket: id, tags, attachment, autoResponseMs, autoResponse };
+  }
+
+  #connect(entry: Socket, sink: SocketSink | MirroringSink): SocketPort {
     entry.sink = sink;
     const waiting = entry.waiting;
     entry.waiting = [];
+    entry.waitingBytes = 0;
     for (const deliver of waiting) deliver(sink);
     return {
       message: (data) => this.#onClientMessage(entry, data),
@@ -168,7 +240,9 @@ export class SocketTable {
 
   setAttachment(socket: string, attachment: Uint8Array | undefined): void {
     const entry = this.#sockets.get(socket);
-    if (entry !== undefined) entry.attachment = attachment;
+    if (entry === undefined) return;
+    entry.attachment = attachment;
+    if (isMirroring(entry.sink)) entry.sink.attachment(attachment);
   }
 
   setAutoResponse(id: ObjectIdHex, pair: AutoResponsePair | undefined): void {
@@ -177,6 +251,17 @@ export class SocketTable {
       const sockets = this.#byObject.get(id);
       if (sockets !== undefined) sockets.autoResponse = undefined;
     }
+    for (const { sink } of this.#byObject.get(id)?.sockets ?? []) {
+      if (isMirroring(sink)) sink.autoResponse(pair);
+    }
+  }
+
+  /** The client answered by itself, with the automatic response. */
+  autoResponded(socket: string, atMs: WallMs): void {
+    const entry = this.#sockets.get(socket);
+    if (entry?.home.kind !== 'object') return;
+    entry.autoResponseMs = atMs;
+    this.#options.events.autoResponded(entry.home.object, socket, atMs);
   }
 
   /** What a new activation of the object starts with. */

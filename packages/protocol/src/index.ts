@@ -1,4 +1,5 @@
 /** The protocol's state machines: no clock, socket, disk or random source. */
+export { type AssignmentInput, planAssignments, shardKey } from './assignment.ts';
 export {
   type OwnerEffect,
   type OwnerInput,

@@ -1,24 +1,31 @@
-/** `homing status`, `nodes`, `objects`, `describe`: what a running node's admin port says. */
+/** What commands ask of a running node's admin port, and how its answers are shown. */
 import { CommandError } from './usage-error.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 
 /** Rejects with `CommandError` where no node answers, or it answers with an error. */
-export async function ask(admin: string, path: string): Promise<unknown> {
+export async function ask(admin: string, path: string, body?: object): Promise<unknown> {
   let response: Response;
   try {
-    response = await fetch(new URL(path, admin));
+    response = await fetch(
+      new URL(path, admin),
+      body && {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      },
+    );
   } catch {
     throw new CommandError(
       `no node answers at ${admin}: start one with \`homing dev\`, or give its address with --admin`,
     );
   }
-  const body = (await response.json()) as unknown;
+  const answer = (await response.json()) as unknown;
   if (!response.ok) {
-    const { error } = body as { error?: string };
+    const { error } = answer as { error?: string };
     throw new CommandError(error ?? `the node answered ${response.status}`);
   }
-  return body;
+  return answer;
 }
 
 /** Rows under the names of their columns, or one value a line for a single thing. */

@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { checkObjectId, isHomingError, type ObjectIdHex } from '@homing/base';
+import { checkObjectId, HomingError, isHomingError, type ObjectIdHex } from '@homing/base';
 import type { PrometheusMetrics } from './metrics.ts';
 
 export interface NamespaceInfo {
@@ -23,8 +23,15 @@ export interface AdminView {
   nodes(): readonly object[];
   namespaces(): readonly NamespaceInfo[];
   objects(namespace: string | undefined, after: ObjectIdHex | undefined, limit: number): object[];
-  describe(namespace: NamespaceInfo, id: ObjectIdHex): object | undefined;
+  describe(
+    namespace: NamespaceInfo,
+    id: ObjectIdHex,
+  ): object | undefined | Promise<object | undefined>;
   idOf(namespace: NamespaceInfo, name: string): ObjectIdHex;
+  /** Empties a node of the cluster; undefined where there is none. */
+  drain?(node: string): Promise<object>;
+  /** Gives an object to a node. */
+  migrate?(namespace: NamespaceInfo, id: ObjectIdHex, to: string): Promise<object>;
 }
 
 export interface AdminServer {
@@ -90,7 +97,11 @@ async function answer(
       objects(view, url, response);
       return;
     case '/api/describe':
-      describe(view, url, response);
+      await describe(view, url, response);
+      return;
+    case '/api/drain':
+    case '/api/migrate':
+      await command(view, url.pathname, request, response);
       return;
     default:
       json(response, 404, { error: `nothing at ${url.pathname}` });
@@ -113,7 +124,57 @@ function objects(view: AdminView, url: URL, response: ServerResponse): void {
   json(response, 200, view.objects(namespace?.key, after as ObjectIdHex | undefined, limit));
 }
 
-function describe(view: AdminView, url: URL, response: ServerResponse): void {
+/** What changes something: POST, with a small JSON object. */
+async function command(
+  view: AdminView,
+  path: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (request.method !== 'POST') {
+    json(response, 405, { error: `${path} takes POST` });
+    return;
+  }
+  if (view.drain === undefined || view.migrate === undefined) {
+    json(response, 400, { error: 'this node is not one of a cluster: nothing can move' });
+    return;
+  }
+  const body = await readBody(request);
+  if (path === '/api/drain') {
+    json(response, 200, await view.drain(body.node ?? ''));
+    return;
+  }
+  const namespace = findNamespace(view, body.namespace ?? '');
+  if (namespace === null) {
+    json(response, 404, { error: unknownNamespace(view, body.namespace ?? '') });
+    return;
+  }
+  const id =
+    body.name === undefined
+      ? checkObjectId(namespace.key, body.id ?? '')
+      : view.idOf(namespace, body.name);
+  if (id === 'malformed' || id === 'foreign') {
+    json(response, 400, { error: `the id is not one of ${namespace.name}'s` });
+    return;
+  }
+  json(response, 200, await view.migrate(namespace, id, body.to ?? ''));
+}
+
+const bodyBytesMax = 64 * 1024;
+
+async function readBody(request: IncomingMessage): Promise<Record<string, string | undefined>> {
+  let text = '';
+  for await (const chunk of request) {
+    text += String(chunk);
+    if (text.length > bodyBytesMax) throw new HomingError('invalid_argument', 'body too long');
+  }
+  const parsed = JSON.parse(text === '' ? '{}' : text) as Record<string, unknown>;
+  return Object.fromEntries(
+    Object.entries(parsed).map(([key, value]) => [key, String(value)] as const),
+  );
+}
+
+async function describe(view: AdminView, url: URL, response: ServerResponse): Promise<void> {
   const wanted = url.searchParams.get('namespace') ?? '';
   const namespace = findNamespace(view, wanted);
   if (namespace === null) {
@@ -129,7 +190,7 @@ function describe(view: AdminView, url: URL, response: ServerResponse): void {
     json(response, 400, { error: why });
     return;
   }
-  const found = view.describe(namespace, id);
+  const found = await view.describe(namespace, id);
   if (found === undefined) json(response, 404, { error: 'this object was never used', id });
   else json(response, 200, found);
 }

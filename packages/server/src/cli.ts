@@ -3,11 +3,13 @@
  * bad configuration.
  */
 import { isHomingError } from '@homing/base';
-import { ConfigError } from '@homing/config';
+import { ConfigError, readNodeConfig } from '@homing/config';
 import { ask, table } from './admin-client.ts';
+import { startClusterNode } from './cluster-node.ts';
 import { startDev } from './dev.ts';
 import { type Parsed, parseFlags } from './flags.ts';
 import { limitNames, parseLimits } from './limits.ts';
+import { startLocalCluster } from './local-cluster.ts';
 import { createLogger, type LogLevel } from './logger.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -46,6 +48,48 @@ Runs the worker project in dir (default: the current directory) on one node.
   --limit NAME=N    a limit other than its default; may be given again. Names:
                     ${limitNames.join(', ')}`,
     run: dev,
+  },
+  node: {
+    summary: 'run one member of a cluster',
+    usage: `homing node [--config FILE]
+
+Runs one member of a cluster. Every key of the configuration may also be given in the environment
+(HOMING_…) or as a flag (--etcd.endpoints HOST:PORT); docs/configuration.md lists them.
+
+  --config FILE     JSON or JSONC`,
+    run: node,
+  },
+  cluster: {
+    summary: 'run a whole cluster on this machine, to try things',
+    usage: `homing cluster [dir]
+
+Runs the worker project in dir (default: the current directory) on several nodes of this machine.
+
+  --nodes N         how many (default 3)
+  --regions A,B     regions that the nodes are in, in turn (default local)
+  --port N          HTTP port of the first node, ten more for each next one (default 8787; 0 for any)
+  --etcd URL        an etcd that runs already (default: a private one is started)
+  --data DIR        where state is kept (default: dir/.homing/cluster)
+  --env NAME        the environment of the wrangler file to use
+  --log-level L     ${logLevels.join(', ')} (default warn)
+  --limit NAME=N    as for homing dev`,
+    run: cluster,
+  },
+  drain: {
+    summary: 'move all objects off a node before it stops',
+    usage: adminUsage(
+      'drain NODE',
+      'Empties a node. It takes no objects any more until it is started again.',
+    ),
+    run: drain,
+  },
+  migrate: {
+    summary: 'move one object to another node',
+    usage: adminUsage(
+      'migrate NAMESPACE ID --to NODE | migrate NAMESPACE --name NAME --to NODE',
+      'Moves one object to a node that holds a replica of it.\n\n  --name NAME     the object of this name\n  --to NODE       where to',
+    ),
+    run: migrate,
   },
   status: {
     summary: 'what the node runs',
@@ -181,6 +225,113 @@ async function dev(args: readonly string[]): Promise<number> {
     process.exit(1);
   }
   await node.close();
+  return 0;
+}
+
+async function node(args: readonly string[]): Promise<number> {
+  const { file, flags } = configFlags(args);
+  const config = readNodeConfig({
+    ...(file !== undefined && { file }),
+    env: process.env,
+    flags,
+  });
+  const stopped = stopSignal();
+  const logger = createLogger(config.logLevel).child({ node: config.node });
+  const started = await startClusterNode({ config, logger, print: (line) => console.log(line) });
+  console.log(`ready http://${config.advertise.host}:${started.ports.http}`);
+  const failure = await Promise.race([stopped.then(() => undefined), started.failed]);
+  if (failure !== undefined) {
+    console.error(`the store failed, the node stops: ${String(failure)}`);
+    process.exit(1);
+  }
+  await started.close();
+  return 0;
+}
+
+/** `--config FILE`, and `--a.b VALUE` or `--a.b=VALUE` for any key of the configuration. */
+function configFlags(args: readonly string[]): {
+  file: string | undefined;
+  flags: Record<string, string>;
+} {
+  let file: string | undefined;
+  const flags: Record<string, string> = {};
+  for (let index = 0; index < args.length; index++) {
+    const [, name, given] = /^--([^=]+)(?:=(.*))?$/s.exec(args[index] ?? '') ?? [];
+    if (name === undefined) {
+      throw new UsageError(`unexpected argument ${JSON.stringify(args[index])}`);
+    }
+    const value = given ?? args[++index];
+    if (value === undefined) throw new UsageError(`--${name} needs a value`);
+    if (name === 'config') file = value;
+    else flags[name] = value;
+  }
+  return { file, flags };
+}
+
+async function cluster(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(
+    args,
+    {
+      nodes: { type: 'string' },
+      regions: { type: 'string' },
+      port: { type: 'string' },
+      etcd: { type: 'string' },
+      data: { type: 'string' },
+      env: { type: 'string' },
+      'log-level': { type: 'string' },
+      limit: { type: 'string', multiple: true },
+    },
+    1,
+  );
+  const nodes = Number(flags.text('nodes') ?? '3');
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) {
+    throw new UsageError('--nodes must be a whole number from 1 to 50');
+  }
+  const limits = flags.texts('limit');
+  parseLimits(limits);
+  const stopped = stopSignal();
+  const running = await startLocalCluster({
+    dir: flags.positionals[0] ?? '.',
+    data: flags.text('data'),
+    nodes,
+    regions: (flags.text('regions') ?? 'local').split(','),
+    port: flags.port('port', 8787),
+    etcd: flags.text('etcd'),
+    env: flags.text('env'),
+    logLevel: flags.text('log-level') ?? 'warn',
+    limits,
+    print: (line) => console.log(line),
+  });
+  await stopped;
+  await running.close();
+  return 0;
+}
+
+async function drain(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, adminFlags, 1);
+  const [name] = flags.positionals;
+  if (name === undefined) throw new UsageError('drain takes the name of a node');
+  return answered(flags, await ask(adminUrl(flags), '/api/drain', { node: name }));
+}
+
+async function migrate(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(
+    args,
+    { ...adminFlags, name: { type: 'string' }, to: { type: 'string' } },
+    2,
+  );
+  const [namespace, id] = flags.positionals;
+  const name = flags.text('name');
+  const to = flags.text('to');
+  if (namespace === undefined || to === undefined || (id === undefined) === (name === undefined)) {
+    throw new UsageError('migrate takes a namespace, an id or --name, and --to NODE');
+  }
+  const which = name === undefined ? { id } : { name };
+  return answered(flags, await ask(adminUrl(flags), '/api/migrate', { namespace, to, ...which }));
+}
+
+function answered(flags: Parsed, answer: unknown): number {
+  console.log(flags.isSet('json') ? JSON.stringify(answer, undefined, 2) : table(answer));
   return 0;
 }
 

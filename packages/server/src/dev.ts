@@ -10,13 +10,14 @@ import { ConfigError, readProject, type WorkerProject } from '@homing/config';
 import { embeddedCoordinator } from '@homing/coordinator';
 import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
-import { HomingNode, nodeLimits, type WorkerLog } from '@homing/node';
+import { HomingNode, localLogs, nodeLimits } from '@homing/node';
 
 import { startRpc } from '@homing/rpc';
 
 import { openRocksStore } from '@homing/storage';
 import { startAdmin } from './admin.ts';
 import { adminView } from './admin-view.ts';
+import { forPeople, portTaken, printLog, readerOf } from './compose.ts';
 import type { DevLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
 import { systemClock, systemTimers } from './system.ts';
@@ -101,6 +102,7 @@ async function compose(
   const namespaces = new Namespaces(project);
   const node = new HomingNode({
     store,
+    logs: localLogs(store),
     coordinator,
     clock: systemClock,
     timers: systemTimers,
@@ -110,6 +112,8 @@ async function compose(
       ...nodeLimits,
       executors: options.limits.executors,
       objectQueueMax: options.limits.objectQueueMax,
+      // A claim costs nothing here: there is no point in keeping what is not in memory.
+      asleepMax: 0,
     },
     namespaceName: (key) => namespaces.nameOf(key),
     workerLog: (line) => printLog(print, line),
@@ -123,6 +127,8 @@ async function compose(
       bundleUrl,
       reader: readerOf(store),
       region,
+      socketPrefix: nodeName,
+      isClustered: false,
       limits: options.limits,
       timers: systemTimers,
       logger,
@@ -194,44 +200,6 @@ async function compose(
 
 function loadProject({ dir, env }: DevOptions): WorkerProject {
   return readProject(dir, env === undefined ? {} : { env });
-}
-
-function readerOf(store: Awaited<ReturnType<typeof openRocksStore>>) {
-  const { readerHandle } = store;
-  if (readerHandle === undefined) throw new Error('the store cannot be read by other threads');
-  return readerHandle;
-}
-
-function portTaken(flag: string, port: number): (error: unknown) => never {
-  return (error) => {
-    if ((error as { code?: string }).code === 'EADDRINUSE') {
-      throw new CommandError(
-        `port ${port} is taken: stop what listens there, or give another ${flag}`,
-      );
-    }
-    throw error;
-  };
-}
-
-function printLog(print: (line: string) => void, { level, label, message }: WorkerLog): void {
-  print(`[${label}] ${level === 'info' ? '' : `${level}: `}${message}`);
-}
-
-/** What the gateway has to say of the worker's failures, as its other lines are printed. */
-function forPeople(logger: Logger, print: (line: string) => void): Logger {
-  return {
-    warn: (message, fields) => logger.warn(message, fields),
-    info: (message, fields) => logger.info(message, fields),
-    debug: (message, fields) => logger.debug(message, fields),
-    child: (fields) => logger.child(fields),
-    error: (message, fields = {}) => {
-      const { method, url, error } = fields;
-      const request = url === undefined ? '' : `${String(method)} ${String(url)}: `;
-      print(
-        `[worker] error: ${request}${message}${error === undefined ? '' : `\n${String(error)}`}`,
-      );
-    },
-  };
 }
 
 function announce(

@@ -107,9 +107,12 @@ const sessions = new Sessions({
 const connector: StubConnector = {
   host: sessionHost,
   sessionOptions,
-  openObject: (object, _from, sink) => {
-    const local = objects.connectLocally(object.id, sink);
-    if (local === undefined) return sessions.openThroughNode({ kind: 'object', object }, sink);
+  openObject: (object, from, sink) => {
+    const local = data.isClustered ? undefined : objects.connectLocally(object.id, sink);
+    if (local === undefined) {
+      const activation = objects.activationOf(from);
+      return sessions.openThroughNode({ kind: 'object', object }, activation, sink);
+    }
     return {
       send: (frame) => local.receive(frame),
       close: () => local.close(callerEnded),
@@ -121,7 +124,7 @@ const connector: StubConnector = {
 
 const sockets = new ThreadSockets({
   post,
-  prefix: `t${threadId}`,
+  prefix: `${data.socketPrefix}-t${threadId}`,
   activationOf: (context) => objects.activationOf(context),
 });
 
@@ -154,6 +157,9 @@ function onMessage(message: ToExecutor): void {
       return;
     case 'object-socket':
       objects.objectSocket(message);
+      return;
+    case 'adopt-sockets':
+      objects.adoptSockets(message);
       return;
     case 'auto-responded':
       objects.autoResponded(message);

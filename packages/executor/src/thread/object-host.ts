@@ -174,6 +174,11 @@ export class ObjectHost {
     this.#byNumber.get(message.activation)?.actor.socketEvent(message.socket, message.event);
   }
 
+  adoptSockets(message: Extract<ToExecutor, { type: 'adopt-sockets' }>): void {
+    const hosted = this.#byNumber.get(message.activation);
+    hosted?.actor.adoptSockets(message.sockets, message.autoResponse);
+  }
+
   autoResponded({
     activation,
     socket,

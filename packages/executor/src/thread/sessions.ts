@@ -81,12 +81,16 @@ export class Sessions {
   }
 
   /** Code here opens a session to something that is not here. */
-  openThroughNode(target: Target, caller: CallerSide): Connection {
+  openThroughNode(
+    target: Target,
+    activation: number | undefined,
+    caller: CallerSide,
+  ): Connection {
     const { post } = this.#options;
     const number = this.#next;
     this.#next += 2;
     this.#callers.set(number, caller);
-    post({ type: 'open', session: number, target });
+    post({ type: 'open', session: number, target, activation });
     return {
       send: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
       close: () => {

@@ -1,0 +1,387 @@
+/**
+ * Clients' ends of WebSockets, on the node that the clients are connected to. The object's end may be
+ * here or on another node, and may change nodes: the client's stays open, with a copy of its tags,
+ * attachment and automatic response for the object's next owner.
+ *
+ *   attaching ──▶ linked (here, or to a node) ──owner lost──▶ seeking ──▶ linked …
+ *
+ * Invariants: frames of a client reach the object's owners in the order sent; those that come while
+ * there is none are kept up to `bufferBytesMax`, past which the socket is closed. A socket that lives
+ * in the memory of one activation is closed when that is gone.
+ *
+ * Called by the node. `SocketTable` is the other end: the sockets of objects that are here.
+ */
+import {
+  type AutoResponsePair,
+  type Clock,
+  type Epoch,
+  isHomingError,
+  type ObjectIdHex,
+  type ObjectRef,
+  type SocketEvent,
+  type SocketPort,
+  type SocketSink,
+  type Timers,
+  type WallMs,
+} from '@homing/base';
+import type { CallMessage, SocketCopy } from './call-messages.ts';
+import type { Delivery } from './object-table.ts';
+import type { SocketTable } from './socket-table.ts';
+
+export interface EdgeSocketsOptions {
+  readonly sockets: SocketTable;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly send: (node: string, message: CallMessage) => boolean;
+  /** Finds the object its owner, here or elsewhere. */
+  readonly find: (object: ObjectRef, delivery: Delivery) => void;
+  /** The node said it does not own the object. */
+  readonly notOwner: (id: ObjectIdHex, node: string) => void;
+  /** Bytes of one client's frames kept while its object has no owner. */
+  readonly bufferBytesMax: number;
+  /** How long sockets wait for an owner before they are closed. */
+  readonly seekTimeoutMs: number;
+}
+
+type Link =
+  | { readonly kind: 'here'; readonly port: SocketPort }
+  | { readonly kind: 'node'; readonly node: string }
+  | { readonly kind: 'attaching'; readonly node: string }
+  | { readonly kind: 'none' };
+
+const seekAgainMs = 100;
+/** Close codes: the object's memory is gone; it cannot be reached for too long. */
+const vanishedCode = 1011;
+const unavailableCode = 1013;
+
+class EdgeSocket implements SocketPort {
+  readonly id: string;
+  readonly client: SocketSink;
+  readonly #edge: EdgeSockets;
+  object: ObjectRef | undefined;
+  copy: SocketCopy;
+  link: Link;
+  #buffer: SocketEvent[] = [];
+  #bufferBytes = 0;
+  isOver = false;
+
+  constructor(edge: EdgeSockets, id: string, client: SocketSink, link: Link) {
+    this.#edge = edge;
+    this.id = id;
+    this.client = client;
+    this.link = link;
+    this.copy = {
+      socket: id,
+      tags: [],
+      attachment: undefined,
+      autoResponseMs: undefined,
+      autoResponse: undefined,
+    };
+  }
+
+  message(data: string | Uint8Array): void {
+    if (this.isOver) return;
+    if (this.link.kind === 'here') this.link.port.message(data);
+    else if (!this.#autoRespond(data)) this.#pass({ type: 'message', data });
+  }
+
+  closed(code: number, reason: string, wasClean: boolean): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    if (this.link.kind === 'here') this.link.port.closed(code, reason, wasClean);
+    else this.#pass({ type: 'close', code, reason, wasClean });
+    if (this.link.kind === 'here' || this.#buffer.length === 0) this.#edge.forget(this);
+  }
+
+  /** An event that its owner gave back. */
+  again(event: SocketEvent): void {
+    this.#pass(event);
+  }
+
+  /** There is an owner again, or for the first time. */
+  linked(link: Link): void {
+    this.link = link;
+    const buffer = this.#buffer;
+    this.#buffer = [];
+    this.#bufferBytes = 0;
+    for (const event of buffer) this.#pass(event);
+    if (this.isOver && this.#buffer.length === 0) this.#edge.forget(this);
+  }
+
+  /** Ends it from this side. */
+  end(code: number, reason: string): void {
+    this.isOver = true;
+    this.client.close(code, reason);
+    this.#edge.forget(this);
+  }
+
+  #autoRespond(data: string | Uint8Array): boolean {
+    const { autoResponse } = this.copy;
+    if (typeof data !== 'string' || autoResponse?.request !== data) return false;
+    const atMs = this.#edge.wallMs();
+    this.copy = { ...this.copy, autoResponseMs: atMs };
+    this.client.send(autoResponse.response);
+    if (this.link.kind === 'node') {
+      this.#edge.send(this.link.node, { type: 'auto-responded', socket: this.id, atMs });
+    }
+    return true;
+  }
+
+  #pass(event: SocketEvent): void {
+    const { link } = this;
+    if (link.kind === 'here') {
+      if (event.type === 'message') link.port.message(event.data);
+      else link.port.closed(event.code, event.reason, event.wasClean);
+      return;
+    }
+    if (link.kind === 'node' && this.#buffer.length === 0) {
+      if (this.#edge.send(link.node, { type: 'event', socket: this.id, event })) return;
+      this.#buffer.push(event);
+      this.#edge.lost(this);
+      return;
+    }
+    this.#buffer.push(event);
+    this.#bufferBytes += event.type === 'message' ? event.data.length : 0;
+    if (this.#bufferBytes > this.#edge.bufferBytesMax && !this.isOver) {
+      this.end(unavailableCode, 'the object cannot be reached, and too much was sent to it');
+    }
+  }
+}
+
+export class EdgeSockets {
+  readonly #options: EdgeSocketsOptions;
+  readonly #sockets = new Map<string, EdgeSocket>();
+  readonly #byObject = new Map<ObjectIdHex, Set<EdgeSocket>>();
+  /** Objects whose owner is being looked for, and until when. */
+  readonly #seeking = new Map<ObjectIdHex, number>();
+
+  constructor(options: EdgeSocketsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#sockets.size;
+  }
+
+  get bufferBytesMax(): number {
+    return this.#options.bufferBytesMax;
+  }
+
+  wallMs(): WallMs {
+    return this.#options.clock.wallMs();
+  }
+
+  send(node: string, message: CallMessage): boolean {
+    return this.#options.send(node, message);
+  }
+
+  /** Attaches a client. `node` is where the socket was made, undefined for here. */
+  attach(socket: string, client: SocketSink, node: string | undefined): SocketPort {
+    const { sockets } = this.#options;
+    if (node === undefined || sockets.has(socket)) {
+      const edge = new EdgeSocket(this, socket, client, { kind: 'none' });
+      const port = sockets.attach(socket, client);
+      edge.link = { kind: 'here', port };
+      this.#sockets.set(socket, edge);
+      this.#setObject(edge, sockets.describe(socket)?.object);
+      return edge;
+    }
+    const edge = new EdgeSocket(this, socket, client, { kind: 'attaching', node });
+    this.#sockets.set(socket, edge);
+    if (!this.send(node, { type: 'attach', socket })) {
+      queueMicrotask(() => edge.end(vanishedCode, 'the object cannot be reached'));
+    }
+    return edge;
+  }
+
+  // ── What the object's node says ────────────────────────────────────────────────────────────
+
+  onAttached(node: string, message: Extract<CallMessage, { type: 'attached' }>): void {
+    const edge = this.#sockets.get(message.socket);
+    if (edge === undefined) {
+      const event = { type: 'close', code: 1006, reason: '', wasClean: false } as const;
+      this.send(node, { type: 'event', socket: message.socket, event });
+      return;
+    }
+    this.#setObject(edge, message.object);
+    edge.copy = message.state;
+    edge.linked({ kind: 'node', node });
+  }
+
+  onGone(socket: string): void {
+    this.#sockets.get(socket)?.end(vanishedCode, 'the object was reset');
+  }
+
+  onSend(node: string, socket: string, data: string | Uint8Array): void {
+    const edge = this.#of(node, socket);
+    if (edge !== undefined && !edge.isOver) edge.client.send(data);
+  }
+
+  onClose(node: string, socket: string, code: number | undefined, reason: string | undefined) {
+    const edge = this.#of(node, socket);
+    if (edge !== undefined && !edge.isOver) edge.client.close(code, reason);
+  }
+
+  onAttachment(node: string, socket: string, attachment: Uint8Array | undefined): void {
+    const edge = this.#of(node, socket);
+    if (edge !== undefined) edge.copy = { ...edge.copy, attachment };
+  }
+
+  onAutoResponse(node: string, id: ObjectIdHex, pair: AutoResponsePair | undefined): void {
+    for (const edge of this.#byObject.get(id) ?? []) {
+      if (edge.link.kind === 'node' && edge.link.node === node) {
+        edge.copy = { ...edge.copy, autoResponse: pair };
+      }
+    }
+  }
+
+  /** A new owner on another node takes the object's sockets over. */
+  onTake(node: string, object: ObjectRef, epoch: Epoch): void {
+    this.detached(object.id);
+    const edges = [...(this.#byObject.get(object.id) ?? [])];
+    const sockets = edges.map((edge) => edge.copy);
+    this.send(node, { type: 'taken', object, epoch, sockets });
+    this.#seeking.delete(object.id);
+    for (const edge of edges) edge.linked({ kind: 'node', node });
+  }
+
+  /** This node has become the owner: its own clients' sockets go into the table. */
+  takeHere(object: ObjectRef): void {
+    const { sockets } = this.#options;
+    this.#seeking.delete(object.id);
+    for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
+      if (edge.link.kind === 'here') continue;
+      const { port } = sockets.adopt(object, edge.copy, edge.client);
+      edge.linked({ kind: 'here', port });
+    }
+  }
+
+  onReattached(node: string, id: ObjectIdHex): void {
+    this.#seeking.delete(id);
+    for (const edge of [...(this.#byObject.get(id) ?? [])]) {
+      if (edge.link.kind === 'none') edge.linked({ kind: 'node', node });
+    }
+  }
+
+  /** The node gave the object up, or never had it. */
+  onNotHere(node: string, object: ObjectRef): void {
+    this.#options.notOwner(object.id, node);
+    for (const edge of this.#byObject.get(object.id) ?? []) {
+      if (edge.link.kind === 'node' && edge.link.node === node) edge.link = { kind: 'none' };
+    }
+    if (this.#needsOwner(object.id)) this.#seekLater(object);
+  }
+
+  // ── Losing the owner ───────────────────────────────────────────────────────────────────────
+
+  /** The object left this node: what its sockets carried is kept with the clients. */
+  detached(id: ObjectIdHex): void {
+    const copies = this.#options.sockets.takeAll(id);
+    for (const copy of copies) {
+      const edge = this.#sockets.get(copy.socket);
+      if (edge?.link.kind !== 'here') continue;
+      edge.copy = copy;
+      edge.link = { kind: 'none' };
+    }
+  }
+
+  /** An event that the object did not get before it left; its client is here or gone. */
+  resend(object: ObjectRef, socket: string, event: SocketEvent): void {
+    this.#sockets.get(socket)?.again(event);
+    this.seek(object);
+  }
+
+  /** Looks for the owner of an object that has clients here and none. */
+  seek(object: ObjectRef): void {
+    if (!this.#needsOwner(object.id) || this.#seeking.has(object.id)) return;
+    const { clock, seekTimeoutMs } = this.#options;
+    this.#seeking.set(object.id, clock.monotonicMs() + seekTimeoutMs);
+    this.#find(object);
+  }
+
+  /** The link to a node is gone. */
+  down(node: string): void {
+    for (const edge of [...this.#sockets.values()]) {
+      if (edge.link.kind === 'attaching' && edge.link.node === node) {
+        edge.end(vanishedCode, 'the connection to the object was lost');
+      } else if (edge.link.kind === 'node' && edge.link.node === node) this.lost(edge);
+    }
+  }
+
+  /** @internal */
+  lost(edge: EdgeSocket): void {
+    edge.link = { kind: 'none' };
+    if (edge.object === undefined) edge.end(vanishedCode, 'the connection to the object was lost');
+    else this.seek(edge.object);
+  }
+
+  /** @internal */
+  forget(edge: EdgeSocket): void {
+    this.#sockets.delete(edge.id);
+    if (edge.object === undefined) return;
+    const edges = this.#byObject.get(edge.object.id);
+    edges?.delete(edge);
+    if (edges?.size === 0) this.#byObject.delete(edge.object.id);
+  }
+
+  /** Closes every client, as when the node stops. */
+  closeAll(code: number, reason: string): void {
+    for (const edge of [...this.#sockets.values()]) edge.client.close(code, reason);
+  }
+
+  #needsOwner(id: ObjectIdHex): boolean {
+    for (const edge of this.#byObject.get(id) ?? []) if (edge.link.kind === 'none') return true;
+    return false;
+  }
+
+  #find(object: ObjectRef): void {
+    if (!this.#seeking.has(object.id)) return;
+    this.#options.find(object, {
+      isForwarded: false,
+      // It was placed here, and took its sockets before it started; some may have come since.
+      deliver: () => this.takeHere(object),
+      forward: (node) => {
+        const sockets = [...(this.#byObject.get(object.id) ?? [])]
+          .filter((edge) => edge.link.kind === 'none')
+          .map((edge) => edge.copy);
+        if (!this.send(node, { type: 'reattach', object, sockets })) this.#seekLater(object);
+      },
+      refuse: (error) => {
+        const untilMs = this.#seeking.get(object.id) ?? 0;
+        if (this.#options.clock.monotonicMs() < untilMs && isHomingError(error)) {
+          this.#seekLater(object);
+        } else this.#giveUp(object);
+      },
+    });
+  }
+
+  #seekLater(object: ObjectRef): void {
+    const { clock, timers, seekTimeoutMs } = this.#options;
+    if (!this.#seeking.has(object.id)) {
+      this.#seeking.set(object.id, clock.monotonicMs() + seekTimeoutMs);
+    }
+    timers.after(seekAgainMs, () => this.#find(object));
+  }
+
+  #giveUp(object: ObjectRef): void {
+    this.#seeking.delete(object.id);
+    for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
+      if (edge.link.kind === 'none') edge.end(unavailableCode, 'the object is not available');
+    }
+  }
+
+  #of(node: string, socket: string): EdgeSocket | undefined {
+    const edge = this.#sockets.get(socket);
+    const isLinked =
+      (edge?.link.kind === 'node' || edge?.link.kind === 'attaching') && edge.link.node === node;
+    return isLinked ? edge : undefined;
+  }
+
+  #setObject(edge: EdgeSocket, object: ObjectRef | undefined): void {
+    edge.object = object;
+    if (object === undefined) return;
+    const edges = this.#byObject.get(object.id);
+    if (edges === undefined) this.#byObject.set(object.id, new Set([edge]));
+    else edges.add(edge);
+  }
+}

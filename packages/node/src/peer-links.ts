@@ -1,0 +1,275 @@
+/**
+ * The `call` links to other nodes: sessions, sockets and alarms that cross them. Routes messages to
+ * those who keep each: `PeerSessions`, `EdgeSockets` (clients here), `RemoteSockets` (clients there).
+ *
+ * Made by the node where there is a cluster.
+ */
+import type {
+  Clock,
+  Coordinator,
+  Epoch,
+  FramePort,
+  FrameSink,
+  Logger,
+  Metrics,
+  Network,
+  ObjectRef,
+  PeerRun,
+  SocketEvent,
+  SocketPort,
+  SocketSink,
+  SocketState,
+  Timers,
+} from '@homing/base';
+import { type CallMessage, decodeCall, encodeCall } from './call-messages.ts';
+import { EdgeSockets } from './edge-sockets.ts';
+import type { Activation, ObjectTable } from './object-table.ts';
+import { PeerSessions } from './peer-sessions.ts';
+import type { Placement } from './placement.ts';
+import { RemoteSockets } from './remote-sockets.ts';
+import type { RemoteSessions } from './session-router.ts';
+import type { SocketTable } from './socket-table.ts';
+
+export interface PeerLinksOptions {
+  readonly network: Network;
+  readonly placement: Placement;
+  readonly coordinator: Coordinator;
+  readonly sockets: SocketTable;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly limits: {
+    readonly gatherTimeoutMs: number;
+    readonly socketSeekTimeoutMs: number;
+    readonly socketWaitingBytesMax: number;
+  };
+  readonly objects: () => ObjectTable;
+  readonly open: (
+    object: ObjectRef,
+    sink: FrameSink,
+    accepted: (activation: Activation) => void,
+  ) => FramePort;
+  /** Another node says that the object's alarm is due. */
+  readonly alarmDue: (object: ObjectRef) => void;
+}
+
+/** Ends the part of a socket's name that names the node it was made on. */
+const nodeEnd = '/';
+
+export class PeerLinks {
+  readonly #options: PeerLinksOptions;
+  readonly #peerSessions: PeerSessions;
+  readonly #edge: EdgeSockets;
+  readonly #remote: RemoteSockets;
+  readonly #up = new Set<string>();
+
+  constructor(options: PeerLinksOptions) {
+    this.#options = options;
+    const { network, placement, coordinator, sockets, clock, timers, limits } = options;
+    const send = (node: string, message: CallMessage) =>
+      network.send(node, 'call', encodeCall(message));
+    this.#peerSessions = new PeerSessions({
+      send,
+      open: options.open,
+      learned: (id, node, epoch) => placement.learn(id, node, epoch),
+      notOwner: (id, node) => placement.forget(id, node),
+      ownerOf: (id) => placement.remembered(id),
+    });
+    this.#edge = new EdgeSockets({
+      sockets,
+      clock,
+      timers,
+      send,
+      find: (object, delivery) => options.objects().deliver(object, 'socket', delivery),
+      notOwner: (id, node) => placement.forget(id, node),
+      bufferBytesMax: limits.socketWaitingBytesMax,
+      seekTimeoutMs: limits.socketSeekTimeoutMs,
+    });
+    this.#remote = new RemoteSockets({
+      sockets,
+      timers,
+      send,
+      reachable: () => this.#up,
+      gatherTimeoutMs: limits.gatherTimeoutMs,
+      adopted: (object, states) => this.#adopted(object, states),
+    });
+    network.serve('call', {
+      up: (peer) => this.#up.add(peer.node),
+      down: (peer) => this.#onDown(peer.node),
+      message: (peer, bytes) => this.#onMessage(peer, bytes),
+    });
+    coordinator.watch((event) => {
+      if (event.type !== 'nodes') return;
+      const live = new Set([...coordinator.nodes().map(({ node }) => node), ...this.#up]);
+      this.#remote.nodesChanged(live);
+    });
+  }
+
+  get sessions(): RemoteSessions {
+    return {
+      open: (node, object, sink) => {
+        const region =
+          this.#options.coordinator.nodes().find((other) => other.node === node)?.region ?? '';
+        this.#options.metrics.increment('forwarded_total', { to_region: region });
+        return this.#peerSessions.open(node, object, sink);
+      },
+    };
+  }
+
+  attach(socket: string, sink: SocketSink): SocketPort {
+    const node = socket.slice(0, Math.max(0, socket.indexOf(nodeEnd)));
+    const self = this.#options.coordinator.self?.node;
+    const isElsewhere = node !== '' && node !== self && this.#up.has(node);
+    return this.#edge.attach(socket, sink, isElsewhere ? node : undefined);
+  }
+
+  /** Before an object starts here under a new lease: its sockets, from wherever they are. */
+  async gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
+    await this.#remote.gather(object, epoch);
+    this.#edge.takeHere(object);
+  }
+
+  /** The object is not here any more. */
+  left(object: ObjectRef): void {
+    this.#remote.left(object);
+    this.#edge.detached(object.id);
+    this.#edge.seek(object);
+  }
+
+  wake(node: string, object: ObjectRef): void {
+    const message = encodeCall({ type: 'wake', object, cause: 'alarm' });
+    this.#options.network.send(node, 'call', message);
+  }
+
+  /** An event that waited for an object which is on another node by now. */
+  resend(object: ObjectRef, socket: string, event: SocketEvent): void {
+    this.#edge.resend(object, socket, event);
+  }
+
+  get socketCount(): number {
+    return this.#edge.size;
+  }
+
+  #adopted(object: ObjectRef, sockets: readonly SocketState[]): void {
+    const active = this.#options.objects().active(object.id);
+    active?.executor.post({
+      type: 'adopt-sockets',
+      activation: active.number,
+      sockets,
+      autoResponse: this.#options.sockets.snapshot(object.id).autoResponse,
+    });
+  }
+
+  #onDown(node: string): void {
+    this.#up.delete(node);
+    this.#peerSessions.down(node);
+    this.#remote.down(node);
+    this.#edge.down(node);
+  }
+
+  #send(node: string, message: CallMessage): void {
+    this.#options.network.send(node, 'call', encodeCall(message));
+  }
+
+  #onMessage(peer: PeerRun, bytes: Uint8Array): void {
+    let message: CallMessage | undefined;
+    try {
+      message = decodeCall(bytes);
+    } catch (error) {
+      const fields = { peer: peer.node, error: String(error) };
+      this.#options.logger.error('a peer sent a damaged message', fields);
+      return;
+    }
+    if (message === undefined) return;
+    switch (message.type) {
+      case 'open':
+      case 'frame':
+      case 'close':
+      case 'accepted':
+      case 'reply':
+      case 'ended':
+        this.#peerSessions.onMessage(peer, message);
+        return;
+      case 'wake':
+        this.#options.alarmDue(message.object);
+        return;
+      default:
+        this.#onSocketMessage(peer.node, message);
+    }
+  }
+
+  #onSocketMessage(node: string, message: CallMessage): void {
+    switch (message.type) {
+      case 'attach':
+        this.#remote.onAttach(node, message.socket);
+        return;
+      case 'event':
+        this.#remote.onEvent(node, message);
+        return;
+      case 'auto-responded':
+        this.#options.sockets.autoResponded(message.socket, message.atMs);
+        return;
+      case 'reattach':
+        this.#onReattach(node, message);
+        return;
+      case 'taken':
+        this.#remote.onTaken(node, message);
+        return;
+      case 'take':
+        this.#onTake(node, message);
+        return;
+      case 'attached':
+        this.#edge.onAttached(node, message);
+        return;
+      case 'gone':
+        this.#edge.onGone(message.socket);
+        return;
+      case 'reattached':
+        this.#edge.onReattached(node, message.object.id);
+        return;
+      case 'not-here':
+        this.#edge.onNotHere(node, message.object);
+        return;
+      case 'send':
+        this.#edge.onSend(node, message.socket, message.data);
+        return;
+      case 'close-socket':
+        this.#edge.onClose(node, message.socket, message.code, message.reason);
+        return;
+      case 'attachment':
+        this.#edge.onAttachment(node, message.socket, message.attachment);
+        return;
+      case 'auto-response':
+        this.#edge.onAutoResponse(node, message.object.id, message.pair);
+        return;
+      default:
+    }
+  }
+
+  /** A node that claims under an older lease than this one's gets nothing: it will find out. */
+  #onTake(node: string, { object, epoch }: Extract<CallMessage, { type: 'take' }>): void {
+    const own = this.#options.objects().status(object.id)?.epoch;
+    if (own !== undefined && own > epoch) {
+      this.#send(node, { type: 'taken', object, epoch, sockets: [] });
+      return;
+    }
+    this.#options.placement.learn(object.id, node, epoch);
+    this.#edge.onTake(node, object, epoch);
+  }
+
+  #onReattach(node: string, { object, sockets }: Extract<CallMessage, { type: 'reattach' }>): void {
+    const notHere = () => this.#send(node, { type: 'not-here', object });
+    const take = () => this.#remote.onReattach(node, object, sockets);
+    const status = this.#options.objects().status(object.id);
+    if (status?.state === 'asleep') take();
+    else {
+      this.#options.objects().deliver(object, 'socket', {
+        isForwarded: true,
+        deliver: take,
+        forward: notHere,
+        refuse: notHere,
+      });
+    }
+  }
+}

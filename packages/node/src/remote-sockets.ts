@@ -1,0 +1,186 @@
+/**
+ * Sockets of objects on this node whose clients are on others: their ends in the `SocketTable` send
+ * and receive by messages. `EdgeSockets` of the other node is the counterpart.
+ *
+ * Invariants: an object that starts under a new lease has asked every reachable node for sockets that
+ * its last owner had. A client whose node is lost counts as gone once that node's session has ended,
+ * not before: its link may only be broken.
+ *
+ * Called by the node.
+ */
+import type { Epoch, ObjectIdHex, ObjectRef, SocketPort, SocketState, Timers } from '@homing/base';
+import type { CallMessage, SocketCopy } from './call-messages.ts';
+import type { MirroringSink, SocketTable } from './socket-table.ts';
+
+export interface RemoteSocketsOptions {
+  readonly sockets: SocketTable;
+  readonly timers: Timers;
+  readonly send: (node: string, message: CallMessage) => boolean;
+  /** Nodes that can be asked. */
+  readonly reachable: () => Iterable<string>;
+  /** How long to wait for a node's answer when an object starts. */
+  readonly gatherTimeoutMs: number;
+  /** Tells a running object of sockets that it did not start with. */
+  readonly adopted: (object: ObjectRef, sockets: readonly SocketState[]) => void;
+}
+
+interface Gathering {
+  readonly epoch: Epoch;
+  readonly waiting: Set<string>;
+  readonly done: () => void;
+}
+
+interface RemoteSocket {
+  readonly port: SocketPort;
+  readonly object: ObjectRef | undefined;
+}
+
+export class RemoteSockets {
+  readonly #options: RemoteSocketsOptions;
+  /** By node, then socket. */
+  readonly #byNode = new Map<string, Map<string, RemoteSocket>>();
+  readonly #gathering = new Map<ObjectIdHex, Gathering>();
+
+  constructor(options: RemoteSocketsOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when all reachable nodes have answered, or too late to wait for. Never rejects. */
+  gather(object: ObjectRef, epoch: Epoch): Promise<void> {
+    const { send, reachable, timers, gatherTimeoutMs } = this.#options;
+    const waiting = new Set<string>();
+    for (const node of reachable()) {
+      if (send(node, { type: 'take', object, epoch })) waiting.add(node);
+    }
+    if (waiting.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = timers.after(gatherTimeoutMs, () => done());
+      const done = () => {
+        timer.cancel();
+        if (this.#gathering.get(object.id)?.done === done) this.#gathering.delete(object.id);
+        resolve();
+      };
+      this.#gathering.set(object.id, { epoch, waiting, done });
+    });
+  }
+
+  onTaken(node: string, message: Extract<CallMessage, { type: 'taken' }>): void {
+    const { object, epoch, sockets } = message;
+    const gathering = this.#gathering.get(object.id);
+    const isAwaited = gathering?.epoch === epoch;
+    this.#adopt(node, object, sockets, !isAwaited);
+    if (isAwaited) this.#answered(gathering, node);
+  }
+
+  onAttach(node: string, socket: string): void {
+    const { sockets, send } = this.#options;
+    const described = sockets.describe(socket);
+    if (described === undefined) {
+      send(node, { type: 'gone', socket });
+      return;
+    }
+    const { object, state } = described;
+    send(node, { type: 'attached', socket, object, state });
+    try {
+      const port = sockets.attach(socket, this.#sink(node, socket, object));
+      this.#of(node).set(socket, { port, object });
+    } catch {
+      send(node, { type: 'gone', socket });
+    }
+  }
+
+  /** Clients of an object that this node owns can be reached again. */
+  onReattach(node: string, object: ObjectRef, copies: readonly SocketCopy[]): void {
+    this.#adopt(node, object, copies, true);
+    this.#options.send(node, { type: 'reattached', object });
+  }
+
+  onEvent(node: string, { socket, event }: Extract<CallMessage, { type: 'event' }>): void {
+    const sockets = this.#byNode.get(node);
+    const remote = sockets?.get(socket);
+    if (remote === undefined) return;
+    if (event.type === 'message') remote.port.message(event.data);
+    else {
+      sockets?.delete(socket);
+      remote.port.closed(event.code, event.reason, event.wasClean);
+    }
+  }
+
+  /** The object leaves: the nodes of its clients look for its next owner. */
+  left(object: ObjectRef): void {
+    for (const [node, sockets] of this.#byNode) {
+      let hasAny = false;
+      for (const [socket, remote] of sockets) {
+        if (remote.object?.id !== object.id) continue;
+        sockets.delete(socket);
+        hasAny = true;
+      }
+      if (hasAny) this.#options.send(node, { type: 'not-here', object });
+    }
+  }
+
+  /** The link to a node is gone; its clients may come back by another. */
+  down(node: string): void {
+    for (const gathering of [...this.#gathering.values()]) this.#answered(gathering, node);
+    const sockets = this.#byNode.get(node);
+    for (const [socket, remote] of sockets ?? []) {
+      if (remote.object !== undefined) this.#options.sockets.detach(socket);
+      else {
+        sockets?.delete(socket);
+        remote.port.closed(1006, '', false);
+      }
+    }
+  }
+
+  /** Clients of nodes that are not among `live` are gone for good. */
+  nodesChanged(live: ReadonlySet<string>): void {
+    for (const [node, sockets] of this.#byNode) {
+      if (live.has(node)) continue;
+      this.#byNode.delete(node);
+      for (const { port } of sockets.values()) port.closed(1006, '', false);
+    }
+  }
+
+  #answered(gathering: Gathering, node: string): void {
+    gathering.waiting.delete(node);
+    if (gathering.waiting.size === 0) gathering.done();
+  }
+
+  #adopt(node: string, object: ObjectRef, copies: readonly SocketCopy[], isLate: boolean): void {
+    const late: SocketState[] = [];
+    for (const copy of copies) {
+      const sink = this.#sink(node, copy.socket, object);
+      const { port, isNew } = this.#options.sockets.adopt(object, copy, sink);
+      this.#of(node).set(copy.socket, { port, object });
+      if (isNew) late.push(copy);
+    }
+    if (isLate && late.length > 0) this.#options.adopted(object, late);
+  }
+
+  #sink(node: string, socket: string, object: ObjectRef | undefined): MirroringSink {
+    const { send } = this.#options;
+    return {
+      send: (data) => {
+        send(node, { type: 'send', socket, data });
+      },
+      close: (code, reason) => {
+        send(node, { type: 'close-socket', socket, code, reason });
+      },
+      attachment: (attachment) => {
+        send(node, { type: 'attachment', socket, attachment });
+      },
+      autoResponse: (pair) => {
+        if (object !== undefined) send(node, { type: 'auto-response', object, pair });
+      },
+    };
+  }
+
+  #of(node: string): Map<string, RemoteSocket> {
+    let sockets = this.#byNode.get(node);
+    if (sockets === undefined) {
+      sockets = new Map();
+      this.#byNode.set(node, sockets);
+    }
+    return sockets;
+  }
+}

@@ -1,0 +1,219 @@
+/** What the admin port of a cluster's node shows, and what an operator may ask of it. */
+import {
+  type Coordinator,
+  HomingError,
+  namedObjectId,
+  type ObjectHead,
+  type ObjectIdHex,
+  type Store,
+  type VersionedShard,
+} from '@homing/base';
+import type { NodeConfig } from '@homing/config';
+import type { HomingNode } from '@homing/node';
+import type { ReplicaSet } from '@homing/protocol';
+import type { Replication } from '@homing/replication';
+import type { PeerNetwork } from '@homing/rpc';
+import type { AdminView, NamespaceInfo } from './admin.ts';
+import type { PrometheusMetrics } from './metrics.ts';
+import type { Namespaces } from './worker-version.ts';
+
+export interface ClusterAdminOptions {
+  readonly node: HomingNode;
+  readonly store: Store;
+  readonly metrics: PrometheusMetrics;
+  readonly namespaces: Namespaces;
+  readonly coordinator: Coordinator;
+  readonly network: PeerNetwork;
+  readonly replication: Replication;
+  readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
+  readonly shards: () => ReadonlyMap<string, VersionedShard>;
+  readonly factor: number;
+  readonly worker: string;
+  readonly version: string;
+  readonly config: NodeConfig;
+  readonly startedAt: Date;
+  readonly drain: () => Promise<void>;
+}
+
+export function clusterAdminView(options: ClusterAdminOptions): AdminView {
+  const { node, store, metrics, namespaces, coordinator, config } = options;
+  const isReady = () => node.ready && isReachable(options);
+  return {
+    metrics,
+    refresh: () => {
+      metrics.set('objects_owned', node.ownedCount);
+      metrics.set('sockets', node.socketCount, { state: 'open' });
+      metrics.reset('objects_active');
+      for (const { key, name } of namespaces.list()) {
+        const active = node.activeByNamespace().get(key) ?? 0;
+        metrics.set('objects_active', active, { namespace: name });
+      }
+      metrics.reset('replication_lag_records');
+      for (const [peer, records] of options.replication.lag()) {
+        metrics.set('replication_lag_records', records, { peer });
+      }
+    },
+    ready: isReady,
+    status: () => status(options, isReady()),
+    nodes: () =>
+      coordinator.nodes().map((info) => ({
+        node: info.node,
+        region: info.region,
+        zone: info.zone,
+        state: info.draining === true ? 'draining' : 'ready',
+        reachable:
+          info.node === config.node || options.network.peer(info.node, 'log') !== undefined,
+        store: info.storeId,
+        ...info.addresses,
+      })),
+    namespaces: () => namespaces.list(),
+    objects: (namespace, after, limit) =>
+      store.heads({ namespace, after, limit }).map((head) => shown(options, head)),
+    describe: (namespace, id) => describe(options, namespace, id),
+    idOf: (namespace, name) => namedObjectId(namespace.key, name),
+    drain: (name) => drain(options, name),
+    migrate: (namespace, id, to) => migrate(options, namespace, id, to),
+  };
+}
+
+function isReachable({ shards, replication }: ClusterAdminOptions): boolean {
+  const assignments = [...shards().values()];
+  return (
+    assignments.length > 0 &&
+    assignments.every(({ assignment }) => replication.isReachable(assignment))
+  );
+}
+
+function status(options: ClusterAdminOptions, isReady: boolean): object {
+  const { node, namespaces, coordinator, config } = options;
+  const assignments = [...options.shards().values()].map(({ assignment }) => assignment);
+  return {
+    version: options.version,
+    node: config.node,
+    region: config.region,
+    zone: config.zone,
+    worker: options.worker,
+    ready: isReady,
+    session: coordinator.self?.incarnation ?? null,
+    controller: coordinator.isController,
+    startedAt: options.startedAt.toISOString(),
+    nodes: coordinator.nodes().length,
+    shards: assignments.length,
+    underReplicated: assignments.filter(({ members }) => members.length < options.factor).length,
+    objectsOwned: node.ownedCount,
+    sockets: node.socketCount,
+    namespaces: namespaces.list().map(({ name, className }) => ({ name, className })),
+  };
+}
+
+function shown({ node, namespaces }: ClusterAdminOptions, head: ObjectHead): object {
+  const object = { namespace: head.namespace, id: head.id };
+  return {
+    namespace: namespaces.nameOf(head.namespace),
+    id: head.id,
+    name: head.name ?? null,
+    state: node.describe(object).status?.state ?? 'elsewhere or asleep',
+    alarm: head.alarmMs === null ? null : new Date(head.alarmMs).toISOString(),
+  };
+}
+
+async function describe(
+  options: ClusterAdminOptions,
+  namespace: NamespaceInfo,
+  id: ObjectIdHex,
+): Promise<object | undefined> {
+  const { node, coordinator, config } = options;
+  const object = { namespace: namespace.key, id };
+  const { status: own, head } = node.describe(object);
+  // What this node owns needs no asking; where the coordinator is away the rest is not known.
+  const ownership =
+    own === undefined ? await coordinator.locate(object).catch(() => undefined) : undefined;
+  if (own === undefined && head === undefined && ownership === undefined) return undefined;
+  const owner = own === undefined ? ownership?.owner : coordinator.self;
+  const stores = new Map(coordinator.nodes().map((info) => [info.storeId, info.node]));
+  const set = options.setOf(id);
+  return {
+    namespace: namespace.name,
+    className: namespace.className,
+    id,
+    name: head?.name ?? own?.object.name ?? null,
+    state: own?.state ?? (owner === undefined ? 'asleep' : 'elsewhere'),
+    node: own === undefined ? (owner?.node ?? null) : config.node,
+    region: owner?.region ?? null,
+    epoch: String(own?.epoch ?? ownership?.epoch ?? 0),
+    replicas: set?.members.map((store) => stores.get(store) ?? store) ?? [],
+    generation: set?.generation ?? null,
+    log: head === undefined ? null : { epoch: String(head.last.epoch), lsn: head.last.lsn },
+    alarm: head?.alarmMs == null ? null : new Date(head.alarmMs).toISOString(),
+  };
+}
+
+/** Here, or passed on to the node that is meant. Resolves when it is empty. */
+async function drain(options: ClusterAdminOptions, name: string): Promise<object> {
+  const { config } = options;
+  if (name === config.node) {
+    await options.drain();
+    return { node: name, objectsLeft: options.node.ownedCount };
+  }
+  return passOn(options, name, '/api/drain', { node: name });
+}
+
+async function migrate(
+  options: ClusterAdminOptions,
+  namespace: NamespaceInfo,
+  id: ObjectIdHex,
+  to: string,
+): Promise<object> {
+  const { node, coordinator, config } = options;
+  const object = { namespace: namespace.key, id };
+  const target = coordinator.nodes().find((info) => info.node === to);
+  if (target === undefined) {
+    const known = coordinator.nodes().map((info) => info.node);
+    throw new HomingError('invalid_argument', `no node ${to}; there is ${known.join(', ')}`);
+  }
+  if (node.describe(object).status === undefined) {
+    const ownership = await coordinator.locate(object);
+    if (ownership === undefined) {
+      throw new HomingError('invalid_argument', 'the object is on no node: a call will place it');
+    }
+    return passOn(options, ownership.owner.node, '/api/migrate', {
+      namespace: namespace.name,
+      id,
+      to,
+    });
+  }
+  if (options.setOf(id)?.members.includes(target.storeId) !== true) {
+    throw new HomingError('invalid_argument', `node ${to} holds no replica of the object`);
+  }
+  const isMoved = to === config.node || (await node.move(id, target));
+  const outcome = isMoved ? 'moved' : 'failed';
+  options.metrics.increment('migrations_total', { reason: 'operator', outcome });
+  if (!isMoved) throw new HomingError('unavailable', 'the object could not be moved: try again');
+  return { id, node: to };
+}
+
+async function passOn(
+  { coordinator }: ClusterAdminOptions,
+  name: string,
+  path: string,
+  body: object,
+): Promise<object> {
+  const admin = coordinator.nodes().find((info) => info.node === name)?.addresses.admin;
+  if (admin === undefined) {
+    const known = coordinator.nodes().map((info) => info.node);
+    throw new HomingError('invalid_argument', `no node ${name}; there is ${known.join(', ')}`);
+  }
+  const response = await fetch(new URL(path, `http://${admin}`), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = (await response.json()) as { error?: string };
+  if (!response.ok) {
+    throw new HomingError(
+      'unavailable',
+      answer.error ?? `node ${name} answered ${response.status}`,
+    );
+  }
+  return answer;
+}

@@ -1,0 +1,424 @@
+/**
+ * `homing node`: one member of a cluster. The composition root where ports meet the adapters of
+ * production: etcd, RocksDB, gRPC links, executor threads.
+ *
+ * Order of starting: disk, links, etcd (whose session makes the node known), replication, worker,
+ * edges. Of stopping: give all objects away, then the edges, and the disk last.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Coordinator,
+  HomingError,
+  type Logger,
+  type NodeInfo,
+  type ObjectIdHex,
+  type Store,
+} from '@homing/base';
+import { bundleProject } from '@homing/bundler';
+import { type NodeConfig, readProject } from '@homing/config';
+import { type EtcdCoordinatorExtras, etcdCoordinator } from '@homing/coordinator';
+import { executorThreads } from '@homing/executor';
+import { connectWebSocket, startGateway } from '@homing/gateway';
+import { HomingNode, nodeLimits } from '@homing/node';
+import { type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
+import { Replication, replicationLimits } from '@homing/replication';
+import { type PeerNetwork, startPeerNetwork, startRpc } from '@homing/rpc';
+import { openRocksStore } from '@homing/storage';
+import { startAdmin } from './admin.ts';
+import { clusterAdminView } from './cluster-admin.ts';
+import { forPeople, freePort, portTaken, printLog, readerOf } from './compose.ts';
+import { Controller } from './controller.ts';
+import { DiskIdentity, readGuard } from './disk-identity.ts';
+import { type DevLimits, devLimits } from './limits.ts';
+import { PrometheusMetrics } from './metrics.ts';
+import { systemClock, systemTimers } from './system.ts';
+import { CommandError } from './usage-error.ts';
+import { version } from './version.ts';
+import { describeWorker, Namespaces } from './worker-version.ts';
+
+export interface ClusterNodeOptions {
+  readonly config: NodeConfig;
+  readonly logger: Logger;
+  readonly print: (line: string) => void;
+}
+
+export interface Ports {
+  readonly http: number;
+  readonly grpc: number;
+  readonly peer: number;
+  readonly admin: number;
+}
+
+export interface ClusterNode {
+  readonly ports: Ports;
+  /** Resolves when the process must end: the disk failed. */
+  readonly failed: Promise<unknown>;
+  /** Gives all objects away, bounded by `drainTimeoutMs`, and ends. Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Replica sets are of one region that all nodes belong to, whatever region each names: objects are
+ * placed among all of them.
+ */
+const placementRegion = 'main';
+/** How long the first controller waits for enough nodes to place `factor` replicas. */
+const bootstrapWaitMs = 10_000;
+const movesMax = 32;
+
+/** Resolves once the node serves. Rejects with what keeps it from serving; then nothing is left. */
+export async function startClusterNode(options: ClusterNodeOptions): Promise<ClusterNode> {
+  const closers: (() => Promise<unknown>)[] = [];
+  let closing: Promise<void> | undefined;
+  const close = async () => {
+    for (let step = closers.pop(); step !== undefined; step = closers.pop()) await step();
+  };
+  try {
+    const started = await compose(options, closers);
+    return {
+      ...started,
+      close: () => {
+        closing ??= close();
+        return closing;
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function compose(
+  { config, logger, print }: ClusterNodeOptions,
+  closers: (() => Promise<unknown>)[],
+): Promise<Omit<ClusterNode, 'close'>> {
+  const limits = nodeLimitsOf(config);
+  const project = readProject(config.app, config.env === undefined ? {} : { env: config.env });
+  for (const warning of project.warnings) print(`warning: ${warning}`);
+  mkdirSync(config.data, { recursive: true });
+  const outDir = join(config.data, 'build');
+  const bundle = await bundleProject(project, { outDir });
+  if (!bundle.ok) {
+    throw new CommandError(`${project.name} does not build:\n${bundle.errors.join('\n')}`);
+  }
+  const metrics = new PrometheusMetrics();
+  let fatal: (error: unknown) => void = () => {};
+  const failed = new Promise<unknown>((resolve) => {
+    fatal = resolve;
+  });
+  const store = await openRocksStore({
+    directory: join(config.data, 'store'),
+    logger,
+    metrics,
+    onFailure: (error) => fatal(error),
+  });
+  closers.push(() => store.close());
+  const ports = await choosePorts(config);
+  const run = randomBytes(8).toString('hex');
+  const network = await startNetwork(config, ports.peer, store, run, logger);
+  closers.push(() => network.close());
+  const coordinator = await startCoordinator(config, ports, store, logger);
+  closers.push(() => coordinator.close());
+  const identity = new DiskIdentity(store, coordinator, systemTimers, logger);
+  await identity.start();
+  closers.push(async () => identity.stop());
+  const setOf = (id: ObjectIdHex): ReplicaSet | undefined =>
+    coordinator.shards().get(shardKey(placementRegion, shardOf(id, config.shardsPerRegion)))
+      ?.assignment;
+  const replication = new Replication({
+    self: { node: config.node, storeId: store.storeId, run },
+    store,
+    network,
+    clock: systemClock,
+    timers: systemTimers,
+    logger,
+    metrics,
+    limits: {
+      ...replicationLimits,
+      promiseMs: config.promiseMs,
+      drift: config.driftPercent / 100,
+      commitTimeoutMs: config.commitTimeoutMs,
+    },
+    setOf,
+    failed: (error) => fatal(error),
+  });
+  closers.push(async () => replication.close());
+  coordinator.watch(({ type }) => {
+    if (type === 'shards') replication.setsChanged();
+    if (type === 'session-lost') metrics.increment('session_expired_total');
+  });
+  const controller = new Controller({
+    coordinator,
+    clock: systemClock,
+    timers: systemTimers,
+    logger,
+    region: placementRegion,
+    shardCount: config.shardsPerRegion,
+    factor: config.replication.factor,
+    bootstrapWaitMs,
+  });
+  closers.push(async () => controller.stop());
+  const namespaces = new Namespaces(project);
+  const candidates = (id: ObjectIdHex) => {
+    const set = setOf(id);
+    return set === undefined ? undefined : storesOf(set);
+  };
+  const node = new HomingNode({
+    store,
+    logs: replication,
+    cluster: {
+      network,
+      candidates,
+      rankOf: (id) => {
+        const rank = candidates(id)?.indexOf(store.storeId) ?? -1;
+        return rank === -1 ? undefined : rank;
+      },
+    },
+    coordinator,
+    clock: systemClock,
+    timers: systemTimers,
+    logger,
+    metrics,
+    limits: {
+      ...nodeLimits,
+      executors: limits.executors,
+      objectQueueMax: limits.objectQueueMax,
+      placementTimeoutMs: config.placementTimeoutMs,
+      stalledReleaseMs: 2 * config.promiseMs,
+    },
+    namespaceName: (key) => namespaces.nameOf(key),
+    workerLog: (line) => printLog(print, line),
+    connect: connectWebSocket(),
+    fatal: (error) => fatal(error),
+  });
+  closers.push(() => node.close());
+  followPeers(coordinator, network, config.node);
+  const loaded = await node.start(
+    executorThreads({
+      worker: describeWorker(project),
+      bundleUrl: bundle.url,
+      reader: readerOf(store),
+      region: config.region,
+      socketPrefix: `${config.node}/${run}`,
+      isClustered: true,
+      limits,
+      timers: systemTimers,
+      logger,
+    }),
+  );
+  if (!('objects' in loaded)) {
+    throw new CommandError(
+      `${project.name} could not be loaded: ${loaded.stack ?? loaded.message}`,
+    );
+  }
+  const { host } = config.listen;
+  const gateway = await startGateway({
+    host,
+    port: ports.http,
+    dispatcher: node,
+    colo: config.node,
+    region: config.region,
+    logger: forPeople(logger, print),
+  }).catch(portTaken('listen.http', ports.http));
+  closers.push(() => gateway.close(config.drainTimeoutMs, serviceRestart));
+  const rpc = await startRpc({
+    host,
+    port: ports.grpc,
+    dispatcher: node,
+    namespaces: (name) => namespaces.keyOf(name),
+    locate: (object) => node.locate(object),
+    logger,
+  }).catch(portTaken('listen.grpc', ports.grpc));
+  closers.push(() => rpc.close(config.drainTimeoutMs));
+  const drain = drainOf(node, coordinator, network, candidates, config, logger);
+  const admin = await startAdmin({
+    host,
+    port: ports.admin,
+    view: clusterAdminView({
+      node,
+      store,
+      metrics,
+      namespaces,
+      coordinator,
+      network,
+      replication,
+      setOf,
+      shards: () => coordinator.shards(),
+      factor: config.replication.factor,
+      worker: project.name,
+      version,
+      config,
+      startedAt: new Date(),
+      drain,
+    }),
+  }).catch(portTaken('listen.admin', ports.admin));
+  closers.push(() => admin.close());
+  // The first to run at the end: the objects are safe on other nodes before any socket is closed.
+  closers.push(drain);
+  return { ports, failed };
+}
+
+/** Close code of sockets on a node that stops: the client is to connect again, elsewhere. */
+const serviceRestart = 1012;
+
+function nodeLimitsOf(config: NodeConfig): DevLimits {
+  const limits: Record<string, number> = { ...devLimits };
+  for (const [name, value] of Object.entries(config.limits)) {
+    if (!Object.hasOwn(limits, name)) {
+      throw new CommandError(
+        `limits.${name} is not a limit; there are ${Object.keys(devLimits).join(', ')}`,
+      );
+    }
+    limits[name] = value;
+  }
+  return limits as unknown as DevLimits;
+}
+
+/** A port of 0 is chosen now, since the session tells other nodes of it. */
+async function choosePorts({ listen }: NodeConfig): Promise<Ports> {
+  const choose = async (port: number) => (port === 0 ? freePort(listen.host) : port);
+  return {
+    http: await choose(listen.http),
+    grpc: await choose(listen.grpc),
+    peer: await choose(listen.peer),
+    admin: await choose(listen.admin),
+  };
+}
+
+function startNetwork(
+  config: NodeConfig,
+  port: number,
+  store: Store,
+  run: string,
+  logger: Logger,
+): Promise<PeerNetwork> {
+  const { peer } = config.tls;
+  return startPeerNetwork({
+    host: config.listen.host,
+    port,
+    node: config.node,
+    storeId: store.storeId,
+    run,
+    cluster: config.etcd.prefix,
+    version,
+    tls:
+      peer === undefined
+        ? 'insecure'
+        : {
+            ca: readFileSync(peer.ca),
+            cert: readFileSync(peer.cert),
+            key: readFileSync(peer.key),
+          },
+    logger,
+    timers: systemTimers,
+  }).catch(portTaken('listen.peer', port));
+}
+
+async function startCoordinator(
+  config: NodeConfig,
+  ports: Ports,
+  store: Store,
+  logger: Logger,
+): Promise<Coordinator & EtcdCoordinatorExtras> {
+  const { etcd, advertise } = config;
+  const at = (port: number) => `${advertise.host}:${port}`;
+  const tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } = {};
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const path = etcd.tls?.[name];
+    if (path !== undefined) tls[name] = readFileSync(path);
+  }
+  const coordinator = await etcdCoordinator({
+    endpoints: etcd.endpoints,
+    prefix: etcd.prefix,
+    tls: etcd.tls && tls,
+    credentials: etcd.credentials,
+    node: config.node,
+    storeId: store.storeId,
+    region: config.region,
+    zone: config.zone,
+    addresses: {
+      http: at(advertise.http ?? ports.http),
+      grpc: at(advertise.grpc ?? ports.grpc),
+      peer: at(advertise.peer ?? ports.peer),
+      admin: at(advertise.admin ?? ports.admin),
+    },
+    sessionTtlMs: config.sessionTtlMs,
+    guard: readGuard(store),
+    logger,
+    clock: systemClock,
+    timers: systemTimers,
+  });
+  const disk = await coordinator.registerStart(store.starts);
+  if (disk === 'behind') {
+    await coordinator.close();
+    throw new CommandError(
+      `the data directory ${config.data} is an old copy of a disk that has been in use since: what ` +
+        'it promised then is lost. Empty it; the node then joins with a new, empty store.',
+    );
+  }
+  return coordinator;
+}
+
+/**
+ * Links are kept with every node that was ever seen: one that lost its session may still hold
+ * replicas, and a majority of those is all that its objects need.
+ */
+function followPeers(coordinator: Coordinator, network: PeerNetwork, self: string): void {
+  const known = new Map<string, string>();
+  const follow = () => {
+    for (const { node, addresses } of coordinator.nodes()) {
+      if (node !== self && addresses.peer !== undefined) known.set(node, addresses.peer);
+    }
+    network.setPeers([...known].map(([node, address]) => ({ node, address })));
+  };
+  coordinator.watch(({ type }) => {
+    if (type === 'nodes') follow();
+  });
+  follow();
+}
+
+/** Empties the node, once, within its time. */
+function drainOf(
+  node: HomingNode,
+  coordinator: Coordinator,
+  network: PeerNetwork,
+  candidates: (id: ObjectIdHex) => readonly string[] | undefined,
+  config: NodeConfig,
+  logger: Logger,
+): () => Promise<void> {
+  let draining: Promise<void> | undefined;
+  const drain = async () => {
+    await coordinator.setDraining(true).catch((error: unknown) => {
+      logger.warn('others cannot be told that this node drains', { error: String(error) });
+    });
+    let turn = 0;
+    const choose = (id: ObjectIdHex): NodeInfo | undefined => {
+      const stores = candidates(id) ?? [];
+      const others = coordinator
+        .nodes()
+        .filter(
+          (other) =>
+            other.node !== config.node &&
+            other.draining !== true &&
+            stores.includes(other.storeId) &&
+            network.peer(other.node, 'call') !== undefined,
+        );
+      return others[turn++ % Math.max(1, others.length)];
+    };
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, config.drainTimeoutMs);
+    });
+    await Promise.race([node.drain(choose, movesMax), late]);
+    clearTimeout(timer);
+    logger.info('drained', { left: node.ownedCount });
+  };
+  return () => {
+    draining ??= drain().catch((error: unknown) => {
+      throw new HomingError('internal', `draining failed: ${String(error)}`, { cause: error });
+    });
+    return draining;
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * What a node's disk keeps about the etcd it belongs to: the cluster's id, and the highest epoch seen.
+ * An etcd that was wiped, or restored from a backup, is known by these, and refused.
+ */
+import type { Epoch, Logger, Store, Timer, Timers } from '@homing/base';
+
+const clusterNote = 'etcd-cluster';
+const epochNote = 'highest-epoch';
+/** How often the highest epoch is looked at; written only when it grew. */
+const writeMs = 1000;
+
+export interface DiskGuard {
+  readonly clusterId: string | undefined;
+  readonly highest: Epoch;
+}
+
+const text = (bytes: Uint8Array | undefined) =>
+  bytes === undefined ? undefined : Buffer.from(bytes).toString();
+
+export function readGuard(store: Store): DiskGuard {
+  return {
+    clusterId: text(store.note(clusterNote)),
+    highest: BigInt(text(store.note(epochNote)) ?? '0') as Epoch,
+  };
+}
+
+export interface GuardedEtcd {
+  readonly clusterId: string;
+  readonly refused: boolean;
+  highestEpoch(): Epoch;
+}
+
+/** Keeps the notes up to date, where the etcd is the trusted one. */
+export class DiskIdentity {
+  readonly #store: Store;
+  readonly #etcd: GuardedEtcd;
+  readonly #timers: Timers;
+  readonly #logger: Logger;
+  #written: Epoch;
+  #timer: Timer | undefined;
+  #isStopped = false;
+
+  constructor(store: Store, etcd: GuardedEtcd, timers: Timers, logger: Logger) {
+    this.#store = store;
+    this.#etcd = etcd;
+    this.#timers = timers;
+    this.#logger = logger;
+    this.#written = readGuard(store).highest;
+  }
+
+  /** Resolves when the cluster's id is on disk. */
+  async start(): Promise<void> {
+    if (!this.#etcd.refused) {
+      await this.#store.putNote(clusterNote, Buffer.from(this.#etcd.clusterId));
+    }
+    this.#later();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
+  #later(): void {
+    if (this.#isStopped) return;
+    this.#timer = this.#timers.after(writeMs, () => {
+      this.#write().then(
+        () => this.#later(),
+        (error: unknown) => this.#logger.error('a note was not written', { error: String(error) }),
+      );
+    });
+  }
+
+  async #write(): Promise<void> {
+    const highest = this.#etcd.highestEpoch();
+    if (this.#etcd.refused || highest <= this.#written) return;
+    await this.#store.putNote(epochNote, Buffer.from(String(highest)));
+    this.#written = highest;
+  }
+}
