@@ -7,6 +7,11 @@
  */
 import type { Epoch } from '@homing/base';
 
+/** The revision that an epoch was made from (`makeEpoch`): the same for all attempts of a grant. */
+export function epochRevision(epoch: Epoch): bigint {
+  return epoch >> 16n;
+}
+
 export interface Grant {
   readonly epoch: Epoch;
   /** Of the record, in the coordinator's own count. */
@@ -21,10 +26,12 @@ export class Grants {
     return this.#grants.get(key);
   }
 
-  /** The grant under exactly this epoch; attempts of one grant are told apart from it by nobody. */
+  /** The grant that this epoch, or an attempt under it, belongs to. */
   under(key: string, epoch: Epoch): Grant | undefined {
     const grant = this.#grants.get(key);
-    return grant !== undefined && grant.epoch >> 16n === epoch >> 16n ? grant : undefined;
+    return grant !== undefined && epochRevision(grant.epoch) === epochRevision(epoch)
+      ? grant
+      : undefined;
   }
 
   set(key: string, grant: Grant): void {

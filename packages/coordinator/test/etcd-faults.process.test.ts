@@ -277,6 +277,37 @@ describe.skipIf(etcdMissing)('etcd', () => {
     await expect(a.locate(object)).rejects.toThrow(key);
   });
 
+  test('nodes and shards that cannot be read are left out, with a word to the log', async () => {
+    const lines: string[] = [];
+    const logger = memoryLogger(lines);
+    const c = await openNode('c', { prefix, endpoints: [etcd.endpoint], logger });
+    // Held by no lease; no JSON; no number of a shard.
+    etcd.etcdctl('put', `${prefix}nodes/x`, '{"store":"s","region":"r","zone":"z","addresses":{}}');
+    etcd.etcdctl('put', `${prefix}shards/r/1`, '{"generation":');
+    etcd.etcdctl('put', `${prefix}shards/r/one`, '{"generation":1,"members":["s"]}');
+    etcd.etcdctl('put', `${prefix}shards/r/2`, '{"generation":1,"members":["s"]}');
+    await until('the last is seen', () => c.shards().size === 1);
+    expect(
+      c
+        .nodes()
+        .map(({ node }) => node)
+        .sort(),
+    ).toEqual(['a', 'b', 'c']);
+    expect(lines).toContain('warn etcd holds a value that homing cannot read');
+    await c.close();
+  });
+
+  test('more claims than may wait are refused', async () => {
+    const limits = { claimsWaitingMax: 10 };
+    const c = await openNode('c', { prefix, endpoints: [etcd.endpoint], limits });
+    const claims = Array.from({ length: 11 }, (_, number) => c.claim(objectNumber(number)));
+    const last = claims.pop();
+    await expect(last).rejects.toMatchObject({ code: 'overloaded' });
+    expect((await Promise.all(claims)).every(({ outcome }) => outcome === 'granted')).toBe(true);
+    expect((await c.claim(objectNumber(10))).outcome).toBe('granted');
+    await c.close();
+  });
+
   test('a node does not start without etcd', async () => {
     const options = { endpoints: ['127.0.0.1:1'], limits: { startTimeoutMs: 300 } };
     await expect(openNode('c', options)).rejects.toThrow(/a node starts only with etcd/);

@@ -120,8 +120,9 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     expect(await other.locate(object)).toBeUndefined();
     // No event is read before the claim is sent: etcdctl runs synchronously.
     etcd.etcdctl('put', '/homing/base', '{"base":"9000000"}');
-    const last = (await node.claim(object)).ownership.epoch;
-    expect(last > makeEpoch(9_000_000n, 0)).toBe(true);
+    const last = (await node.claim(object)).ownership;
+    expect(last.epoch > makeEpoch(9_000_000n, 0)).toBe(true);
+    expect(await other.locate(object)).toEqual(last);
   });
 
   test('what was granted before a recovery counts for nothing after it', async () => {

@@ -123,7 +123,11 @@ export class TestEtcd {
     // Not left behind by a run that ends before its time.
     const end = () => child.kill('SIGKILL');
     process.once('exit', end);
-    child.once('exit', () => process.off('exit', end));
+    child.once('exit', (status, signal) => {
+      process.off('exit', end);
+      if (this.#process !== child) return;
+      process.stderr.write(`etcd ended by itself: status ${status}, signal ${signal}\n`);
+    });
     await until('etcd answers', () => this.#isUp());
     return this;
   }
@@ -135,7 +139,7 @@ export class TestEtcd {
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null) return;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
     await once(child, 'exit');
   }

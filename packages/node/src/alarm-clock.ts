@@ -12,6 +12,8 @@ export interface AlarmClockOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** How long after its time this node is to see to an alarm; infinite for never. */
+  readonly delayOf: (alarm: DueAlarm) => number;
   /** Wakes the object; `settled` must be called once afterwards. */
   readonly wake: (alarm: DueAlarm) => void;
   /** Alarms being run at the same time. */
@@ -25,6 +27,10 @@ export interface AlarmClockOptions {
 
 /** Timers of the platform overflow beyond this; a later alarm is looked at again then. */
 const timerMaxMs = 2 ** 31 - 1;
+/** Back-offs kept before old ones are looked for. */
+const backoffMax = 1000;
+/** Alarms of objects on other nodes that are looked past. */
+const othersMax = 1000;
 const forever = Number.MAX_SAFE_INTEGER as WallMs;
 
 interface Backoff {
@@ -84,8 +90,18 @@ export class AlarmClock {
       const before = this.#backoff.get(id)?.delayMs;
       const delayMs = before === undefined ? retryDelayMs : Math.min(before * 2, retryDelayMaxMs);
       this.#backoff.set(id, { delayMs, untilMs: clock.wallMs() + delayMs });
+      this.#forgetOld();
     }
-    this.#look();
+    // Later: this may be called from within a look, once for each alarm.
+    this.#arm(0);
+  }
+
+  /** Alarms that are gone from the index leave their back-off behind. */
+  #forgetOld(): void {
+    if (this.#backoff.size < backoffMax) return;
+    const { clock, retryDelayMaxMs } = this.#options;
+    const oldMs = clock.wallMs() - 2 * retryDelayMaxMs;
+    for (const [id, { untilMs }] of this.#backoff) if (untilMs < oldMs) this.#backoff.delete(id);
   }
 
   #look(): void {
@@ -99,11 +115,15 @@ export class AlarmClock {
     if (free <= 0) return;
     // Entries that run or back off are still in the index, in front of what can be started.
     const skipped = this.#running.size + this.#backoff.size;
-    const page = store.dueAlarms({ untilMs: forever, limit: free + skipped + 1 });
+    const limit = free + skipped + 1 + (this.#options.pollMs === undefined ? 0 : othersMax);
+    const page = store.dueAlarms({ untilMs: forever, limit });
     let started = 0;
     for (const alarm of page) {
       if (this.#running.has(alarm.id)) continue;
-      const dueMs = Math.max(alarm.dueMs, this.#backoff.get(alarm.id)?.untilMs ?? 0);
+      const delayMs = this.#options.delayOf(alarm);
+      if (delayMs === Number.POSITIVE_INFINITY) continue;
+      const retryMs = this.#backoff.get(alarm.id)?.untilMs ?? 0;
+      const dueMs = Math.max(alarm.dueMs + delayMs, retryMs);
       if (dueMs > nowMs || started === free) {
         this.#arm(dueMs);
         if (alarm.dueMs > nowMs) break;
@@ -116,7 +136,7 @@ export class AlarmClock {
   }
 
   #arm(dueMs: number): void {
-    if (this.#stopped || dueMs >= this.#timerDueMs) return;
+    if (this.#stopped || (dueMs >= this.#timerDueMs && this.#timer !== undefined)) return;
     this.#timer?.cancel();
     this.#timerDueMs = dueMs;
     const delayMs = Math.min(Math.max(dueMs - this.#options.clock.wallMs(), 0), timerMaxMs);

@@ -42,6 +42,8 @@ export type CallMessage =
   | { readonly type: 'attach'; readonly socket: string }
   | { readonly type: 'event'; readonly socket: string; readonly event: SocketEvent }
   | { readonly type: 'auto-responded'; readonly socket: string; readonly atMs: WallMs }
+  /** Everything sent on the object's sockets so far has come: answered by `flushed`. */
+  | { readonly type: 'flush'; readonly object: ObjectRef }
   /** The client's end still stands; here is what the object needs to go on with it. */
   | {
       readonly type: 'reattach';
@@ -63,6 +65,9 @@ export type CallMessage =
       readonly state: SocketCopy;
     }
   | { readonly type: 'gone'; readonly socket: string }
+  /** An event that the object did not get before it left. */
+  | { readonly type: 'returned'; readonly socket: string; readonly event: SocketEvent }
+  | { readonly type: 'flushed'; readonly object: ObjectRef }
   /** A new owner asks for the object's sockets. */
   | { readonly type: 'take'; readonly object: ObjectRef; readonly epoch: Epoch }
   | { readonly type: 'reattached'; readonly object: ObjectRef }
@@ -107,6 +112,9 @@ const types = {
   'close-socket': 19,
   attachment: 20,
   'auto-response': 21,
+  returned: 22,
+  flush: 23,
+  flushed: 24,
 } as const satisfies Record<CallMessage['type'], number>;
 
 const typeNames = new Map<number, CallMessage['type']>(
@@ -213,6 +221,7 @@ function putOfSocket(writer: WireWriter, message: OfSocket): void {
       writer.string(message.socket);
       return;
     case 'event':
+    case 'returned':
       writer.string(message.socket);
       putEvent(writer, message.event);
       return;
@@ -241,6 +250,8 @@ function putOfSocket(writer: WireWriter, message: OfSocket): void {
       return;
     case 'reattached':
     case 'not-here':
+    case 'flush':
+    case 'flushed':
       putObject(writer, message.object);
       return;
     case 'send':
@@ -389,6 +400,7 @@ function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
     case 'gone':
       return { type, socket: reader.string() };
     case 'event':
+    case 'returned':
       return { type, socket: reader.string(), event: takeEvent(reader) };
     case 'auto-responded':
       return { type, socket: reader.string(), atMs: reader.double() as WallMs };
@@ -408,6 +420,8 @@ function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
       return { type, object: takeObject(reader), epoch: takeEpoch(reader) };
     case 'reattached':
     case 'not-here':
+    case 'flush':
+    case 'flushed':
       return { type, object: takeObject(reader) };
     case 'send':
       return { type, socket: reader.string(), data: takeData(reader) };

@@ -3,7 +3,7 @@
  * here or on another node, and may change nodes: the client's stays open, with a copy of its tags,
  * attachment and automatic response for the object's next owner.
  *
- *   attaching ──▶ linked (here, or to a node) ──owner lost──▶ seeking ──▶ linked …
+ *   attaching ──▶ linked (here, or to a node) ──owner gone──▶ settling, seeking ──▶ linked …
  *
  * Invariants: frames of a client reach the object's owners in the order sent; those that come while
  * there is none are kept up to `bufferBytesMax`, past which the socket is closed. A socket that lives
@@ -47,6 +47,8 @@ type Link =
   | { readonly kind: 'here'; readonly port: SocketPort }
   | { readonly kind: 'node'; readonly node: string }
   | { readonly kind: 'attaching'; readonly node: string }
+  /** The last owner, `node`, gives back what it did not take; then comes `next`, if it is known. */
+  | { readonly kind: 'settling'; readonly node: string; readonly next: Link | undefined }
   | { readonly kind: 'none' };
 
 const seekAgainMs = 100;
@@ -62,6 +64,7 @@ class EdgeSocket implements SocketPort {
   copy: SocketCopy;
   link: Link;
   #buffer: SocketEvent[] = [];
+  #returned: SocketEvent[] = [];
   #bufferBytes = 0;
   isOver = false;
 
@@ -93,18 +96,44 @@ class EdgeSocket implements SocketPort {
     if (this.link.kind === 'here' || this.#buffer.length === 0) this.#edge.forget(this);
   }
 
-  /** An event that its owner gave back. */
+  /** An event that its owner gave back: it was sent before all that waits here. */
   again(event: SocketEvent): void {
-    this.#pass(event);
+    if (this.link.kind === 'here' || this.link.kind === 'node') this.#pass(event);
+    else this.#returned.push(event);
+  }
+
+  /** The owner is another: what the last one gives back goes first. */
+  relink(next: Link | undefined): void {
+    const { link } = this;
+    const { object } = this;
+    if (link.kind === 'settling') {
+      this.link = { ...link, next };
+    } else if (
+      link.kind === 'node' &&
+      object !== undefined &&
+      this.#edge.send(link.node, { type: 'flush', object })
+    ) {
+      this.link = { kind: 'settling', node: link.node, next };
+    } else if (next === undefined) this.link = { kind: 'none' };
+    else this.linked(next);
+  }
+
+  /** The last owner has given back all there was, or is gone. */
+  settled(): void {
+    if (this.link.kind !== 'settling') return;
+    const { next } = this.link;
+    if (next === undefined) this.link = { kind: 'none' };
+    else this.linked(next);
   }
 
   /** There is an owner again, or for the first time. */
   linked(link: Link): void {
     this.link = link;
-    const buffer = this.#buffer;
+    const events = [...this.#returned, ...this.#buffer];
+    this.#returned = [];
     this.#buffer = [];
     this.#bufferBytes = 0;
-    for (const event of buffer) this.#pass(event);
+    for (const event of events) this.#pass(event);
     if (this.isOver && this.#buffer.length === 0) this.#edge.forget(this);
   }
 
@@ -154,6 +183,8 @@ export class EdgeSockets {
   readonly #byObject = new Map<ObjectIdHex, Set<EdgeSocket>>();
   /** Objects whose owner is being looked for, and until when. */
   readonly #seeking = new Map<ObjectIdHex, number>();
+  /** Nodes that were asked to take sockets, and have not answered. */
+  readonly #asked = new Map<ObjectIdHex, { readonly asked: string; readonly object: ObjectRef }>();
 
   constructor(options: EdgeSocketsOptions) {
     this.#options = options;
@@ -242,7 +273,20 @@ export class EdgeSockets {
     const sockets = edges.map((edge) => edge.copy);
     this.send(node, { type: 'taken', object, epoch, sockets });
     this.#seeking.delete(object.id);
-    for (const edge of edges) edge.linked({ kind: 'node', node });
+    for (const edge of edges) edge.relink({ kind: 'node', node });
+  }
+
+  onFlushed(node: string, object: ObjectRef): void {
+    for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
+      if (edge.link.kind === 'settling' && edge.link.node === node) edge.settled();
+    }
+    this.seek(object);
+  }
+
+  onReturned(socket: string, event: SocketEvent): void {
+    const edge = this.#sockets.get(socket);
+    if (edge === undefined || edge.object === undefined) return;
+    edge.again(event);
   }
 
   /** This node has become the owner: its own clients' sockets go into the table. */
@@ -252,12 +296,13 @@ export class EdgeSockets {
     for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
       if (edge.link.kind === 'here') continue;
       const { port } = sockets.adopt(object, edge.copy, edge.client);
-      edge.linked({ kind: 'here', port });
+      edge.relink({ kind: 'here', port });
     }
   }
 
   onReattached(node: string, id: ObjectIdHex): void {
     this.#seeking.delete(id);
+    this.#asked.delete(id);
     for (const edge of [...(this.#byObject.get(id) ?? [])]) {
       if (edge.link.kind === 'none') edge.linked({ kind: 'node', node });
     }
@@ -266,8 +311,9 @@ export class EdgeSockets {
   /** The node gave the object up, or never had it. */
   onNotHere(node: string, object: ObjectRef): void {
     this.#options.notOwner(object.id, node);
+    this.#asked.delete(object.id);
     for (const edge of this.#byObject.get(object.id) ?? []) {
-      if (edge.link.kind === 'node' && edge.link.node === node) edge.link = { kind: 'none' };
+      if (edge.link.kind === 'node' && edge.link.node === node) edge.relink(undefined);
     }
     if (this.#needsOwner(object.id)) this.#seekLater(object);
   }
@@ -285,10 +331,16 @@ export class EdgeSockets {
     }
   }
 
-  /** An event that the object did not get before it left; its client is here or gone. */
-  resend(object: ObjectRef, socket: string, event: SocketEvent): void {
-    this.#sockets.get(socket)?.again(event);
+  /** An event that the object did not get before it left. False where its client is not here. */
+  resend(object: ObjectRef, socket: string, event: SocketEvent): boolean {
+    const edge = this.#sockets.get(socket);
+    if (edge === undefined) return false;
+    // It may not have heard yet that the object is not here.
+    if (edge.link.kind === 'here') this.detached(object.id);
+    if (edge.link.kind === 'here') edge.link = { kind: 'none' };
+    edge.again(event);
     this.seek(object);
+    return true;
   }
 
   /** Looks for the owner of an object that has clients here and none. */
@@ -305,6 +357,15 @@ export class EdgeSockets {
       if (edge.link.kind === 'attaching' && edge.link.node === node) {
         edge.end(vanishedCode, 'the connection to the object was lost');
       } else if (edge.link.kind === 'node' && edge.link.node === node) this.lost(edge);
+      else if (edge.link.kind === 'settling' && edge.link.node === node) {
+        edge.settled();
+        if (edge.object !== undefined) this.seek(edge.object);
+      }
+    }
+    for (const [id, { asked, object }] of [...this.#asked]) {
+      if (asked !== node) continue;
+      this.#asked.delete(id);
+      this.#seekLater(object);
     }
   }
 
@@ -344,7 +405,9 @@ export class EdgeSockets {
         const sockets = [...(this.#byObject.get(object.id) ?? [])]
           .filter((edge) => edge.link.kind === 'none')
           .map((edge) => edge.copy);
-        if (!this.send(node, { type: 'reattach', object, sockets })) this.#seekLater(object);
+        if (this.send(node, { type: 'reattach', object, sockets })) {
+          this.#asked.set(object.id, { asked: node, object });
+        } else this.#seekLater(object);
       },
       refuse: (error) => {
         const untilMs = this.#seeking.get(object.id) ?? 0;

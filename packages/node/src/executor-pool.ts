@@ -48,6 +48,8 @@ export class Executor {
 /** What a running executor says; its start is the pool's own business. */
 export type ExecutorMessage = Exclude<FromExecutor, { type: 'ready' | 'load-failed' }>;
 
+export type ExecutorChoice = 'least-loaded' | 'next';
+
 export interface ExecutorPoolEvents {
   started(executor: Executor): void;
   message(executor: Executor, message: ExecutorMessage): void;
@@ -126,7 +128,7 @@ export class ExecutorPool {
    * Calls back with an executor, the least loaded or the next in turn: at once, or when one becomes
    * ready.
    */
-  whenReady(callback: (executor: Executor) => void, which: 'least-loaded' | 'next'): void {
+  whenReady(callback: (executor: Executor) => void, which: ExecutorChoice): void {
     const executor = which === 'next' ? this.next() : this.leastLoaded();
     if (executor !== undefined) callback(executor);
     else this.#waiting.push(callback);

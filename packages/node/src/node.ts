@@ -38,7 +38,12 @@ import {
   type WorkerExports,
 } from '@homing/base';
 import { AlarmClock } from './alarm-clock.ts';
-import { type Executor, type ExecutorMessage, ExecutorPool } from './executor-pool.ts';
+import {
+  type Executor,
+  type ExecutorChoice,
+  type ExecutorMessage,
+  ExecutorPool,
+} from './executor-pool.ts';
 import { type ObjectStatus, ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';
 import { Placement, type PlacementCluster } from './placement.ts';
@@ -186,6 +191,11 @@ export class HomingNode implements Dispatcher {
   readonly #executors = new Map<number, Executor>();
   /** Client ends of sockets that code in an executor holds. */
   readonly #clientEnds = new Map<Executor, Map<string, SocketPort>>();
+  /** What waits for the first version of the worker; each belongs to a session or an object. */
+  readonly #early: {
+    readonly callback: (executor: Executor) => void;
+    readonly choice: ExecutorChoice;
+  }[] = [];
   #nextExecutor = 0;
   #nextExternal = 1;
   #pool: ExecutorPool | undefined;
@@ -262,7 +272,7 @@ export class HomingNode implements Dispatcher {
       logs: options.logs,
       coordinator,
       placement: this.#placement,
-      pool: () => this.#requirePool(),
+      whenExecutor: (callback) => this.#whenExecutor(callback, 'least-loaded'),
       sockets: this.#sockets,
       clock,
       timers,
@@ -273,6 +283,7 @@ export class HomingNode implements Dispatcher {
       stalledReleaseMs: limits.stalledReleaseMs,
       leaveTimeoutMs: limits.leaveTimeoutMs,
       gatherSockets: async (object, epoch) => this.#links?.gatherSockets(object, epoch),
+      takeSockets: (object) => this.#links?.takeSockets(object),
       left: (object) => this.#left(object),
       alarmChanged: (id, dueMs) => this.#alarms.set(id, dueMs),
       activationEnded: (activation, _object, _error) => this.#alarmEnded(activation, 'failed'),
@@ -285,7 +296,7 @@ export class HomingNode implements Dispatcher {
       clock,
       timers,
       placementTimeoutMs,
-      whenExecutor: (callback) => this.#requirePool().whenReady(callback, 'next'),
+      whenExecutor: (callback) => this.#whenExecutor(callback, 'next'),
       waitingMax: limits.sessionsWaitingMax,
       waitingBytesMax: limits.sessionWaitingBytesMax,
     });
@@ -293,7 +304,8 @@ export class HomingNode implements Dispatcher {
       store,
       clock,
       timers,
-      wake: (alarm) => this.#wake(alarm),
+      delayOf: (alarm) => this.#alarmDelay(alarm),
+      wake: (alarm) => this.#ring(alarm),
       concurrencyMax: limits.alarmsMax,
       retryDelayMs: limits.alarmRetryDelayMs,
       retryDelayMaxMs: limits.alarmRetryDelayMaxMs,
@@ -302,6 +314,14 @@ export class HomingNode implements Dispatcher {
     coordinator.watch((event) => {
       if (event.type === 'session') this.#objects.sessionChanged();
     });
+    if (cluster !== undefined) this.#watchReplicas();
+  }
+
+  #watchReplicas(): void {
+    if (this.#closing) return;
+    const { timers, limits } = this.#options;
+    this.#objects.releaseUnreachable();
+    timers.after(limits.stalledReleaseMs / 4, () => this.#watchReplicas());
   }
 
   /**
@@ -324,6 +344,7 @@ export class HomingNode implements Dispatcher {
     if (!('objects' in result)) return result;
     const previous = this.#pool;
     this.#pool = pool;
+    for (const { callback, choice } of this.#early.splice(0)) pool.whenReady(callback, choice);
     await previous?.stop('its code was updated');
     return result;
   }
@@ -436,11 +457,10 @@ export class HomingNode implements Dispatcher {
     });
   }
 
-  #requirePool(): ExecutorPool {
-    if (this.#pool === undefined) {
-      throw new HomingError('unavailable', 'the worker is starting: try again');
-    }
-    return this.#pool;
+  /** Peers may call before the worker is loaded. */
+  #whenExecutor(callback: (executor: Executor) => void, choice: ExecutorChoice): void {
+    if (this.#pool === undefined) this.#early.push({ callback, choice });
+    else this.#pool.whenReady(callback, choice);
   }
 
   #onMessage(executor: Executor, message: ExecutorMessage): void {
@@ -529,9 +549,7 @@ export class HomingNode implements Dispatcher {
         if (event.type === 'message') this.#sockets.send(socket, event.data);
         else this.#sockets.close(socket, event.code, event.reason);
       };
-      const object = this.#sockets.describe(socket)?.object;
-      if (object === undefined) pass();
-      else this.#objects.outputOf(object.id, pass);
+      this.#outputOfSocket(socket, pass);
       return;
     }
     const ends = this.#clientEnds.get(executor);
@@ -541,6 +559,19 @@ export class HomingNode implements Dispatcher {
       ends?.delete(socket);
       port?.closed(event.code ?? 1005, event.reason ?? '', true);
     }
+  }
+
+  /** What an object sends on a socket is only as good as its lease, as any answer of it. */
+  #outputOfSocket(socket: string, pass: () => void): void {
+    const home = this.#sockets.homeOf(socket);
+    // Where a frame is left out the rest must not follow; a newer owner has the socket by then.
+    const refuse = (error: HomingError) => {
+      if (error.code !== 'fenced') this.#sockets.close(socket, 1013, 'the object is unavailable');
+    };
+    if (home?.kind === 'object') this.#objects.outputOf(home.object.id, pass, refuse);
+    else if (home?.kind === 'memory' && home.activation !== undefined) {
+      this.#objects.output(home.activation, pass, refuse);
+    } else pass();
   }
 
   /** Code in an executor takes the client's end of a socket. */
@@ -603,23 +634,16 @@ export class HomingNode implements Dispatcher {
 
   /** What the object's sockets carried stays with its clients, who look for its next owner. */
   #left(object: ObjectRef): void {
-    this.#links?.left(object);
+    if (this.#sockets.hasSockets(object.id)) this.#links?.left(object);
     this.#sockets.forget(object.id);
   }
 
-  /** An alarm of an object that is here, or that this node is to claim. */
-  #wake(alarm: DueAlarm): void {
-    const { cluster, clock, limits } = this.#options;
-    if (cluster !== undefined && !this.#objects.owns(alarm.id)) {
-      // Its owner sees to it; only when it does not, the others do, one after the other.
-      const rank = cluster.rankOf(alarm.id);
-      const graceMs = limits.alarmGraceMs * ((rank ?? 0) + 1);
-      if (rank === undefined || clock.wallMs() < alarm.dueMs + graceMs) {
-        this.#alarms.settled(alarm.id, 'failed');
-        return;
-      }
-    }
-    this.#ring(alarm);
+  /** The owner sees to an alarm; only when it does not, the others do, one after the other. */
+  #alarmDelay(alarm: DueAlarm): number {
+    const { cluster, limits } = this.#options;
+    if (cluster === undefined || this.#objects.owns(alarm.id)) return 0;
+    const rank = cluster.rankOf(alarm.id);
+    return rank === undefined ? Number.POSITIVE_INFINITY : limits.alarmGraceMs * (rank + 1);
   }
 
   /** Another node has seen that the object's alarm is due. */

@@ -34,7 +34,7 @@ import {
   type Timers,
   type WallMs,
 } from '@homing/base';
-import type { Executor, ExecutorPool } from './executor-pool.ts';
+import type { Executor } from './executor-pool.ts';
 import type { Placement } from './placement.ts';
 import { ReadGuard } from './read-guard.ts';
 import type { SocketTable } from './socket-table.ts';
@@ -75,6 +75,8 @@ interface Entry {
   waiting: Delivery[];
   /** For the duration metric; of one asleep, when it fell asleep. */
   since: MonotonicMs;
+  /** Since when no majority of its replicas is known to promise. */
+  uncoveredSinceMs: MonotonicMs | undefined;
   /** Called when the object is to leave this node and is asleep. */
   leave: (() => void) | undefined;
 }
@@ -84,7 +86,8 @@ export interface ObjectTableOptions {
   readonly logs: ObjectLogs;
   readonly coordinator: Coordinator;
   readonly placement: Placement;
-  readonly pool: () => ExecutorPool;
+  /** Calls back with an executor, once there is one. */
+  readonly whenExecutor: (callback: (executor: Executor) => void) => void;
   readonly sockets: SocketTable;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -100,6 +103,8 @@ export interface ObjectTableOptions {
   readonly leaveTimeoutMs: number;
   /** Gathers the sockets of an object that other nodes hold, into the table, before it starts. */
   readonly gatherSockets: (object: ObjectRef, epoch: Epoch) => Promise<void>;
+  /** The object is this node's: its clients here are linked to it. */
+  readonly takeSockets: (object: ObjectRef) => void;
   /** The object has left, perhaps for another node. */
   readonly left: (object: ObjectRef) => void;
   readonly alarmChanged: (id: ObjectIdHex, dueMs: WallMs | null) => void;
@@ -181,8 +186,8 @@ export class ObjectTable {
   }
 
   /** As `output`, for what an object sends without an activation being named. */
-  outputOf(id: ObjectIdHex, pass: () => void): void {
-    this.#entries.get(id)?.guard?.output(pass, () => {});
+  outputOf(id: ObjectIdHex, pass: () => void, refuse: (error: HomingError) => void): void {
+    this.#entries.get(id)?.guard?.output(pass, refuse);
   }
 
   /** Hands `delivery` to the object's activation, making one if there is none. */
@@ -269,6 +274,40 @@ export class ObjectTable {
     }
   }
 
+  /**
+   * Regularly: gives up objects whose replicas this node has not reached for long, though it reaches
+   * the coordinator: others may reach them.
+   */
+  releaseUnreachable(): void {
+    const { clock, coordinator, stalledReleaseMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    for (const entry of [...this.#entries.values()]) {
+      const { log } = entry;
+      if (log === undefined || log.isCovered()) {
+        entry.uncoveredSinceMs = undefined;
+        continue;
+      }
+      entry.uncoveredSinceMs ??= nowMs;
+      if (nowMs - entry.uncoveredSinceMs < stalledReleaseMs || coordinator.self === undefined) {
+        continue;
+      }
+      entry.uncoveredSinceMs = nowMs;
+      coordinator.release(entry.object, log.epoch).then(
+        () => this.#givenUp(entry, log),
+        // Nobody else could claim it either: this node keeps it.
+        () => {},
+      );
+    }
+  }
+
+  #givenUp(entry: Entry, log: OwnedLog): void {
+    if (entry.log !== log) return;
+    log.release();
+    const error = new HomingError('outcome_unknown', 'no majority of the object’s replicas');
+    if (entry.activation !== undefined) this.#reset(entry, error);
+    else if (entry.state === 'asleep') this.#forget(entry);
+  }
+
   ids(): readonly ObjectIdHex[] {
     return [...this.#entries.keys()];
   }
@@ -315,6 +354,7 @@ export class ObjectTable {
       resetBy: undefined,
       waiting: [first],
       since: this.#options.clock.monotonicMs(),
+      uncoveredSinceMs: undefined,
       leave: undefined,
     };
     this.#entries.set(object.id, entry);
@@ -343,7 +383,8 @@ export class ObjectTable {
     });
     Promise.all([acquired, gatherSockets(entry.object, epoch)]).then(
       ([log]) => {
-        if (log.isOver) this.#place(entry, cause);
+        if (this.#entries.get(entry.object.id) !== entry) log.release();
+        else if (log.isOver) this.#place(entry, cause);
         else this.#start(entry, log, cause);
       },
       (error: unknown) => {
@@ -361,6 +402,7 @@ export class ObjectTable {
     entry.groupsBefore = 0;
     entry.committed = 0;
     entry.alarms = [];
+    this.#options.takeSockets(entry.object);
     this.#wake(entry, cause);
   }
 
@@ -368,10 +410,10 @@ export class ObjectTable {
   #wake(entry: Entry, cause: ActivationCause): void {
     this.#asleep.delete(entry);
     entry.state = 'placing';
-    this.#options.pool().whenReady((executor) => {
+    this.#options.whenExecutor((executor) => {
       if (entry.log === undefined || entry.log.isOver) this.#afterDrain(entry);
       else this.#activate(entry, entry.log, executor, cause);
-    }, 'least-loaded');
+    });
   }
 
   #activate(entry: Entry, log: OwnedLog, executor: Executor, cause: ActivationCause): void {
@@ -438,7 +480,13 @@ export class ObjectTable {
     const { log } = entry;
     this.#reset(entry, error);
     const giveUp = () => {
-      if (entry.log !== log || log === undefined || entry.state !== 'draining') return;
+      if (entry.log !== log || log === undefined) return;
+      if (entry.state === 'leaving') {
+        // Its executor has not answered yet.
+        this.#options.timers.after(this.#options.stalledReleaseMs, giveUp);
+        return;
+      }
+      if (entry.state !== 'draining') return;
       for (const delivery of entry.waiting.splice(0)) {
         delivery.refuse(new HomingError('unavailable', 'no majority of the object’s replicas'));
       }
@@ -519,13 +567,9 @@ export class ObjectTable {
 
   /** The entry goes; what still waits in it looks for the object anew. */
   #forget(entry: Entry): void {
-    entry.log?.release();
-    entry.log = undefined;
-    this.#asleep.delete(entry);
-    this.#entries.delete(entry.object.id);
+    if (!this.#remove(entry)) return;
     const waiting = entry.waiting;
     entry.waiting = [];
-    entry.leave?.();
     this.#options.left(entry.object);
     for (const delivery of waiting) this.deliver(entry.object, 'request', delivery);
   }
@@ -552,21 +596,24 @@ export class ObjectTable {
     });
   }
 
+  /** Until the outcome is known the object neither runs nor is looked for: what comes waits. */
   async #handOver(entry: Entry, to: NodeInfo | undefined): Promise<boolean> {
     const { coordinator, logger } = this.#options;
     const { object, log } = entry;
-    entry.leave = undefined;
     if (this.#entries.get(object.id) !== entry || log === undefined || log.isOver) return false;
+    let isGiven = true;
     try {
       if (to === undefined) await coordinator.release(object, log.epoch);
-      else if (!(await coordinator.transfer(object, log.epoch, to))) {
-        this.#afterDrain(entry);
-        return false;
-      }
+      else isGiven = await coordinator.transfer(object, log.epoch, to);
     } catch (error) {
       // Whether it was given away is not known: claiming anew rules out that it happens later.
       logger.warn('an object could not be handed over', { error: String(error) });
       log.release();
+      isGiven = false;
+    }
+    if (this.#entries.get(object.id) !== entry) return isGiven;
+    entry.leave = undefined;
+    if (!isGiven) {
       this.#afterDrain(entry);
       return false;
     }
@@ -576,15 +623,26 @@ export class ObjectTable {
   }
 
   #sendOn(entry: Entry, node: string): void {
+    if (!this.#remove(entry)) return;
+    this.#options.left(entry.object);
+    for (const delivery of entry.waiting) delivery.forward(node);
+  }
+
+  /** False where another entry has taken its place: then there is nothing left to do. */
+  #remove(entry: Entry): boolean {
+    if (this.#entries.get(entry.object.id) !== entry) return false;
+    entry.log?.release();
+    entry.log = undefined;
+    this.#asleep.delete(entry);
     this.#entries.delete(entry.object.id);
     entry.leave?.();
-    for (const delivery of entry.waiting) delivery.forward(node);
+    return true;
   }
 
   /** There will be no activation for what waits. */
   #give(entry: Entry, error: unknown): void {
-    this.#entries.delete(entry.object.id);
-    entry.leave?.();
+    if (!this.#remove(entry)) return;
+    this.#options.left(entry.object);
     for (const delivery of entry.waiting) delivery.refuse(error);
   }
 }

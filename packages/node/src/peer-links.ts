@@ -91,6 +91,8 @@ export class PeerLinks {
       timers,
       send,
       reachable: () => this.#up,
+      isLive: (node) =>
+        this.#up.has(node) || coordinator.nodes().some((other) => other.node === node),
       gatherTimeoutMs: limits.gatherTimeoutMs,
       adopted: (object, states) => this.#adopted(object, states),
     });
@@ -125,8 +127,11 @@ export class PeerLinks {
   }
 
   /** Before an object starts here under a new lease: its sockets, from wherever they are. */
-  async gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
-    await this.#remote.gather(object, epoch);
+  gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
+    return this.#remote.gather(object, epoch);
+  }
+
+  takeSockets(object: ObjectRef): void {
     this.#edge.takeHere(object);
   }
 
@@ -144,7 +149,7 @@ export class PeerLinks {
 
   /** An event that waited for an object which is on another node by now. */
   resend(object: ObjectRef, socket: string, event: SocketEvent): void {
-    this.#edge.resend(object, socket, event);
+    if (!this.#edge.resend(object, socket, event)) this.#remote.giveBack(socket, event);
   }
 
   get socketCount(): number {
@@ -225,6 +230,15 @@ export class PeerLinks {
       case 'gone':
         this.#edge.onGone(message.socket);
         return;
+      case 'flush':
+        this.#send(node, { type: 'flushed', object: message.object });
+        return;
+      case 'flushed':
+        this.#edge.onFlushed(node, message.object);
+        return;
+      case 'returned':
+        this.#edge.onReturned(message.socket, message.event);
+        return;
       case 'reattached':
         this.#edge.onReattached(node, message.object.id);
         return;
@@ -250,7 +264,8 @@ export class PeerLinks {
   /** A node that claims under an older lease than this one's gets nothing: it will find out. */
   #onTake(node: string, { object, epoch }: Extract<CallMessage, { type: 'take' }>): void {
     const own = this.#options.objects().status(object.id)?.epoch;
-    if (own !== undefined && own > epoch) {
+    const known = this.#options.placement.remembered(object.id)?.epoch;
+    if ((own !== undefined && own > epoch) || (known !== undefined && known > epoch)) {
       this.#send(node, { type: 'taken', object, epoch, sockets: [] });
       return;
     }

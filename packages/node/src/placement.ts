@@ -119,7 +119,11 @@ export class Placement {
     if (isCandidate && !this.#isDraining) return this.#claim(object);
     if (candidates === undefined) return undefined;
     const ownership = await coordinator.locate(object);
-    if (ownership !== undefined) return this.#at(id, ownership);
+    if (ownership !== undefined) {
+      if (ownership.owner.node !== coordinator.self?.node) return this.#at(id, ownership);
+      // A hand-over whose outcome was not known: it stayed, and nobody else can take it.
+      await coordinator.release(object, ownership.epoch);
+    }
     // One that may own it will claim it when the call gets there.
     const node = coordinator
       .nodes()

@@ -8,7 +8,15 @@
  *
  * Called by the node.
  */
-import type { Epoch, ObjectIdHex, ObjectRef, SocketPort, SocketState, Timers } from '@homing/base';
+import type {
+  Epoch,
+  ObjectIdHex,
+  ObjectRef,
+  SocketEvent,
+  SocketPort,
+  SocketState,
+  Timers,
+} from '@homing/base';
 import type { CallMessage, SocketCopy } from './call-messages.ts';
 import type { MirroringSink, SocketTable } from './socket-table.ts';
 
@@ -16,6 +24,8 @@ export interface RemoteSocketsOptions {
   readonly sockets: SocketTable;
   readonly timers: Timers;
   readonly send: (node: string, message: CallMessage) => boolean;
+  /** Whether a node has a session, or can be reached. */
+  readonly isLive: (node: string) => boolean;
   /** Nodes that can be asked. */
   readonly reachable: () => Iterable<string>;
   /** How long to wait for a node's answer when an object starts. */
@@ -30,6 +40,9 @@ interface Gathering {
   readonly done: () => void;
 }
 
+/** Sockets that left with their objects, for events that are still on their way here. */
+const leftMax = 10_000;
+
 interface RemoteSocket {
   readonly port: SocketPort;
   readonly object: ObjectRef | undefined;
@@ -40,6 +53,8 @@ export class RemoteSockets {
   /** By node, then socket. */
   readonly #byNode = new Map<string, Map<string, RemoteSocket>>();
   readonly #gathering = new Map<ObjectIdHex, Gathering>();
+  /** The node of each. */
+  readonly #left = new Map<string, string>();
 
   constructor(options: RemoteSocketsOptions) {
     this.#options = options;
@@ -98,7 +113,10 @@ export class RemoteSockets {
   onEvent(node: string, { socket, event }: Extract<CallMessage, { type: 'event' }>): void {
     const sockets = this.#byNode.get(node);
     const remote = sockets?.get(socket);
-    if (remote === undefined) return;
+    if (remote === undefined) {
+      this.#options.send(node, { type: 'returned', socket, event });
+      return;
+    }
     if (event.type === 'message') remote.port.message(event.data);
     else {
       sockets?.delete(socket);
@@ -113,10 +131,24 @@ export class RemoteSockets {
       for (const [socket, remote] of sockets) {
         if (remote.object?.id !== object.id) continue;
         sockets.delete(socket);
+        this.#rememberLeft(socket, node);
         hasAny = true;
       }
       if (hasAny) this.#options.send(node, { type: 'not-here', object });
     }
+  }
+
+  /** Gives an event back that came before the object left. False where nobody is known to want it. */
+  giveBack(socket: string, event: SocketEvent): boolean {
+    const node = this.#left.get(socket);
+    return node !== undefined && this.#options.send(node, { type: 'returned', socket, event });
+  }
+
+  #rememberLeft(socket: string, node: string): void {
+    this.#left.set(socket, node);
+    if (this.#left.size <= leftMax) return;
+    const oldest = this.#left.keys().next();
+    if (!oldest.done) this.#left.delete(oldest.value);
   }
 
   /** The link to a node is gone; its clients may come back by another. */
@@ -130,15 +162,18 @@ export class RemoteSockets {
         remote.port.closed(1006, '', false);
       }
     }
+    if (!this.#options.isLive(node)) this.#closeAll(node);
   }
 
   /** Clients of nodes that are not among `live` are gone for good. */
   nodesChanged(live: ReadonlySet<string>): void {
-    for (const [node, sockets] of this.#byNode) {
-      if (live.has(node)) continue;
-      this.#byNode.delete(node);
-      for (const { port } of sockets.values()) port.closed(1006, '', false);
-    }
+    for (const node of [...this.#byNode.keys()]) if (!live.has(node)) this.#closeAll(node);
+  }
+
+  #closeAll(node: string): void {
+    const sockets = this.#byNode.get(node);
+    this.#byNode.delete(node);
+    for (const { port } of sockets?.values() ?? []) port.closed(1006, '', false);
   }
 
   #answered(gathering: Gathering, node: string): void {
@@ -161,7 +196,8 @@ export class RemoteSockets {
     const { send } = this.#options;
     return {
       send: (data) => {
-        send(node, { type: 'send', socket, data });
+        // A link that takes no more: what follows a lost frame must not be seen.
+        if (!send(node, { type: 'send', socket, data })) this.#drop(node, socket);
       },
       close: (code, reason) => {
         send(node, { type: 'close-socket', socket, code, reason });
@@ -173,6 +209,17 @@ export class RemoteSockets {
         if (object !== undefined) send(node, { type: 'auto-response', object, pair });
       },
     };
+  }
+
+  /** Ends a socket whose client does not keep up. */
+  #drop(node: string, socket: string): void {
+    const remote = this.#byNode.get(node)?.get(socket);
+    this.#byNode.get(node)?.delete(socket);
+    if (remote === undefined) return;
+    queueMicrotask(() => {
+      remote.port.closed(1006, '', false);
+      this.#options.send(node, { type: 'gone', socket });
+    });
   }
 
   #of(node: string): Map<string, RemoteSocket> {

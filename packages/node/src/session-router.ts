@@ -109,8 +109,7 @@ class Session implements FramePort, Delivery {
         this.#router.place(this, this.#target);
         return;
       case 'placing':
-        this.#hold(frame);
-        this.#remote?.send(frame);
+        if (this.#hold(frame)) this.#remote?.send(frame);
     }
   }
 
@@ -194,13 +193,18 @@ class Session implements FramePort, Delivery {
     this.sink.closed(error);
   }
 
-  #hold(frame: Uint8Array): void {
+  #hold(frame: Uint8Array): boolean {
     this.#waitingBytes += frame.byteLength;
     if (this.#waitingBytes > this.#router.waitingBytesMax) {
-      this.refuse(new HomingError('overloaded', 'too much was sent before the object was placed'));
-      return;
+      // Another node may have begun with what it was sent so far.
+      const executed = this.#remote === undefined ? 'no' : 'maybe';
+      const message = 'too much was sent before the object was placed';
+      this.#remote?.close();
+      this.refuse(new HomingError('overloaded', message, { executed }));
+      return false;
     }
     this.#waiting.push(frame);
+    return true;
   }
 
   #forget(): void {
@@ -289,13 +293,20 @@ export class SessionRouter {
     const port = this.#fromExecutors.get(executor)?.get(number);
     const activation = this.#openers.get(keyOf(executor, number));
     if (port === undefined) return;
-    if (activation === undefined) port.send(frame);
-    else
-      this.#options.output(
-        activation,
-        () => port.send(frame),
-        () => port.close(),
-      );
+    if (activation === undefined) {
+      port.send(frame);
+      return;
+    }
+    this.#options.output(
+      activation,
+      () => port.send(frame),
+      (error) => {
+        this.#fromExecutors.get(executor)?.delete(number);
+        this.#openers.delete(keyOf(executor, number));
+        port.close();
+        executor.post({ type: 'closed', session: number, error: errorToData(error) });
+      },
+    );
   }
 
   /** What leaves a session: the answer of an object is only as good as its lease. */
@@ -319,9 +330,14 @@ export class SessionRouter {
     }
     const ports = this.#fromExecutors.get(executor);
     const port = ports?.get(number);
+    const activation = this.#openers.get(keyOf(executor, number));
     ports?.delete(number);
     this.#openers.delete(keyOf(executor, number));
-    port?.close();
+    if (port === undefined) return;
+    // After the frames before it, which may wait for the lease to be confirmed.
+    const close = () => port.close();
+    if (activation === undefined) close();
+    else this.#options.output(activation, close, close);
   }
 
   /** All sessions to and from the executor end. */

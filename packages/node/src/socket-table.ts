@@ -131,6 +131,10 @@ export class SocketTable {
     return this.#sockets.has(socket);
   }
 
+  homeOf(socket: string): SocketHome | undefined {
+    return this.#sockets.get(socket)?.home;
+  }
+
   /** Whose socket it is, where it can outlive the object's memory, and what its client must know. */
   describe(socket: string): { object: ObjectRef | undefined; state: SocketCopy } | undefined {
     const entry = this.#sockets.get(socket);

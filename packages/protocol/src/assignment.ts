@@ -14,19 +14,20 @@ export interface AssignmentInput {
   readonly region: string;
   readonly shardCount: number;
   readonly factor: number;
-  /** Whether to do with fewer nodes than `factor`: it was waited for them long enough. */
-  readonly isComplete: boolean;
 }
 
 export function shardKey(region: string, shard: number): string {
   return `${region}/${shard}`;
 }
 
-/** The assignments to be written now, each on condition that its record is as given. */
+/**
+ * The assignments to be written now, each on condition that its record is as given. A shard is not
+ * assigned before there are `factor` stores for it: a set once made does not grow by itself.
+ */
 export function planAssignments(input: AssignmentInput): readonly VersionedShard[] {
-  const { nodes, shards, region, shardCount, factor, isComplete } = input;
+  const { nodes, shards, region, shardCount, factor } = input;
   const candidates = nodes.filter(({ draining }) => draining !== true);
-  if (candidates.length === 0 || (candidates.length < factor && !isComplete)) return [];
+  if (candidates.length < factor) return [];
   const changes: VersionedShard[] = [];
   for (let shard = 0; shard < shardCount; shard++) {
     if (shards.has(shardKey(region, shard))) continue;

@@ -195,6 +195,15 @@ export class OwnerLog {
     return isQuorum(this.#set, counts);
   }
 
+  /** Whether the store has something to answer. */
+  isAwaited(store: string): boolean {
+    const progress = this.#progress.get(store);
+    if (progress === undefined) return false;
+    const { state, sealed, next, matched } = progress;
+    if (state === 'sealing') return sealed === undefined;
+    return state === 'probing' || (state === 'streaming' && next - 1 > matched);
+  }
+
   /** The greatest committed LSN that each store lags behind the newest record, for metrics. */
   lagOf(store: string): number {
     return this.last.lsn - (this.#progress.get(store)?.matched ?? 0);
@@ -413,7 +422,8 @@ export class OwnerLog {
       to: store,
       previous: this.#nameAt(first - 1),
       records: this.#window.slice(first - 1 - this.#base.lsn, last - this.#base.lsn),
-      committed: this.#committed,
+      // Never of a record that the store cannot have by then: it would not fold anything in.
+      committed: this.#nameAt(Math.min(this.#committed.lsn, last)),
     });
   }
 
@@ -447,7 +457,7 @@ export class OwnerLog {
     progress.state = 'streaming';
     progress.matched = Math.max(progress.matched, lsn);
     this.#advance();
-    if (store === this.self) this.#onFolded(Math.min(lsn, committed));
+    if (store === this.self && committed <= lsn) this.#onFolded(committed);
     this.#send(store, progress);
     this.#checkServing();
     this.#trim();

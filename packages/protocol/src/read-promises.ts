@@ -51,9 +51,10 @@ export class PromiseGrants {
   /** Nothing is answered before: what an earlier run of this store promised is forgotten. */
   readonly #silentUntilMs: number;
 
-  constructor(times: PromiseTimes, nowMs: MonotonicMs, hasEarlierRun: boolean) {
+  /** `silenceMs`: how long the promises of an earlier run of the store may still hold. */
+  constructor(times: PromiseTimes, nowMs: MonotonicMs, silenceMs: number) {
     this.#times = times;
-    this.#silentUntilMs = hasEarlierRun ? nowMs + this.#inflated(times.promiseMs) : nowMs;
+    this.#silentUntilMs = nowMs + this.#inflated(silenceMs);
   }
 
   /** A seal or append by `holder` was acknowledged: from now on promises to it cover the object. */

@@ -12,6 +12,10 @@ export interface ReplicationLimits {
   readonly confirmTimeoutMs: number;
   /** How often notices of what is committed go to stores that nothing else is sent to. */
   readonly tickMs: number;
+  /** How long a store may leave something unanswered before it is sent again. */
+  readonly resendMs: number;
+  /** Bytes of one group of writes: it travels in one message. */
+  readonly groupBytesMax: number;
   /** Bytes of one object sent to one store and not acknowledged. */
   readonly inFlightBytesMax: number;
   /** Bytes of committed records of one object kept for stores that are behind. */
@@ -35,9 +39,11 @@ export const replicationLimits: ReplicationLimits = {
   commitTimeoutMs: 5000,
   confirmTimeoutMs: 2000,
   tickMs: 50,
+  resendMs: 1000,
+  groupBytesMax: 16 * 1024 * 1024,
   inFlightBytesMax: 4 * 1024 * 1024,
   windowBytesMax: 256 * 1024,
-  uncommittedBytesMax: 64 * 1024 * 1024,
+  uncommittedBytesMax: 24 * 1024 * 1024,
   pageBytes: 256 * 1024,
   pagesInFlightMax: 4,
   copiesMax: 8,

@@ -36,6 +36,8 @@ export interface ReplicaOptions {
   readonly timers: Timers;
   readonly copies: SnapshotSender;
   readonly lostMax: number;
+  /** Once the disk knows for how long. */
+  readonly mayPromise: () => boolean;
   readonly send: (node: string, message: LogMessage) => boolean;
   /** The generation of the object's shard as known here. */
   readonly generationOf: (id: ObjectIdHex) => number;
@@ -76,13 +78,11 @@ export class Replica {
         return;
       case 'confirm': {
         const { id, epoch, round } = request;
-        const { promised } = this.#options.store.head(id) ?? { promised: undefined };
-        send(
-          from.node,
-          promised === epoch
-            ? { type: 'confirmed', id, epoch, round }
-            : { type: 'refused', id, epoch },
-        );
+        const promised = this.#options.store.head(id)?.promised;
+        if (promised === epoch) send(from.node, { type: 'confirmed', id, epoch, round });
+        else if (promised !== undefined && promised > epoch) {
+          send(from.node, { type: 'refused', id, epoch });
+        }
         return;
       }
       case 'fetch':
@@ -96,7 +96,8 @@ export class Replica {
         this.#answerWaiting();
         return;
       case 'heartbeat': {
-        const lost = grants.promise(from, clock.monotonicMs(), lostMax);
+        const { mayPromise } = this.#options;
+        const lost = mayPromise() ? grants.promise(from, clock.monotonicMs(), lostMax) : undefined;
         send(from.node, { type: 'heartbeat-answer', sentMs: request.sentMs, lost });
       }
     }
@@ -151,7 +152,7 @@ export class Replica {
         send(from.node, { type: 'acked', id: object.id, epoch, lsn, committed: committed.lsn });
       },
       (error: unknown) => {
-        if (isHomingError(error) && (isGap(error) || error.code === 'overloaded')) {
+        if (isHomingError(error) && isGap(error)) {
           send(from.node, { type: 'gap', id: object.id, epoch, ...pick(this.ends(object.id)) });
         } else this.#refuse(from, object.id, epoch, error);
       },

@@ -55,6 +55,8 @@ export class ReplicatedLog implements OwnedLog {
   /** When the oldest group that is not committed was appended. */
   #waitingSinceMs: number | undefined;
   #isStalled = false;
+  /** Since when a store has left something unanswered. */
+  readonly #awaitedSinceMs = new Map<string, number>();
   #isOver = false;
   #settled: (() => void)[] = [];
 
@@ -99,6 +101,7 @@ export class ReplicatedLog implements OwnedLog {
           reject(error);
         },
       };
+      this.#context.changed(this);
       this.#step({ type: 'up', store: self.storeId });
       for (const store of peers.stores()) this.#step({ type: 'up', store });
     });
@@ -131,7 +134,9 @@ export class ReplicatedLog implements OwnedLog {
     return new Promise((resolve, reject) => {
       const timer = timers.after(limits.confirmTimeoutMs, () => {
         this.#rounds.delete(round);
-        reject(new HomingError('unavailable', 'no majority confirms who owns the object'));
+        // What waits for this has run: a write may be among it.
+        const message = 'no majority confirms who owns the object';
+        reject(new HomingError('unavailable', message, { executed: 'maybe' }));
       });
       const end = () => {
         timer.cancel();
@@ -197,11 +202,26 @@ export class ReplicatedLog implements OwnedLog {
     const { clock, limits } = this.#context;
     if (this.#isOver) return false;
     this.#run(this.#owner.tellCommitted());
+    this.#resend();
     const sinceMs = this.#waitingSinceMs;
     if (sinceMs !== undefined && clock.monotonicMs() - sinceMs > limits.commitTimeoutMs) {
       this.#stall();
     }
-    return this.#waitingSinceMs !== undefined || !this.#owner.isIdle;
+    const isRecovering = this.#started !== undefined;
+    return isRecovering || this.#waitingSinceMs !== undefined || !this.#owner.isIdle;
+  }
+
+  /** An answer may be lost with a link's buffer: what a store does not answer is sent again. */
+  #resend(): void {
+    const { peers, clock, limits } = this.#context;
+    const nowMs = clock.monotonicMs();
+    for (const store of [...peers.stores()]) {
+      if (!this.#owner.isAwaited(store)) this.#awaitedSinceMs.delete(store);
+      else if (nowMs - (this.#awaitedSinceMs.get(store) ?? nowMs) > limits.resendMs) {
+        this.#awaitedSinceMs.set(store, nowMs);
+        this.up(store);
+      } else if (!this.#awaitedSinceMs.has(store)) this.#awaitedSinceMs.set(store, nowMs);
+    }
   }
 
   lagOf(store: string): number {
@@ -209,6 +229,7 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   onAnswer(store: string, answer: Extract<LogAnswer, { readonly id: ObjectIdHex }>): void {
+    this.#awaitedSinceMs.delete(store);
     switch (answer.type) {
       case 'sealed':
       case 'gap':
@@ -279,6 +300,12 @@ export class ReplicatedLog implements OwnedLog {
   #appendRecord(operations: readonly RecordOperation[]): void {
     const name = this.#owner.nextName;
     const record = { name, body: encodeBody({ name, operations }) };
+    const { groupBytesMax } = this.#context.limits;
+    if (record.body.length > groupBytesMax) {
+      const message = `${record.body.length} bytes were written at once; at most ${groupBytesMax} can be`;
+      this.#end(new HomingError('overloaded', message));
+      return;
+    }
     this.#step({ type: 'append', record });
     this.#context.changed(this);
     if (this.#isFlushScheduled) return;
@@ -344,7 +371,7 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#isOver || isClosing()) return;
     if (isHomingError(error) && error.code === 'fenced') this.lose();
     else if (isHomingError(error) && isRetried(error.code)) {
-      this.#step({ type: 'down', store: self.storeId });
+      this.down(self.storeId);
       this.#context.blocked(this, self.storeId);
     } else failed(error);
   }
@@ -428,7 +455,6 @@ export class ReplicatedLog implements OwnedLog {
     const started = this.#started;
     this.#started = undefined;
     this.#close();
-    for (const round of [...this.#rounds.values()]) round.reject(error);
     if (started === undefined) this.#events.lost(error);
     else started.reject(error);
   }
@@ -436,6 +462,7 @@ export class ReplicatedLog implements OwnedLog {
   #close(): void {
     this.#isOver = true;
     this.#context.closed(this);
+    for (const round of [...this.#rounds.values()]) round.reject(lostError());
     this.#wakeSettled();
   }
 

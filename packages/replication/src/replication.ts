@@ -81,6 +81,9 @@ export interface LogContext {
   isClosing(): boolean;
 }
 
+/** How long a promise of this store holds, in milliseconds; for its next run. */
+const promiseNote = 'promise-ms';
+
 export class Replication implements ObjectLogs {
   readonly #options: ReplicationOptions;
   readonly #grants: PromiseGrants;
@@ -95,13 +98,25 @@ export class Replication implements ObjectLogs {
   readonly #peers = new Map<string, PeerRun>();
   #tickTimer: Timer | undefined;
   #heartbeatTimer: Timer | undefined;
+  #mayPromise = false;
   #isClosed = false;
 
   constructor(options: ReplicationOptions) {
     const { self, store, network, clock, timers, limits, failed } = options;
     this.#options = options;
     const times = { promiseMs: limits.promiseMs, drift: limits.drift };
-    this.#grants = new PromiseGrants(times, clock.monotonicMs(), store.starts > 1);
+    // The promises of an earlier run are forgotten, and were of the length that was in force then.
+    const earlierMs = Number(Buffer.from(store.note(promiseNote) ?? []).toString() || 0);
+    const silenceMs = store.starts > 1 ? Math.max(limits.promiseMs, earlierMs) : 0;
+    this.#grants = new PromiseGrants(times, clock.monotonicMs(), silenceMs);
+    store.putNote(promiseNote, Buffer.from(String(limits.promiseMs))).then(
+      () => {
+        this.#mayPromise = true;
+      },
+      (error: unknown) => {
+        if (!this.#isClosed) failed(error);
+      },
+    );
     this.#held = new PromisesHeld(times);
     const send = (node: string, message: LogMessage) =>
       network.send(node, 'log', encodeMessage(message));
@@ -113,6 +128,7 @@ export class Replication implements ObjectLogs {
       timers,
       copies: this.#copies,
       lostMax: limits.lostMax,
+      mayPromise: () => this.#mayPromise,
       send,
       generationOf: (id) => options.setOf(id)?.generation ?? 0,
       superseded: (id, epoch) => this.#superseded(id, epoch),

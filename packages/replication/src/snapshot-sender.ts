@@ -10,6 +10,7 @@
 import {
   type Epoch,
   encodeBody,
+  isHomingError,
   type ObjectIdHex,
   type ObjectRef,
   type RecordName,
@@ -33,8 +34,9 @@ export interface CopyOrder {
 interface Copy {
   readonly order: CopyOrder;
   readonly snapshot: Snapshot;
+  page: Uint8Array;
   /** Read ahead, so that the last page is known as such. */
-  ahead: Uint8Array | undefined;
+  following: Uint8Array | undefined;
   sent: number;
   taken: number;
   isAllSent: boolean;
@@ -120,15 +122,34 @@ export class SnapshotSender {
     while (this.#copies.size < this.#options.limits.copiesMax) {
       const order = this.#waiting.shift();
       if (order === undefined) return;
-      const snapshot = this.#options.store.snapshot(order.object.id);
+      const snapshot = this.#open(order);
       if (snapshot === undefined) {
         order.failed();
         continue;
       }
-      const ahead = snapshot.next(this.#options.limits.pageBytes);
-      const copy: Copy = { order, snapshot, ahead, sent: 0, taken: 0, isAllSent: false };
+      const { pageBytes } = this.#options.limits;
+      const first = snapshot.next(pageBytes);
+      const copy: Copy = {
+        order,
+        snapshot,
+        page: first ?? encodeBody({ name: snapshot.head.applied, operations: [] }),
+        following: first === undefined ? undefined : snapshot.next(pageBytes),
+        sent: 0,
+        taken: 0,
+        isAllSent: false,
+      };
       this.#copies.set(keyOf(order.to, order.object.id), copy);
       this.#fill(copy);
+    }
+  }
+
+  /** Undefined also where the object is written to too fast to be read as of one moment. */
+  #open({ object }: CopyOrder): Snapshot | undefined {
+    try {
+      return this.#options.store.snapshot(object.id);
+    } catch (error) {
+      if (isHomingError(error) && error.code === 'overloaded') return undefined;
+      throw error;
     }
   }
 
@@ -137,8 +158,6 @@ export class SnapshotSender {
     const { order, snapshot } = copy;
     while (!copy.isAllSent && copy.sent - copy.taken < limits.pagesInFlightMax) {
       const { applied, alarmMs, name } = snapshot.head;
-      const page = copy.ahead ?? encodeBody({ name: applied, operations: [] });
-      const following = copy.ahead === undefined ? undefined : snapshot.next(limits.pageBytes);
       const isSent = send(order.to, {
         type: 'page',
         object: name === undefined ? order.object : { ...order.object, name },
@@ -146,19 +165,22 @@ export class SnapshotSender {
         applied,
         alarmMs,
         index: copy.sent,
-        isLast: following === undefined,
-        page,
+        isLast: copy.following === undefined,
+        page: copy.page,
       });
       if (!isSent) {
-        // What was read ahead is lost with this attempt: the whole copy begins anew.
-        this.#drop(keyOf(order.to, order.object.id));
-        timers.after(retryMs, () => order.failed());
-        this.#startNext();
+        // The link takes no more for now; where it is gone, `down` ends the copy.
+        timers.after(retryMs, () => {
+          if (this.#copies.get(keyOf(order.to, order.object.id)) === copy) this.#fill(copy);
+        });
         return;
       }
-      copy.ahead = following;
       copy.sent += 1;
-      copy.isAllSent = following === undefined;
+      if (copy.following === undefined) copy.isAllSent = true;
+      else {
+        copy.page = copy.following;
+        copy.following = snapshot.next(limits.pageBytes);
+      }
     }
   }
 }

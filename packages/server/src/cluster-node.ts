@@ -64,8 +64,6 @@ export interface ClusterNode {
  * placed among all of them.
  */
 const placementRegion = 'main';
-/** How long the first controller waits for enough nodes to place `factor` replicas. */
-const bootstrapWaitMs = 10_000;
 const movesMax = 32;
 
 /** Resolves once the node serves. Rejects with what keeps it from serving; then nothing is left. */
@@ -151,13 +149,11 @@ async function compose(
   });
   const controller = new Controller({
     coordinator,
-    clock: systemClock,
     timers: systemTimers,
     logger,
     region: placementRegion,
     shardCount: config.shardsPerRegion,
     factor: config.replication.factor,
-    bootstrapWaitMs,
   });
   closers.push(async () => controller.stop());
   const namespaces = new Namespaces(project);
@@ -301,7 +297,8 @@ function startNetwork(
     node: config.node,
     storeId: store.storeId,
     run,
-    cluster: config.etcd.prefix,
+    // What all nodes must agree on is part of the name: those that differ are refused.
+    cluster: `${config.etcd.prefix} shards=${config.shardsPerRegion} promise=${config.promiseMs}`,
     version,
     tls:
       peer === undefined

@@ -7,8 +7,9 @@
  *    applied and lost its answer must not run again unseen.
  * 2. An error that `isAway` says the outcome is unknown. Any other error is etcd's own refusal: the
  *    request was not executed.
- * 3. Every answer passes `inspect`, so that a wiped or foreign etcd is noticed by whatever is asked.
- * 4. One endpoint is used at a time; a failure moves on to the next, and `onMove` says so.
+ * 3. The answer to every transaction passes `inspect`, so that a wiped or foreign etcd is noticed by
+ *    whatever is asked.
+ * 4. One endpoint is used at a time; a failure moves on to the next, and `onAway` says so.
  */
 import { type Clock, HomingError, type Timers } from '@homing/base';
 import {
@@ -64,8 +65,8 @@ const once = {
 } as unknown as Policy;
 
 export class EtcdClient {
-  /** Called after the endpoint in use changed. */
-  onMove: (() => void) | undefined;
+  /** Called after a request got no answer: what else comes from that endpoint is in doubt too. */
+  onAway: (() => void) | undefined;
   readonly #options: EtcdClientOptions;
   readonly #endpoints: readonly Endpoint[];
   #current = 0;
@@ -214,9 +215,9 @@ export class EtcdClient {
   }
 
   #moveFrom(index: number): void {
-    if (this.#endpoints.length === 1 || this.#current !== index || this.#closed) return;
+    if (this.#current !== index || this.#closed) return;
     this.#current = (index + 1) % this.#endpoints.length;
-    this.onMove?.();
+    this.onAway?.();
   }
 }
 

@@ -3,6 +3,7 @@
  * recovery of an etcd that was wiped or restored.
  */
 import type { Epoch } from '@homing/base';
+import { epochRevision } from '../grants.ts';
 import type { EtcdClient } from './client.ts';
 import type { Identity } from './identity.ts';
 import {
@@ -10,7 +11,6 @@ import {
   decodeStarts,
   encodeBase,
   encodeStarts,
-  epochRevision,
   type Keys,
   unreadable,
 } from './keys.ts';

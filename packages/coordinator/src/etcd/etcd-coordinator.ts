@@ -138,7 +138,8 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     this.#watchers = new Watchers((cause) => {
       logger.error('a watcher of the coordinator failed', { cause });
     });
-    client.onMove = () => mirror.renew('another endpoint of etcd is used');
+    // A watch on a member that lost its cluster stays up, and silent.
+    client.onAway = () => mirror.renew('etcd gave no answer to a request');
   }
 
   /** Resolves with the first session, or when etcd is found not to be the one the disk knows. */

@@ -11,8 +11,9 @@
  *    readings of records read it too.
  */
 import { type Epoch, HomingError, type Logger, makeEpoch } from '@homing/base';
+import { epochRevision } from '../grants.ts';
 import type { Inspector } from './client.ts';
-import { decodeBase, epochRevision } from './keys.ts';
+import { decodeBase } from './keys.ts';
 import type { Condition, KeyValue } from './transaction.ts';
 
 /** What the disk remembers of etcd. */

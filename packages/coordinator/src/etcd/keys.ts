@@ -6,7 +6,6 @@
  * A node's incarnation is not in its value: it is the lease that holds the key, so the two cannot differ.
  */
 import {
-  type Epoch,
   HomingError,
   type NodeInfo,
   type ObjectRef,
@@ -135,11 +134,6 @@ export function unreadable(kv: KeyValue): HomingError {
 
 /** What etcd says of a key that no lease holds. */
 export const noLease = '0';
-
-/** The revision that an epoch was made from (`makeEpoch`). */
-export function epochRevision(epoch: Epoch): bigint {
-  return epoch >> 16n;
-}
 
 function encode<Value extends object>(value: Value): Buffer {
   return Buffer.from(JSON.stringify(value));

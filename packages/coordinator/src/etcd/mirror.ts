@@ -72,7 +72,6 @@ export class Mirror {
   /** Reads everything again, from the endpoint now in use. */
   renew(reason: string): void {
     this.#handle?.cancel(reason);
-    this.#pacer.wake();
   }
 
   /** What was read is of an etcd that is no more: its revisions do not compare with those to come. */
@@ -80,11 +79,13 @@ export class Mirror {
     for (const [key, kv] of this.#entries) this.#entries.set(key, { ...kv, modRevision: 0n });
     this.#deleted.clear();
     this.renew('etcd was recovered');
+    this.#pacer.wake();
   }
 
   stop(): void {
     this.#stopped = true;
     this.renew('the coordinator is closed');
+    this.#pacer.wake();
   }
 
   /** Never rejects. */

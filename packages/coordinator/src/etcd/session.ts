@@ -174,11 +174,14 @@ export class Session {
   async #begin(began: () => void): Promise<boolean> {
     const { client, identity, clock, ttlMs, logger } = this.#options;
     if (identity.refused) return false;
+    // Before anything is written: this may be an etcd that was wiped, which is why the lease is gone.
+    const before = foundAt(await client.transact({ apply: [{ get: this.#key }] }), 0);
+    if (identity.refused) return false;
     const renewedAtMs = clock.monotonicMs();
     const { lease, ttlSeconds } = await client.grantLease(Math.ceil(ttlMs / 1000));
     const self = this.#describe(lease, this.#draining);
     const value = encodeNode(self);
-    const since = await this.#putKey(lease, value);
+    const since = await this.#putKey(lease, value, before?.modRevision ?? 0n);
     if (since === undefined || this.#closed || identity.refused) {
       await this.#revoke(lease);
       return false;
@@ -199,9 +202,9 @@ export class Session {
    * of this node: the newest wins. It names the key's state all the same, so that an attempt whose
    * answer was lost cannot be applied after a later session's. Undefined: closed meanwhile.
    */
-  async #putKey(lease: string, value: Buffer): Promise<bigint | undefined> {
+  async #putKey(lease: string, value: Buffer, before: bigint): Promise<bigint | undefined> {
     const { client, limits } = this.#options;
-    let modRevision = 0n;
+    let modRevision = before;
     for (let failures = 0; !this.#closed; ) {
       try {
         const answer = await client.transact({

@@ -89,11 +89,12 @@ export function installPage(batch: Batch, object: CachedObject, request: WireRea
   stage(batch, object, request);
   if (!request.isLast) return false;
   object.staged = undefined;
-  native.batch_del(batch, installKeyOf(object.id), noOptions);
   if (committed.lsn <= object.applied.lsn) {
+    // Its number stays used, by the key, until what was staged under it is surely erased.
     discard(batch, object);
     return false;
   }
+  native.batch_del(batch, installKeyOf(object.id), noOptions);
   for (const space of spaceNumbers) {
     const old = object.generations[space] as number;
     native.batch_put(batch, garbageKeyOf(object.id, space, old), empty, noOptions);
@@ -105,6 +106,8 @@ export function installPage(batch: Batch, object: CachedObject, request: WireRea
     );
     object.generations[space] = object.stagedGeneration;
   }
+  // It is the living one now, and nothing is staged.
+  object.stagedGeneration = 0;
   return true;
 }
 

@@ -9,7 +9,15 @@
  * Nothing here is fsynced: all writes go through one log in order, so the mark can only be lost
  * together with, or after, the deletions it stands for, and deleting again changes nothing.
  */
-import { afterPrefix, families, garbagePrefix, statePrefixBytes } from './keys.ts';
+import { HomingError, objectIdBytes } from '@homing/base';
+import {
+  afterPrefix,
+  families,
+  garbagePrefix,
+  generationKeyOf,
+  generationOffset,
+  statePrefixBytes,
+} from './keys.ts';
 import { type Batch, type Database, native, noOptions, readRange } from './native.ts';
 
 /** Keys deleted one by one in a step; a generation of more gets a range deletion. */
@@ -29,6 +37,7 @@ export class Purge {
     const [mark] = readRange(this.#database, { gte: family, lt: afterPrefix(family) }, 1);
     if (mark === undefined) return false;
     const prefix = garbagePrefix(mark);
+    if (this.#isLive(mark)) throw new HomingError('corruption', 'about to erase what is in use');
     const range = { gte: prefix, lt: afterPrefix(prefix) };
     const keys = this.#keys(range);
     if (keys.length > stepKeys) native.db_clear(this.#database, range);
@@ -37,6 +46,14 @@ export class Purge {
     native.batch_write(this.#database, this.#batch, { sync: false });
     native.batch_clear(this.#batch);
     return true;
+  }
+
+  /** What readers see must never be garbage: a defect here is to end the process, not the data. */
+  #isLive(mark: Buffer): boolean {
+    const id = mark.subarray(1, 1 + objectIdBytes);
+    const key = generationKeyOf(id, mark[1 + objectIdBytes] as number);
+    const [live] = native.db_get_many_sync(this.#database, [key], noOptions);
+    return (live?.readUInt32BE(0) ?? 0) === mark.readUInt32BE(generationOffset);
   }
 
   #keys(range: { readonly gte: Buffer; readonly lt: Buffer }): Buffer[] {

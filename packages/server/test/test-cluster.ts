@@ -1,0 +1,131 @@
+/** A cluster of real processes: `homing cluster`, whose nodes are killed, stopped and started again. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const bin = fileURLToPath(new URL('../bin/homing.js', import.meta.url));
+
+export const hasEtcd = spawnSync('etcd', ['--version'], { stdio: 'ignore' }).status === 0;
+
+export interface TestNode {
+  readonly name: string;
+  pid: number;
+  readonly http: string;
+  readonly grpc: string;
+  readonly admin: string;
+}
+
+const line = /^node=(\S+) region=\S+ pid=(\d+) http=(\S+) grpc=(\S+) admin=(\S+)/gm;
+
+export class TestCluster {
+  readonly data = mkdtempSync(join(tmpdir(), 'homing-cluster-'));
+  readonly #children: ChildProcess[] = [];
+  #output = '';
+  nodes: TestNode[] = [];
+
+  static async start(project: string, ...flags: string[]): Promise<TestCluster> {
+    const cluster = new TestCluster();
+    const args = [bin, 'cluster', project, '--port', '0', '--data', cluster.data, ...flags];
+    const child = cluster.#spawn(args);
+    await cluster.#printed(child, /^ready$/m);
+    for (const [, name = '', pid, http = '', grpc = '', admin = ''] of cluster.#output.matchAll(
+      line,
+    )) {
+      cluster.nodes.push({ name, pid: Number(pid), http, grpc, admin });
+    }
+    return cluster;
+  }
+
+  get output(): string {
+    return this.#output;
+  }
+
+  node(name: string): TestNode {
+    const found = this.nodes.find((node) => node.name === name);
+    if (found === undefined) throw new Error(`no node ${name}`);
+    return found;
+  }
+
+  others(name: string): TestNode[] {
+    return this.nodes.filter((node) => node.name !== name);
+  }
+
+  signal(name: string, signal: NodeJS.Signals): void {
+    process.kill(this.node(name).pid, signal);
+  }
+
+  /** Starts a node that was killed, on the same disk and ports. */
+  async restart(name: string): Promise<void> {
+    const before = this.#output.length;
+    const child = this.#spawn([bin, 'node', '--config', join(this.data, `${name}.json`)]);
+    await this.#printed(child, /^ready /m, before);
+    this.node(name).pid = child.pid ?? 0;
+  }
+
+  /** Resolves with the exit status of a node that was started by `restart`. */
+  async ended(name: string): Promise<number | null> {
+    const { pid } = this.node(name);
+    const child = this.#children.find((candidate) => candidate.pid === pid);
+    if (child === undefined) throw new Error(`${name} was not started by restart`);
+    if (child.exitCode !== null) return child.exitCode;
+    const [code] = (await once(child, 'exit')) as [number | null];
+    return code;
+  }
+
+  /** The node that runs the object now. */
+  async ownerOf(namespace: string, name: string, ask: string): Promise<string> {
+    const query = new URLSearchParams({ namespace, name });
+    const response = await fetch(`http://${this.node(ask).admin}/api/describe?${query}`);
+    const { node } = (await response.json()) as { node: string | null };
+    if (node === null) throw new Error(`${name} is on no node`);
+    return node;
+  }
+
+  async admin(node: string, path: string, body: object): Promise<Response> {
+    return fetch(`http://${this.node(node).admin}${path}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+    });
+  }
+
+  /** The private etcd's process. */
+  get etcdPid(): number {
+    const found = spawnSync('pgrep', ['-f', `etcd.*${this.data}`]);
+    return Number(String(found.stdout).trim().split('\n')[0]);
+  }
+
+  dispose(): void {
+    for (const { pid } of this.nodes) kill(pid);
+    const etcd = this.etcdPid;
+    if (etcd > 0) kill(etcd);
+    for (const child of this.#children) child.kill('SIGKILL');
+    rmSync(this.data, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #spawn(args: string[]): ChildProcess {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#children.push(child);
+    const onData = (chunk: Buffer) => (this.#output += String(chunk));
+    child.stdout?.on('data', onData);
+    child.stderr?.on('data', onData);
+    return child;
+  }
+
+  async #printed(child: ChildProcess, pattern: RegExp, from = 0): Promise<void> {
+    while (!pattern.test(this.#output.slice(from))) {
+      if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${this.#output}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone already.
+  }
+}
