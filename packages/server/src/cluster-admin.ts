@@ -158,6 +158,9 @@ async function drain(options: ClusterAdminOptions, name: string): Promise<object
   return passOn(options, name, '/api/drain', { node: name });
 }
 
+/** A move is called off when the object is on its way already, or its lease was renewed. */
+const moveAttempts = 5;
+
 async function migrate(
   options: ClusterAdminOptions,
   namespace: NamespaceInfo,
@@ -185,7 +188,11 @@ async function migrate(
   if (options.setOf(id)?.members.includes(target.storeId) !== true) {
     throw new HomingError('invalid_argument', `node ${to} holds no replica of the object`);
   }
-  const isMoved = to === config.node || (await node.move(id, target));
+  let isMoved = to === config.node;
+  for (let attempt = 0; !isMoved && attempt < moveAttempts; attempt++) {
+    isMoved = await node.move(id, target);
+    if (!isMoved && node.describe(object).status === undefined) break;
+  }
   const outcome = isMoved ? 'moved' : 'failed';
   options.metrics.increment('migrations_total', { reason: 'operator', outcome });
   if (!isMoved) throw new HomingError('unavailable', 'the object could not be moved: try again');

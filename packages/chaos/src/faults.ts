@@ -1,0 +1,159 @@
+/**
+ * What can be done to a cluster, and undone. A fault is made of the few things it touches, so that
+ * it can be tried on any process or proxy.
+ *
+ * `heal` is idempotent and leaves what it did not break alone. Called by `nemesis.ts`, which chooses,
+ * and by tests.
+ */
+import type { Rule } from './tcp-proxy.ts';
+
+export const faultKinds = ['kill', 'killall', 'pause', 'etcd', 'partition', 'delay'] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Fault {
+  readonly kind: FaultKind;
+  /** What it hits, and how, for the report. */
+  readonly target: string;
+  inject(): Promise<void>;
+  heal(): Promise<void>;
+}
+
+/** A process as faults see it. */
+export interface Victim {
+  readonly name: string;
+  /** Undefined while none runs. */
+  readonly pid: number | undefined;
+  signal(signal: NodeJS.Signals): boolean;
+  kill(): Promise<void>;
+  /** Resolves when it serves again. */
+  start(): Promise<void>;
+}
+
+/** A node as partitions see it. */
+export interface Linked {
+  readonly node: string;
+  readonly peerProxy: { set(rule: Rule, source?: string): void };
+  readonly etcdProxy: { set(rule: Rule, source?: string): void };
+}
+
+const startsMax = 30;
+const startPauseMs = 500;
+
+/** SIGKILL for all of them at once, and a start when it is healed. */
+export function killFault(kind: 'kill' | 'killall' | 'etcd', victims: readonly Victim[]): Fault {
+  return {
+    kind,
+    target: victims.map(({ name }) => name).join(', '),
+    inject: async () => {
+      await Promise.all(victims.map((victim) => victim.kill()));
+    },
+    heal: async () => {
+      const down = victims.filter(({ pid }) => pid === undefined);
+      await Promise.all(down.map(startAgain));
+    },
+  };
+}
+
+/** As a supervisor does: a node that finds no etcd ends, and is started again. */
+async function startAgain(victim: Victim): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await victim.start();
+      return;
+    } catch (error) {
+      if (attempt === startsMax) throw error;
+      await new Promise((resolve) => setTimeout(resolve, startPauseMs));
+    }
+  }
+}
+
+/** Stopped in mid-flight, as by a long collection or a suspended machine, and let go on. */
+export function pauseFault(victim: Victim): Fault {
+  return {
+    kind: 'pause',
+    target: victim.name,
+    inject: async () => {
+      victim.signal('SIGSTOP');
+    },
+    heal: async () => {
+      victim.signal('SIGCONT');
+    },
+  };
+}
+
+const blackHole: Rule = { holdToTarget: true, holdToClient: true };
+const none: Rule = {};
+
+/** One node without etcd, its session going to end while it lives. */
+export function etcdPartitionFault(node: Linked): Fault {
+  return {
+    kind: 'partition',
+    target: `${node.node} from etcd`,
+    inject: async () => node.etcdProxy.set(blackHole),
+    heal: async () => node.etcdProxy.set(none),
+  };
+}
+
+export type PartitionShape = 'both ways' | 'outgoing' | 'incoming' | 'reset';
+
+/** Between a node and others. Connections go through the proxy of whoever accepts them. */
+export function partitionFault(
+  node: Linked,
+  others: readonly Linked[],
+  shape: PartitionShape,
+  withEtcd = false,
+): Fault {
+  const rules = partitionRules(shape);
+  const names = others.map((other) => other.node);
+  if (withEtcd) names.push('etcd');
+  return {
+    kind: 'partition',
+    target: `${node.node} from ${names.join(', ')} (${shape})`,
+    inject: async () => setLinks(node, others, rules, withEtcd ? rules.dialled : undefined),
+    heal: async () => {
+      setLinks(node, others, { dialled: none, accepted: none }, withEtcd ? none : undefined);
+    },
+  };
+}
+
+export function delayFault(node: Linked, others: readonly Linked[], delayMs: number): Fault {
+  const rule: Rule = { delayMs };
+  return {
+    kind: 'delay',
+    target: `${node.node} by ${delayMs} ms each way`,
+    inject: async () => setLinks(node, others, { dialled: rule, accepted: rule }, rule),
+    heal: async () => setLinks(node, others, { dialled: none, accepted: none }, none),
+  };
+}
+
+/** For connections that the node itself made, and for those it accepted. */
+interface LinkRules {
+  readonly dialled: Rule;
+  readonly accepted: Rule;
+}
+
+function partitionRules(shape: PartitionShape): LinkRules {
+  switch (shape) {
+    case 'both ways':
+      return { dialled: blackHole, accepted: blackHole };
+    case 'outgoing':
+      return { dialled: { holdToTarget: true }, accepted: { holdToClient: true } };
+    case 'incoming':
+      return { dialled: { holdToClient: true }, accepted: { holdToTarget: true } };
+    default:
+      return { dialled: { cut: true }, accepted: { cut: true } };
+  }
+}
+
+function setLinks(
+  node: Linked,
+  others: readonly Linked[],
+  rules: LinkRules,
+  etcd: Rule | undefined,
+): void {
+  for (const other of others) {
+    other.peerProxy.set(rules.dialled, node.node);
+    node.peerProxy.set(rules.accepted, other.node);
+  }
+  if (etcd !== undefined) node.etcdProxy.set(etcd);
+}
