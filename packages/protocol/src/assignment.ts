@@ -14,6 +14,8 @@ export interface AssignmentInput {
   readonly region: string;
   readonly shardCount: number;
   readonly factor: number;
+  /** Assignments made earlier, of which the coordinator may have lost its record. */
+  readonly remembered?: readonly ShardAssignment[] | undefined;
 }
 
 export function shardKey(region: string, shard: number): string {
@@ -26,12 +28,24 @@ export function shardKey(region: string, shard: number): string {
  */
 export function planAssignments(input: AssignmentInput): readonly VersionedShard[] {
   const { nodes, shards, region, shardCount, factor } = input;
+  const remembered = new Map(
+    input.remembered?.map((assignment) => [
+      shardKey(assignment.region, assignment.shard),
+      assignment,
+    ]),
+  );
   const candidates = nodes.filter(({ draining }) => draining !== true);
-  if (candidates.length < factor) return [];
   const changes: VersionedShard[] = [];
   for (let shard = 0; shard < shardCount; shard++) {
-    if (shards.has(shardKey(region, shard))) continue;
-    const members = chooseStores(candidates, factor, shardKey(region, shard));
+    const key = shardKey(region, shard);
+    if (shards.has(key)) continue;
+    const earlier = remembered.get(key);
+    if (earlier !== undefined) {
+      changes.push({ assignment: earlier, revision: 0n });
+      continue;
+    }
+    if (candidates.length < factor) continue;
+    const members = chooseStores(candidates, factor, key);
     const assignment: ShardAssignment = { region, shard, generation: 1, members };
     changes.push({ assignment, revision: 0n });
   }

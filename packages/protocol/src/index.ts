@@ -1,5 +1,6 @@
 /** The protocol's state machines: no clock, socket, disk or random source. */
 export { type AssignmentInput, planAssignments, shardKey } from './assignment.ts';
+export type { DeliberateBug, DeliberateBugs } from './deliberate-bugs.ts';
 export {
   type OwnerEffect,
   type OwnerInput,

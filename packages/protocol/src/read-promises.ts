@@ -17,6 +17,7 @@
  * Pure: times are given. Driven by the replication package.
  */
 import type { MonotonicMs, ObjectIdHex } from '@homing/base';
+import type { DeliberateBugs } from './deliberate-bugs.ts';
 
 export interface PromiseTimes {
   /** How long a promise holds, in milliseconds. */
@@ -50,10 +51,17 @@ export class PromiseGrants {
   readonly #holders = new Map<ObjectIdHex, Granted>();
   /** Nothing is answered before: what an earlier run of this store promised is forgotten. */
   readonly #silentUntilMs: number;
+  readonly #bugs: DeliberateBugs;
 
   /** `silenceMs`: how long the promises of an earlier run of the store may still hold. */
-  constructor(times: PromiseTimes, nowMs: MonotonicMs, silenceMs: number) {
+  constructor(
+    times: PromiseTimes,
+    nowMs: MonotonicMs,
+    silenceMs: number,
+    bugs: DeliberateBugs = {},
+  ) {
     this.#times = times;
+    this.#bugs = bugs;
     this.#silentUntilMs = nowMs + this.#inflated(silenceMs);
   }
 
@@ -72,6 +80,7 @@ export class PromiseGrants {
   sealedAt(object: ObjectIdHex, claimant: Holder): number {
     const holder = this.#holders.get(object);
     if (holder === undefined || keyOf(holder) === keyOf(claimant)) return this.#silentUntilMs;
+    if (this.#bugs['seals-ignore-promises'] === true) return this.#silentUntilMs;
     const untilMs = holder.lost.get(object) ?? holder.untilMs;
     holder.lost.set(object, untilMs);
     return Math.max(this.#silentUntilMs, untilMs);
@@ -95,7 +104,7 @@ export class PromiseGrants {
     const granted = this.#of(holder);
     if (granted.lost.size > lostMax) return undefined;
     granted.untilMs = nowMs + this.#inflated(this.#times.promiseMs);
-    return [...granted.lost.keys()];
+    return this.#bugs['lost-not-named'] === true ? [] : [...granted.lost.keys()];
   }
 
   /** A node came back as another process: what its earlier run believed no longer matters. */

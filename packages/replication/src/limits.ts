@@ -10,8 +10,10 @@ export interface ReplicationLimits {
   readonly commitTimeoutMs: number;
   /** How long a confirmation of the epoch may take. */
   readonly confirmTimeoutMs: number;
-  /** How often notices of what is committed go to stores that nothing else is sent to. */
+  /** How often logs are looked at that have something outstanding. */
   readonly tickMs: number;
+  /** How long a store that nothing else is sent to waits to hear what is committed. */
+  readonly noticeMs: number;
   /** How long a store may leave something unanswered before it is sent again. */
   readonly resendMs: number;
   /** Bytes of one group of writes: it travels in one message. */
@@ -26,6 +28,8 @@ export interface ReplicationLimits {
   readonly pageBytes: number;
   /** Pages of one snapshot under way. */
   readonly pagesInFlightMax: number;
+  /** How long a store may leave the pages of a snapshot unanswered before it is sent anew. */
+  readonly pageTimeoutMs: number;
   /** Snapshots being sent at the same time. */
   readonly copiesMax: number;
   /** Lost objects named in one answer to a heartbeat. */
@@ -39,6 +43,7 @@ export const replicationLimits: ReplicationLimits = {
   commitTimeoutMs: 5000,
   confirmTimeoutMs: 2000,
   tickMs: 50,
+  noticeMs: 500,
   resendMs: 1000,
   groupBytesMax: 16 * 1024 * 1024,
   inFlightBytesMax: 4 * 1024 * 1024,
@@ -46,6 +51,7 @@ export const replicationLimits: ReplicationLimits = {
   uncommittedBytesMax: 24 * 1024 * 1024,
   pageBytes: 256 * 1024,
   pagesInFlightMax: 4,
+  pageTimeoutMs: 10_000,
   copiesMax: 8,
   lostMax: 10_000,
 };

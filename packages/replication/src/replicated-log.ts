@@ -54,6 +54,7 @@ export class ReplicatedLog implements OwnedLog {
   #isFlushScheduled = false;
   /** When the oldest group that is not committed was appended. */
   #waitingSinceMs: number | undefined;
+  #lastAppendMs = 0;
   #isStalled = false;
   /** Since when a store has left something unanswered. */
   readonly #awaitedSinceMs = new Map<string, number>();
@@ -67,7 +68,7 @@ export class ReplicatedLog implements OwnedLog {
     set: ReplicaSet,
     events: LogEvents,
   ) {
-    const { self, limits } = context;
+    const { self, limits, bugs } = context;
     this.#context = context;
     this.object = object;
     this.epoch = epoch;
@@ -79,6 +80,7 @@ export class ReplicatedLog implements OwnedLog {
       set,
       inFlightBytesMax,
       windowBytesMax,
+      bugs,
     });
   }
 
@@ -113,7 +115,8 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#isOver) return count;
     assert(this.#owner.phase === 'serving', 'log: appended to before it was recovered');
     this.#appendRecord(operations);
-    this.#waitingSinceMs ??= clock.monotonicMs();
+    this.#lastAppendMs = clock.monotonicMs();
+    this.#waitingSinceMs ??= this.#lastAppendMs;
     if (this.#owner.uncommittedBytes > limits.uncommittedBytesMax) this.#stall();
     return count;
   }
@@ -182,6 +185,8 @@ export class ReplicatedLog implements OwnedLog {
 
   up(store: string): void {
     this.#step({ type: 'up', store });
+    // Until it has answered, and knows what is committed.
+    if (!this.#isOver) this.#context.changed(this);
   }
 
   down(store: string): void {
@@ -201,7 +206,9 @@ export class ReplicatedLog implements OwnedLog {
   tick(): boolean {
     const { clock, limits } = this.#context;
     if (this.#isOver) return false;
-    this.#run(this.#owner.tellCommitted());
+    if (clock.monotonicMs() - this.#lastAppendMs > limits.noticeMs) {
+      this.#run(this.#owner.tellCommitted());
+    }
     this.#resend();
     const sinceMs = this.#waitingSinceMs;
     if (sinceMs !== undefined && clock.monotonicMs() - sinceMs > limits.commitTimeoutMs) {

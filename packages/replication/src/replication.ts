@@ -26,6 +26,7 @@ import {
   type Timers,
 } from '@homing/base';
 import {
+  type DeliberateBugs,
   type Holder,
   PromiseGrants,
   PromisesHeld,
@@ -51,6 +52,8 @@ export interface ReplicationOptions {
   readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
   /** The store failed: what is on disk is not known, and the process must end. */
   readonly failed: (error: unknown) => void;
+  /** Tests only. */
+  readonly bugs?: DeliberateBugs | undefined;
 }
 
 /** The nodes that can be reached, by their stores. */
@@ -68,6 +71,7 @@ export interface LogContext {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly limits: ReplicationLimits;
+  readonly bugs: DeliberateBugs;
   readonly peers: Peers;
   readonly replica: Replica;
   readonly copies: SnapshotSender;
@@ -107,8 +111,10 @@ export class Replication implements ObjectLogs {
     const times = { promiseMs: limits.promiseMs, drift: limits.drift };
     // The promises of an earlier run are forgotten, and were of the length that was in force then.
     const earlierMs = Number(Buffer.from(store.note(promiseNote) ?? []).toString() || 0);
-    const silenceMs = store.starts > 1 ? Math.max(limits.promiseMs, earlierMs) : 0;
-    this.#grants = new PromiseGrants(times, clock.monotonicMs(), silenceMs);
+    const bugs = options.bugs ?? {};
+    const hasPromised = store.starts > 1 && bugs['no-silence'] !== true;
+    const silenceMs = hasPromised ? Math.max(limits.promiseMs, earlierMs) : 0;
+    this.#grants = new PromiseGrants(times, clock.monotonicMs(), silenceMs, bugs);
     store.putNote(promiseNote, Buffer.from(String(limits.promiseMs))).then(
       () => {
         this.#mayPromise = true;
@@ -120,7 +126,7 @@ export class Replication implements ObjectLogs {
     this.#held = new PromisesHeld(times);
     const send = (node: string, message: LogMessage) =>
       network.send(node, 'log', encodeMessage(message));
-    this.#copies = new SnapshotSender({ store, timers, limits, send });
+    this.#copies = new SnapshotSender({ store, timers, limits, send, bugs });
     this.#replica = new Replica({
       store,
       grants: this.#grants,
@@ -142,6 +148,7 @@ export class Replication implements ObjectLogs {
       clock,
       timers,
       limits,
+      bugs,
       replica: this.#replica,
       copies: this.#copies,
       promises: this.#held,
@@ -286,7 +293,10 @@ export class Replication implements ObjectLogs {
     if (lost === undefined) return;
     for (const id of lost) this.#logs.get(id)?.lose();
     if (lost.length > 0) this.#send(peer, { type: 'released', ids: lost });
-    this.#held.answered(peer.storeId, sentMs as ReturnType<Clock['monotonicMs']>);
+    const { clock, bugs } = this.#options;
+    const isLate = bugs?.['promise-from-receipt'] === true;
+    const fromMs = isLate ? clock.monotonicMs() : (sentMs as ReturnType<Clock['monotonicMs']>);
+    this.#held.answered(peer.storeId, fromMs);
   }
 
   #superseded(id: ObjectIdHex, epoch: Epoch): void {

@@ -16,8 +16,10 @@ import {
   type RecordName,
   type Snapshot,
   type Store,
+  type Timer,
   type Timers,
 } from '@homing/base';
+import type { DeliberateBugs } from '@homing/protocol';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogMessage } from './messages.ts';
 
@@ -40,6 +42,8 @@ interface Copy {
   sent: number;
   taken: number;
   isAllSent: boolean;
+  /** Gives the copy up: an answer may be lost with a link's buffer. */
+  timer: Timer | undefined;
 }
 
 /** How long to wait for room in a link's buffer. */
@@ -50,6 +54,7 @@ export interface SnapshotSenderOptions {
   readonly timers: Timers;
   readonly limits: ReplicationLimits;
   readonly send: (node: string, message: LogMessage) => boolean;
+  readonly bugs: DeliberateBugs;
 }
 
 export class SnapshotSender {
@@ -74,6 +79,7 @@ export class SnapshotSender {
     const copy = this.#find(node, id, epoch);
     if (copy === undefined || index !== copy.taken) return;
     copy.taken += 1;
+    this.#watch(copy);
     if (copy.isAllSent && copy.taken === copy.sent) {
       this.#drop(keyOf(node, id));
       copy.order.done(copy.snapshot.head.applied);
@@ -108,8 +114,16 @@ export class SnapshotSender {
   }
 
   #drop(key: string): void {
-    this.#copies.get(key)?.snapshot.close();
+    const copy = this.#copies.get(key);
+    copy?.snapshot.close();
+    copy?.timer?.cancel();
     this.#copies.delete(key);
+  }
+
+  #watch(copy: Copy): void {
+    const { timers, limits } = this.#options;
+    copy.timer?.cancel();
+    copy.timer = timers.after(limits.pageTimeoutMs, () => this.#fail(copy));
   }
 
   #fail(copy: Copy): void {
@@ -137,8 +151,10 @@ export class SnapshotSender {
         sent: 0,
         taken: 0,
         isAllSent: false,
+        timer: undefined,
       };
       this.#copies.set(keyOf(order.to, order.object.id), copy);
+      this.#watch(copy);
       this.#fill(copy);
     }
   }
@@ -151,6 +167,15 @@ export class SnapshotSender {
       if (isHomingError(error) && error.code === 'overloaded') return undefined;
       throw error;
     }
+  }
+
+  /** With a bug on purpose the page is of the present, and not of the copy's moment. */
+  #next({ order, snapshot, sent }: Copy): Uint8Array | undefined {
+    const { bugs, limits } = this.#options;
+    if (bugs['torn-copy'] !== true) return snapshot.next(limits.pageBytes);
+    const present = this.#open(order);
+    for (let page = 0; page <= sent; page++) present?.next(limits.pageBytes);
+    return present?.next(limits.pageBytes);
   }
 
   #fill(copy: Copy): void {
@@ -179,7 +204,7 @@ export class SnapshotSender {
       if (copy.following === undefined) copy.isAllSent = true;
       else {
         copy.page = copy.following;
-        copy.following = snapshot.next(limits.pageBytes);
+        copy.following = this.#next(copy);
       }
     }
   }

@@ -4,7 +4,13 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { checkObjectId, HomingError, isHomingError, type ObjectIdHex } from '@homing/base';
+import {
+  checkObjectId,
+  type Epoch,
+  HomingError,
+  isHomingError,
+  type ObjectIdHex,
+} from '@homing/base';
 import type { PrometheusMetrics } from './metrics.ts';
 
 export interface NamespaceInfo {
@@ -28,6 +34,10 @@ export interface AdminView {
     id: ObjectIdHex,
   ): object | undefined | Promise<object | undefined>;
   idOf(namespace: NamespaceInfo, name: string): ObjectIdHex;
+  /** What `homing recover` has to know of this node. */
+  recovery?(): object;
+  /** Trusts the present etcd, and goes on above `highest`. */
+  recover?(highest: Epoch): Promise<object>;
   /** Empties a node of the cluster; undefined where there is none. */
   drain?(node: string): Promise<object>;
   /** Gives an object to a node. */
@@ -99,7 +109,11 @@ async function answer(
     case '/api/describe':
       await describe(view, url, response);
       return;
+    case '/api/recovery':
+      json(response, 200, view.recovery?.() ?? {});
+      return;
     case '/api/drain':
+    case '/api/recover':
     case '/api/migrate':
       await command(view, url.pathname, request, response);
       return;
@@ -140,6 +154,14 @@ async function command(
     return;
   }
   const body = await readBody(request);
+  if (path === '/api/recover' && view.recover !== undefined) {
+    if (!/^\d{1,20}$/.test(body.highest ?? '')) {
+      json(response, 400, { error: 'highest must be an epoch, in decimal digits' });
+      return;
+    }
+    json(response, 200, await view.recover(BigInt(body.highest ?? '0') as Epoch));
+    return;
+  }
   if (path === '/api/drain') {
     json(response, 200, await view.drain(body.node ?? ''));
     return;

@@ -11,6 +11,7 @@ import { type Parsed, parseFlags } from './flags.ts';
 import { limitNames, parseLimits } from './limits.ts';
 import { startLocalCluster } from './local-cluster.ts';
 import { createLogger, type LogLevel } from './logger.ts';
+import { planRecovery, type RecoveryState } from './recovery.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
@@ -90,6 +91,17 @@ Runs the worker project in dir (default: the current directory) on several nodes
       'Moves one object to a node that holds a replica of it.\n\n  --name NAME     the object of this name\n  --to NODE       where to',
     ),
     run: migrate,
+  },
+  recover: {
+    summary: 'go on after etcd was wiped or restored from a backup',
+    usage: `homing recover --admin URL [--admin URL …]
+
+Makes the nodes trust the etcd that they refuse, because it is not the one their disks know. Name the
+admin address of every node that runs: they must hold a majority of the replicas of every object.
+
+  --admin URL     the admin address of a node; to be given again for each
+  --json          for programs`,
+    run: recover,
   },
   status: {
     summary: 'what the node runs',
@@ -328,6 +340,26 @@ async function migrate(args: readonly string[]): Promise<number> {
   }
   const which = name === undefined ? { id } : { name };
   return answered(flags, await ask(adminUrl(flags), '/api/migrate', { namespace, to, ...which }));
+}
+
+async function recover(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, { ...adminFlags, admin: { type: 'string', multiple: true } }, 0);
+  const admins = flags.texts('admin');
+  if (admins.length === 0) throw new UsageError('recover needs the --admin address of each node');
+  for (const admin of admins) {
+    if (!URL.canParse(admin)) throw new UsageError(`--admin must be a URL, as ${defaultAdmin}`);
+  }
+  const states = (await Promise.all(
+    admins.map((admin) => ask(admin, '/api/recovery')),
+  )) as RecoveryState[];
+  const trusting = states.find(({ refused }) => refused === false);
+  if (trusting !== undefined) {
+    throw new CommandError(`node ${trusting.node} does not refuse its etcd: nothing to recover`);
+  }
+  const highest = String(planRecovery(states));
+  const answers: unknown[] = [];
+  for (const admin of admins) answers.push(await ask(admin, '/api/recover', { highest }));
+  return answered(flags, answers);
 }
 
 function answered(flags: Parsed, answer: unknown): number {

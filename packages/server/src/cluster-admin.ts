@@ -15,6 +15,7 @@ import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
 import type { PrometheusMetrics } from './metrics.ts';
+import type { Recovery } from './recovery.ts';
 import type { Namespaces } from './worker-version.ts';
 
 export interface ClusterAdminOptions {
@@ -33,6 +34,7 @@ export interface ClusterAdminOptions {
   readonly config: NodeConfig;
   readonly startedAt: Date;
   readonly drain: () => Promise<void>;
+  readonly recovery: Recovery;
 }
 
 export function clusterAdminView(options: ClusterAdminOptions): AdminView {
@@ -71,6 +73,11 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       store.heads({ namespace, after, limit }).map((head) => shown(options, head)),
     describe: (namespace, id) => describe(options, namespace, id),
     idOf: (namespace, name) => namedObjectId(namespace.key, name),
+    recovery: () => options.recovery.state(),
+    recover: async (highest) => {
+      await options.recovery.recover(highest);
+      return { node: config.node, recovered: true };
+    },
     drain: (name) => drain(options, name),
     migrate: (namespace, id, to) => migrate(options, namespace, id, to),
   };

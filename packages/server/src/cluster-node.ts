@@ -33,6 +33,7 @@ import { Controller } from './controller.ts';
 import { DiskIdentity, readGuard } from './disk-identity.ts';
 import { type DevLimits, devLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
+import { Recovery } from './recovery.ts';
 import { systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -147,7 +148,15 @@ async function compose(
     if (type === 'shards') replication.setsChanged();
     if (type === 'session-lost') metrics.increment('session_expired_total');
   });
+  const recovery = new Recovery({
+    node: config.node,
+    prefix: config.etcd.prefix,
+    store,
+    coordinator,
+    logger,
+  });
   const controller = new Controller({
+    remembered: () => recovery.remembered(),
     coordinator,
     timers: systemTimers,
     logger,
@@ -191,6 +200,12 @@ async function compose(
   });
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);
+  if (coordinator.refused) {
+    logger.error(
+      'etcd is not the one this disk knows: it was wiped, or restored from a backup. Objects are not ' +
+        'placed until an operator runs `homing recover`',
+    );
+  }
   const loaded = await node.start(
     executorThreads({
       worker: describeWorker(project),
@@ -248,6 +263,7 @@ async function compose(
       config,
       startedAt: new Date(),
       drain,
+      recovery,
     }),
   }).catch(portTaken('listen.admin', ports.admin));
   closers.push(() => admin.close());
@@ -347,6 +363,7 @@ async function startCoordinator(
     clock: systemClock,
     timers: systemTimers,
   });
+  if (coordinator.refused) return coordinator;
   const disk = await coordinator.registerStart(store.starts);
   if (disk === 'behind') {
     await coordinator.close();

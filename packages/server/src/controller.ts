@@ -3,7 +3,7 @@
  * What is decided is `planAssignments`; here it meets events and time. A write that fails, or whose
  * outcome is unknown, is planned anew from what is read back.
  */
-import type { Coordinator, Logger, Timers } from '@homing/base';
+import type { Coordinator, Logger, ShardAssignment, Timers } from '@homing/base';
 import { planAssignments } from '@homing/protocol';
 
 export interface ControllerOptions {
@@ -13,6 +13,8 @@ export interface ControllerOptions {
   readonly region: string;
   readonly shardCount: number;
   readonly factor: number;
+  /** Assignments that this node's disk knows of: they stand where etcd has forgotten them. */
+  readonly remembered: () => readonly ShardAssignment[];
 }
 
 /** Shards written at once: what a transaction takes. */
@@ -44,6 +46,7 @@ export class Controller {
       region,
       shardCount,
       factor,
+      remembered: this.#options.remembered(),
     });
     if (changes.length === 0) return;
     this.#isBusy = true;

@@ -179,6 +179,26 @@ describe.skipIf(!hasEtcd)('a cluster of counters', () => {
     for (const node of cluster.nodes) await eventually(() => increment(node, 'placed'));
   });
 
+  test('an etcd that lost its memory is refused until an operator says so', async () => {
+    await increment(cluster.node('n1'), 'remembered');
+    await cluster.wipeEtcd();
+    const admins = cluster.nodes.flatMap(({ admin }) => ['--admin', `http://${admin}`]);
+    await eventually(async () => {
+      const refused = await run('recover', ...admins.slice(0, 2));
+      if (!refused.stderr.includes('a majority is needed')) throw new Error(refused.stderr);
+    });
+    const fresh = await fetch(`http://${cluster.node('n1').http}/unheard-of`, { method: 'POST' });
+    expect(fresh.status).toBeGreaterThanOrEqual(500);
+    const before = await value(cluster.node('n2'), 'remembered');
+    await eventually(async () => {
+      const recovered = await run('recover', ...admins);
+      if (recovered.status !== 0) throw new Error(recovered.stderr);
+    });
+    expect(await eventually(() => value(cluster.node('n3'), 'remembered'))).toBe(before);
+    expect(await eventually(() => increment(cluster.node('n2'), 'remembered'))).toBe(before + 1);
+    await eventually(() => increment(cluster.node('n1'), 'unheard-of'));
+  });
+
   test('a node that is drained gives everything away, and no call fails', async () => {
     const names = Array.from({ length: 20 }, (_, index) => `drained-${index}`);
     for (const [index, name] of names.entries()) {

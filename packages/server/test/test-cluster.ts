@@ -1,9 +1,10 @@
 /** A cluster of real processes: `homing cluster`, whose nodes are killed, stopped and started again. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const bin = fileURLToPath(new URL('../bin/homing.js', import.meta.url));
@@ -97,6 +98,18 @@ export class TestCluster {
     return Number(String(found.stdout).trim().split('\n')[0]);
   }
 
+  /** Kills etcd, loses its disk, and starts it again as it was. */
+  async wipeEtcd(): Promise<void> {
+    const pid = this.etcdPid;
+    const [command = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      .split('\0')
+      .filter((part) => part !== '');
+    kill(pid);
+    while (existsSync(`/proc/${pid}`) && !isZombie(pid)) await sleep(20);
+    rmSync(join(this.data, 'etcd'), { recursive: true, force: true });
+    this.#children.push(spawn(command, args, { stdio: 'ignore' }));
+  }
+
   dispose(): void {
     for (const { pid } of this.nodes) kill(pid);
     const etcd = this.etcdPid;
@@ -120,6 +133,10 @@ export class TestCluster {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
+}
+
+function isZombie(pid: number): boolean {
+  return / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }
 
 function kill(pid: number): void {

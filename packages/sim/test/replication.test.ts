@@ -121,7 +121,7 @@ test('an appended group is committed by a majority, and reaches every replica', 
   const { log, heard } = await trio.acquire(0, epochOf(5));
   log.append([put('k', '1')]);
   log.append([put('k', '2')]);
-  await trio.run(300);
+  await trio.run(1000);
   expect(heard).toContain('committed 2');
   expect([0, 1, 2].map((index) => trio.value(index, 'k'))).toEqual(['2', '2', '2']);
   expect(log.isCovered()).toBe(true);
@@ -199,7 +199,7 @@ test('a replica that was away long gets the state, all at once', async () => {
   await trio.run(5000);
   expect(trio.value(2, 'k199')).toHaveLength(4000);
   log.append([put('k', 'after')]);
-  await trio.run(500);
+  await trio.run(1500);
   expect(trio.value(2, 'k')).toBe('after');
 });
 

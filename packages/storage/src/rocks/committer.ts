@@ -5,7 +5,7 @@
  * Invariants
  * 1. Requests take effect in the order they were added, whatever batch each falls into.
  * 2. All keys that one record touches (state, head, alarm index, generation, log) are in one batch.
- * 3. `commit` returns after the fsync; until then nothing it took is settled. When it throws, what
+ * 3. `commit` returns after the fsync, where the batch has anything but folding; until then nothing it took is settled. When it throws, what
  *    the disk holds is unknown: it is never called again.
  * 4. A refused request (fenced, gap) has put nothing into the batch that a reader can see.
  */
@@ -73,7 +73,8 @@ export class Committer {
   #offset = 0;
   #records = 0;
   #cleared = false;
-  #hasNotes = false;
+  /** The batch in the making holds what is to be acknowledged. */
+  #mustSync = false;
   readonly #scratch = Buffer.alloc(scratchBytes);
   /** Views of the scratch buffer by length, so that a key costs no allocation. */
   readonly #views: (Buffer | undefined)[] = [];
@@ -119,7 +120,7 @@ export class Committer {
       bytes += size;
       settled += 1;
     }
-    const fsyncSeconds = this.#dirty.length > 0 || this.#hasNotes ? this.#write() : 0;
+    const fsyncSeconds = this.#dirty.length > 0 || this.#mustSync ? this.#write() : 0;
     this.#cache.trim();
     return { settled, records: this.#records, fsyncSeconds, refused };
   }
@@ -158,6 +159,7 @@ export class Committer {
     if (kind === requestKinds.seal) {
       if (object.promised !== epoch || object.head === undefined) this.#touch(object);
     } else this.#install(object);
+    this.#mustSync = true;
     object.promised = epoch;
   }
 
@@ -166,7 +168,7 @@ export class Committer {
     const key = noteKey(buffer.toString('utf8', namespaceEnd + 4, nameEnd));
     const value = buffer.subarray(bodies[0], bodies[1]);
     native.batch_put(this.#batch, key, value, noOptions);
-    this.#hasNotes = true;
+    this.#mustSync = true;
   }
 
   #install(object: CachedObject): void {
@@ -194,6 +196,8 @@ export class Committer {
     // A duplicate: what it repeats is on disk, or in this very batch.
     if (added === 0 && plan.fold === 0 && plan.promised === object.promised) return;
     this.#touch(object);
+    // Folding alone needs no fsync: the records are on disk, and what is committed is found again.
+    this.#mustSync ||= added > 0 || plan.promised !== object.promised;
     object.promised = plan.promised;
     const hadTail = object.tail.length > 0;
     if (plan.keep < object.tail.length) this.#dropTail(object, plan.keep);
@@ -344,11 +348,14 @@ export class Committer {
       native.batch_put(this.#batch, object.headKey, head, noOptions);
     }
     this.#dirty.length = 0;
-    this.#hasNotes = false;
+    const sync = this.#mustSync;
+    this.#mustSync = false;
     const started = process.hrtime.bigint();
-    native.batch_write(this.#database, this.#batch, { sync: true });
+    native.batch_write(this.#database, this.#batch, { sync });
     const fsyncSeconds = Number(process.hrtime.bigint() - started) / 1e9;
     native.batch_clear(this.#batch);
+    // What is not synced is not promised: the next batch that is carries it along.
+    if (!sync) return 0;
     this.#watermark.write(native.db_get_latest_sequence(this.#database));
     return fsyncSeconds;
   }

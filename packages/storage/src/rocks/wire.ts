@@ -83,7 +83,17 @@ export class WireWriter {
     // Without records and without an epoch it only tells what is committed: no promise changes.
     const epoch = request.epoch ?? records.at(-1)?.name.epoch ?? (none as Epoch);
     const kind = requestKinds.append;
-    return this.#add({ ...plain, kind, object, epoch, committed, previous, records });
+    return this.#add({
+      kind,
+      object,
+      epoch,
+      committed,
+      previous,
+      page: 0,
+      isLast: false,
+      alarmMs: null,
+      records,
+    });
   }
 
   seal(object: ObjectRef, epoch: Epoch): number {

@@ -1,0 +1,23 @@
+/**
+ * Mistakes that the simulator makes on purpose, one at a time, to see that its checks notice them:
+ * each takes one rule of the protocol away. Nothing but the simulator passes any.
+ */
+export type DeliberateBug =
+  /** Recovery serves what it found without a record of its own epoch above it. */
+  | 'no-barrier'
+  /** Copies of records of older epochs count as commits, without a barrier. */
+  | 'older-epochs-count'
+  /** An owner counts a promise from when it heard of it, not from when it asked. */
+  | 'promise-from-receipt'
+  /** A seal is answered whatever was promised to the object's holder. */
+  | 'seals-ignore-promises'
+  /** A restarted replica answers seals at once. */
+  | 'no-silence'
+  /** Answers to heartbeats do not name lost objects. */
+  | 'lost-not-named'
+  /** A waiting seal is answered although a newer epoch was promised meanwhile. */
+  | 'late-seal-answered'
+  /** The pages of a copy are of different moments. */
+  | 'torn-copy';
+
+export type DeliberateBugs = Readonly<Partial<Record<DeliberateBug, true>>>;
