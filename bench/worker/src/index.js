@@ -33,12 +33,29 @@ export class Bench extends DurableObject {
   }
 }
 
+/**
+ * Calls an object from the worker: `callers` loops, each of which awaits one call after the other
+ * for `ms`. Returns how many were answered.
+ */
+async function burst(object, callers, ms) {
+  const endMs = Date.now() + ms;
+  let count = 0;
+  const caller = async () => {
+    for (; Date.now() < endMs; count++) await object.memory();
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+  return count;
+}
+
 export default {
   async fetch(request, env) {
-    const [, what, name] = new URL(request.url).pathname.split('/');
+    const [, what, name, callers, ms] = new URL(request.url).pathname.split('/');
     if (what === 'worker') return new Response('hello');
     const object = env.BENCH.getByName(name ?? '');
     if (what === 'socket') return object.fetch(request);
+    if (what === 'burst') {
+      return new Response(String(await burst(object, Number(callers), Number(ms))));
+    }
     return new Response(String(await object[what]()));
   },
 };
