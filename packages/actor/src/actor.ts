@@ -7,7 +7,18 @@
  *
  * Made by the executor, which tells it of acknowledged groups and gives it what comes in.
  */
-import { type AlarmOutcome, AssertionFailed, currentFrame, type EntryKind, type IoContext, runInFrame, type Scope, type SocketEvent, type AutoResponsePair, type SocketState } from '@homing/base';
+import {
+  type AlarmOutcome,
+  AssertionFailed,
+  type AutoResponsePair,
+  currentFrame,
+  type EntryKind,
+  type IoContext,
+  runInFrame,
+  type Scope,
+  type SocketEvent,
+  type SocketState,
+} from '@homing/base';
 import { Alarms } from './alarms.ts';
 import { DurableObjectId } from './durable-object-id.ts';
 import { DurableObjectState } from './durable-object-state.ts';
@@ -193,6 +204,12 @@ export class Actor implements IoContext {
   }
 
   /** Groups up to the `count`-th are durable. */
+  committed(count: number): void {
+    if (this.#broken !== undefined) return;
+    this.#outputs.durable(count);
+  }
+
+  /** Groups up to the `count`-th are durable, and the reader sees them. */
   appended(count: number): void {
     if (this.#broken !== undefined) return;
     this.#cache.confirmed(count);

@@ -22,6 +22,7 @@ export class OutputGate {
 
   /** Groups up to `group` are durable. */
   durable(group: number): void {
+    if (group <= this.#durable) return;
     this.#durable = group;
     let count = 0;
     while (count < this.#waiting.length && (this.#waiting[count] as Waiting).group <= group)

@@ -67,7 +67,9 @@ export type ToExecutor =
     }
   | { readonly type: 'frame'; readonly session: number; readonly frame: Uint8Array }
   | { readonly type: 'closed'; readonly session: number; readonly error: ErrorData | undefined }
-  /** All groups of the activation up to the `count`-th are durable. */
+  /** All groups of the activation up to the `count`-th are durable: what reveals them may leave. */
+  | { readonly type: 'committed'; readonly activation: number; readonly count: number }
+  /** They are durable, and part of the state that is read from the store. */
   | { readonly type: 'appended'; readonly activation: number; readonly count: number }
   | { readonly type: 'append-failed'; readonly activation: number; readonly error: ErrorData }
   | { readonly type: 'alarm'; readonly activation: number }

@@ -48,6 +48,7 @@ export {
   runInFrame,
   type Scope,
 } from './io-context.ts';
+export type { LogEvents, ObjectLogs, OwnedLog } from './log-port.ts';
 export {
   checkObjectId,
   namedObjectId,
@@ -113,4 +114,3 @@ export {
   writeUint64,
 } from './record-codec.ts';
 export { acquireWriter, releaseWriter, WireError, WireReader, WireWriter } from './wire.ts';
-export type { LogEvents, ObjectLogs, OwnedLog } from './log-port.ts';

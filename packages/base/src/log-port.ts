@@ -7,11 +7,10 @@ import type { HomingError } from './errors.ts';
 import type { ObjectRef, RecordOperation } from './ports.ts';
 
 export interface LogEvents {
-  /**
-   * Groups up to the `count`-th are on disk at a majority, and part of the state that readers of
-   * this node's store see. In order.
-   */
+  /** Groups up to the `count`-th are on disk at a majority. In order; may be left out for `folded`. */
   committed(count: number): void;
+  /** They are, and are part of the state that readers of this node's store see. In order. */
+  folded(count: number): void;
   /**
    * The object may belong to another, or the disk failed: nothing more of this log will be
    * committed. The last event.
@@ -40,7 +39,7 @@ export interface OwnedLog {
    * `unavailable` when it does not answer, `fenced` when the object is lost.
    */
   confirm(): Promise<void>;
-  /** Resolves when nothing that was appended is uncommitted; also when the log is lost. */
+  /** Resolves when all that was appended is folded in; also when the log is lost. */
   settled(): Promise<void>;
   /** Gives the object up; nothing may be appended any more. Idempotent. */
   release(): void;

@@ -77,7 +77,7 @@ class LocalLog implements OwnedLog {
     if (this.#isOver) return;
     assert(count === this.#committed + 1, 'log: appends became durable out of order');
     this.#committed = count;
-    this.#events.committed(count);
+    this.#events.folded(count);
     if (this.#committed === this.#appended) this.#wake();
   }
 

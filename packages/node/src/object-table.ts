@@ -66,9 +66,9 @@ interface Entry {
   guard: ReadGuard | undefined;
   /** Groups that earlier activations appended to the log. */
   groupsBefore: number;
-  /** Groups of the log that are committed. */
-  committed: number;
-  /** Alarms set by groups that are not committed, oldest first. */
+  /** Groups of the log that are folded in. */
+  folded: number;
+  /** Alarms set by groups that are not folded in, oldest first. */
   alarms: { readonly group: number; readonly dueMs: WallMs | null }[];
   /** Why the activation was reset, where that was not its own doing. */
   resetBy: HomingError | undefined;
@@ -349,7 +349,7 @@ export class ObjectTable {
       log: undefined,
       guard: undefined,
       groupsBefore: 0,
-      committed: 0,
+      folded: 0,
       alarms: [],
       resetBy: undefined,
       waiting: [first],
@@ -378,6 +378,7 @@ export class ObjectTable {
     const { logs, gatherSockets } = this.#options;
     const acquired = logs.acquire(entry.object, epoch, {
       committed: (count) => this.#onCommitted(entry, count),
+      folded: (count) => this.#onFolded(entry, count),
       lost: (error) => this.#onLost(entry, error),
       stalled: (error) => this.#onStalled(entry, error),
     });
@@ -400,7 +401,7 @@ export class ObjectTable {
     entry.log = log;
     entry.guard = new ReadGuard(log);
     entry.groupsBefore = 0;
-    entry.committed = 0;
+    entry.folded = 0;
     entry.alarms = [];
     this.#options.takeSockets(entry.object);
     this.#wake(entry, cause);
@@ -453,7 +454,13 @@ export class ObjectTable {
 
   // ── The log's events ───────────────────────────────────────────────────────────────────────
 
-  #onCommitted(entry: Entry, count: number): void {
+  #onCommitted({ activation, groupsBefore }: Entry, count: number): void {
+    const own = count - groupsBefore;
+    if (own <= 0) return;
+    activation?.executor.post({ type: 'committed', activation: activation.number, count: own });
+  }
+
+  #onFolded(entry: Entry, count: number): void {
     while (entry.alarms.length > 0 && (entry.alarms[0]?.group ?? 0) <= count) {
       const alarm = entry.alarms.shift();
       if (alarm !== undefined) this.#options.alarmChanged(entry.object.id, alarm.dueMs);
@@ -463,7 +470,7 @@ export class ObjectTable {
     if (own > 0) {
       activation?.executor.post({ type: 'appended', activation: activation.number, count: own });
     }
-    entry.committed = count;
+    entry.folded = count;
   }
 
   #onLost(entry: Entry, error: HomingError): void {
@@ -541,7 +548,7 @@ export class ObjectTable {
       }
       return;
     }
-    entry.groupsBefore = entry.committed;
+    entry.groupsBefore = entry.folded;
     entry.state = 'asleep';
     if (entry.leave !== undefined) entry.leave();
     else if (entry.waiting.length > 0) this.#wake(entry, 'request');

@@ -12,7 +12,7 @@
  *    any other; records of older epochs are committed only by one of this epoch above them.
  * 3. Two different records are never sent under one name: once lost, nothing more is sent.
  * 4. `folded` is reported only for committed records that the own store has folded into the state:
- *    whoever reads that state afterwards sees them.
+ *    whoever reads that state afterwards sees them. `committed` comes before, and says less.
  *
  * Driven by the replication package in production and in the simulator.
  */
@@ -101,6 +101,8 @@ export type OwnerEffect =
   | { readonly type: 'barrier'; readonly name: RecordName }
   /** Recovery is over: events may be delivered. */
   | { readonly type: 'serve' }
+  /** Records up to `lsn` are on disk at a majority. */
+  | { readonly type: 'committed'; readonly lsn: number }
   /** Records up to `lsn` are committed, and in the state that readers see. */
   | { readonly type: 'folded'; readonly lsn: number }
   | { readonly type: 'lost' };
@@ -411,7 +413,9 @@ export class OwnerLog {
     if (progress.state !== 'streaming') return;
     const first = progress.next;
     const last = this.#lastToSend(progress);
-    const hasNews = store === this.self && progress.told < this.#committed.lsn;
+    // While serving, folding rides on the next record or waits for `fold`.
+    const hasNews =
+      store === this.self && this.#phase === 'settling' && progress.told < this.#committed.lsn;
     if (last < first && !hasNews) return;
     this.#emit(store, progress, first, last);
   }
@@ -440,10 +444,19 @@ export class OwnerLog {
 
   /** Commit notices for stores that have all records and were not told since. */
   tellCommitted(): readonly OwnerEffect[] {
+    return this.#tell(() => true);
+  }
+
+  /** The same for the own store alone: what is committed becomes part of the state. */
+  fold(): readonly OwnerEffect[] {
+    return this.#tell((store) => store === this.self);
+  }
+
+  #tell(isMeant: (store: string) => boolean): readonly OwnerEffect[] {
     if (this.#phase !== 'serving') return [];
     for (const [store, progress] of this.#progress) {
-      if (progress.state !== 'streaming' || progress.told >= this.#committed.lsn) continue;
-      if (progress.next > this.#committed.lsn) {
+      if (!isMeant(store) || progress.state !== 'streaming') continue;
+      if (progress.told < this.#committed.lsn && progress.next > this.#committed.lsn) {
         this.#emit(store, progress, progress.next, this.#lastToSend(progress));
       }
     }
@@ -483,6 +496,7 @@ export class OwnerLog {
     this.#committed = this.#nameAt(lsn);
     const isOwn = this.#committed.epoch === this.epoch;
     assert(isOwn || first === 0, 'owner log: committed a record of another epoch');
+    this.#effects.push({ type: 'committed', lsn });
     const own = this.#progress.get(this.self);
     if (own !== undefined) this.#send(this.self, own);
   }

@@ -51,6 +51,7 @@ export class ReplicatedLog implements OwnedLog {
   #firstLsn = 0;
   #appended = 0;
   #committed = 0;
+  #folded = 0;
   #isFlushScheduled = false;
   /** When the oldest group that is not committed was appended. */
   #waitingSinceMs: number | undefined;
@@ -166,7 +167,8 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   settled(): Promise<void> {
-    if (this.#isOver || this.#committed === this.#appended) return Promise.resolve();
+    if (this.#isOver || this.#folded === this.#appended) return Promise.resolve();
+    this.#run(this.#owner.fold());
     return new Promise((resolve) => this.#settled.push(resolve));
   }
 
@@ -206,6 +208,7 @@ export class ReplicatedLog implements OwnedLog {
   tick(): boolean {
     const { clock, limits } = this.#context;
     if (this.#isOver) return false;
+    this.#run(this.#owner.fold());
     if (clock.monotonicMs() - this.#lastAppendMs > limits.noticeMs) {
       this.#run(this.#owner.tellCommitted());
     }
@@ -295,6 +298,9 @@ export class ReplicatedLog implements OwnedLog {
         this.#firstLsn = this.#owner.last.lsn + 1;
         this.#started?.resolve();
         this.#started = undefined;
+        return;
+      case 'committed':
+        this.#onCommitted(effect.lsn);
         return;
       case 'folded':
         this.#onFolded(effect.lsn);
@@ -428,7 +434,7 @@ export class ReplicatedLog implements OwnedLog {
 
   // ── What the object table hears ────────────────────────────────────────────────────────────
 
-  #onFolded(lsn: number): void {
+  #onCommitted(lsn: number): void {
     const committed = lsn - this.#firstLsn + 1;
     if (this.#firstLsn === 0 || committed <= this.#committed) return;
     this.#committed = committed;
@@ -436,7 +442,16 @@ export class ReplicatedLog implements OwnedLog {
     this.#waitingSinceMs = isAll ? undefined : this.#context.clock.monotonicMs();
     this.#isStalled = false;
     this.#events.committed(committed);
-    if (isAll) this.#wakeSettled();
+    // Somebody waits for the end of it all.
+    if (isAll && this.#settled.length > 0) this.#run(this.#owner.fold());
+  }
+
+  #onFolded(lsn: number): void {
+    const folded = lsn - this.#firstLsn + 1;
+    if (this.#firstLsn === 0 || folded <= this.#folded) return;
+    this.#folded = folded;
+    this.#events.folded(folded);
+    if (folded === this.#appended) this.#wakeSettled();
   }
 
   #onConfirmed(store: string, number: number): void {

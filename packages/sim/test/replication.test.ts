@@ -78,6 +78,7 @@ class Trio {
     const heard: string[] = [];
     const events: LogEvents = {
       committed: (count) => heard.push(`committed ${count}`),
+      folded: () => {},
       lost: (error) => heard.push(`lost ${error.code}`),
       stalled: () => heard.push('stalled'),
     };

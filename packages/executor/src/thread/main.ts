@@ -142,6 +142,9 @@ function onMessage(message: ToExecutor): void {
     case 'activate':
       objects.activate(message);
       return;
+    case 'committed':
+      objects.committed(message.activation, message.count);
+      return;
     case 'appended':
       objects.appended(message.activation, message.count);
       return;

@@ -157,6 +157,10 @@ export class ObjectHost {
     };
   }
 
+  committed(activation: number, count: number): void {
+    this.#byNumber.get(activation)?.actor.committed(count);
+  }
+
   appended(activation: number, count: number): void {
     this.#byNumber.get(activation)?.actor.appended(count);
   }

@@ -81,11 +81,7 @@ export class Sessions {
   }
 
   /** Code here opens a session to something that is not here. */
-  openThroughNode(
-    target: Target,
-    activation: number | undefined,
-    caller: CallerSide,
-  ): Connection {
+  openThroughNode(target: Target, activation: number | undefined, caller: CallerSide): Connection {
     const { post } = this.#options;
     const number = this.#next;
     this.#next += 2;
