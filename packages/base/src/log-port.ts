@@ -32,6 +32,8 @@ export interface OwnedLog {
    * number. After `lost` it does nothing.
    */
   append(operations: readonly RecordOperation[]): number;
+  /** Whether a majority of the replicas has lately promised to let nobody else in. */
+  hasMajority(): boolean;
   /** Whether what was read before this call may leave now, without asking anyone. */
   isCovered(): boolean;
   /**

@@ -54,6 +54,10 @@ class LocalLog implements OwnedLog {
     return count;
   }
 
+  hasMajority(): boolean {
+    return !this.#isOver;
+  }
+
   isCovered(): boolean {
     return !this.#isOver;
   }

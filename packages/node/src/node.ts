@@ -395,7 +395,9 @@ export class HomingNode implements Dispatcher {
     const ids = [...this.#objects.ids()];
     const move = async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        await this.#objects.move(id, choose(id));
+        const isMoved = await this.#objects.move(id, choose(id));
+        const outcome = isMoved ? 'moved' : 'failed';
+        this.#options.metrics.increment('migrations_total', { reason: 'drain', outcome });
       }
     };
     await Promise.all(Array.from({ length: movesMax }, move));
@@ -419,7 +421,7 @@ export class HomingNode implements Dispatcher {
   }
 
   get socketCount(): number {
-    return this.#sockets.size;
+    return this.#links?.socketCount ?? this.#sockets.size;
   }
 
   get ownedCount(): number {

@@ -283,7 +283,7 @@ export class ObjectTable {
     const nowMs = clock.monotonicMs();
     for (const entry of [...this.#entries.values()]) {
       const { log } = entry;
-      if (log === undefined || log.isCovered()) {
+      if (log === undefined || log.hasMajority()) {
         entry.uncoveredSinceMs = undefined;
         continue;
       }

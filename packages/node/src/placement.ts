@@ -143,7 +143,10 @@ export class Placement {
       const { outcome, ownership } = await coordinator.claim(object);
       metrics.increment('placement_claims_total', { outcome });
       if (outcome === 'held') return this.#at(object.id, ownership);
+      const before = this.#owners.get(object.id);
       this.#owners.delete(object.id);
+      const isAlive = coordinator.nodes().some(({ node }) => node === before?.node);
+      if (before !== undefined && !isAlive) metrics.increment('failovers_total');
       return { here: true, ownership };
     } catch (error) {
       metrics.increment('placement_claims_total', { outcome: 'error' });

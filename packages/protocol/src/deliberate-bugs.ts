@@ -15,8 +15,6 @@ export type DeliberateBug =
   | 'no-silence'
   /** Answers to heartbeats do not name lost objects. */
   | 'lost-not-named'
-  /** A waiting seal is answered although a newer epoch was promised meanwhile. */
-  | 'late-seal-answered'
   /** The pages of a copy are of different moments. */
   | 'torn-copy';
 

@@ -1,7 +1,9 @@
-/** Bounds of replication. Changed by configuration; the defaults are for a few nodes in one region. */
+/** How replication behaves, and its bounds. Changed by configuration; the defaults are for a few nodes in one region. */
 export interface ReplicationLimits {
   /** How long a read promise holds. No longer than the session. */
   readonly promiseMs: number;
+  /** Ask a majority before every read, on machines whose clocks may stop with them. */
+  readonly confirmsReads: boolean;
   /** Largest difference of two machines' clock rates, as a share. */
   readonly drift: number;
   /** How long recovery may take before the callers are refused. */
@@ -38,6 +40,7 @@ export interface ReplicationLimits {
 
 export const replicationLimits: ReplicationLimits = {
   promiseMs: 3000,
+  confirmsReads: false,
   drift: 0.01,
   acquireTimeoutMs: 10_000,
   commitTimeoutMs: 5000,

@@ -14,7 +14,7 @@
 import {
   type Clock,
   type Epoch,
-  type HomingError,
+  HomingError,
   isHomingError,
   noRecord,
   type ObjectIdHex,
@@ -47,9 +47,10 @@ export interface ReplicaOptions {
 }
 
 interface WaitingSeal {
-  readonly id: ObjectIdHex;
+  readonly epoch: Epoch;
   readonly claimant: Holder;
   readonly answer: () => void;
+  readonly refuse: (error: HomingError) => void;
 }
 
 /** What a store tells of an object's log; an object never heard of has an empty one. */
@@ -60,8 +61,10 @@ export interface LogEnds {
 
 export class Replica {
   readonly #options: ReplicaOptions;
-  #waiting: WaitingSeal[] = [];
+  /** Looked at by object: a node that ends leaves many of them at once. */
+  readonly #waiting = new Map<ObjectIdHex, WaitingSeal[]>();
   #timer: Timer | undefined;
+  #timerAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
@@ -92,8 +95,7 @@ export class Replica {
         this.#onPage(from, request);
         return;
       case 'released':
-        grants.released(request.ids, from);
-        this.#answerWaiting();
+        this.released(request.ids, from);
         return;
       case 'heartbeat': {
         const { mayPromise } = this.#options;
@@ -108,9 +110,11 @@ export class Replica {
     const { store, superseded } = this.#options;
     await store.seal(object, epoch);
     superseded(object.id, epoch);
-    await new Promise<void>((resolve) => {
-      this.#waiting.push({ id: object.id, claimant, answer: resolve });
-      this.#answerWaiting();
+    await new Promise<void>((answer, refuse) => {
+      const seals = this.#waiting.get(object.id) ?? [];
+      seals.push({ epoch, claimant, answer, refuse });
+      this.#waiting.set(object.id, seals);
+      this.#answerWaiting(object.id);
     });
     return this.ends(object.id);
   }
@@ -122,12 +126,12 @@ export class Replica {
   /** Promises made to a holder on this very node need no waiting for. */
   released(ids: readonly ObjectIdHex[], holder: Holder): void {
     this.#options.grants.released(ids, holder);
-    this.#answerWaiting();
+    for (const id of ids) this.#answerWaiting(id);
   }
 
   stop(): void {
     this.#timer?.cancel();
-    this.#waiting = [];
+    this.#waiting.clear();
   }
 
   #onSeal(from: PeerRun, { object, epoch, generation }: Extract<LogRequest, { type: 'seal' }>) {
@@ -206,28 +210,45 @@ export class Replica {
     } else if (!isHomingError(error) || error.code === 'corruption') failed(error);
   }
 
-  /** Answers what no promise stands against any more, and comes back when the next one ends. */
-  #answerWaiting(): void {
-    const { grants, clock, timers } = this.#options;
+  /**
+   * Answers what no promise stands against any more, and comes back when the next one ends. A seal
+   * that was superseded while it waited is refused: whoever superseded it would have to wait for
+   * the promises that its holder would get.
+   */
+  #answerWaiting(id: ObjectIdHex): void {
+    const seals = this.#waiting.get(id);
+    if (seals === undefined) return;
+    const { grants, clock, store } = this.#options;
     const nowMs = clock.monotonicMs();
-    let nextMs = Number.POSITIVE_INFINITY;
+    const promised = store.head(id)?.promised;
     const still: WaitingSeal[] = [];
-    for (const seal of this.#waiting) {
-      const atMs = grants.sealedAt(seal.id, seal.claimant);
+    for (const seal of seals) {
+      if (promised !== undefined && promised > seal.epoch) {
+        seal.refuse(new HomingError('fenced', `epoch ${seal.epoch} was superseded by ${promised}`));
+        continue;
+      }
+      const atMs = grants.sealedAt(id, seal.claimant);
       if (atMs <= nowMs) {
-        grants.hold(seal.id, seal.claimant);
+        grants.hold(id, seal.claimant);
         seal.answer();
       } else {
-        nextMs = Math.min(nextMs, atMs);
         still.push(seal);
+        this.#lookAgainAt(atMs);
       }
     }
-    this.#waiting = still;
+    if (still.length === 0) this.#waiting.delete(id);
+    else this.#waiting.set(id, still);
+  }
+
+  #lookAgainAt(atMs: number): void {
+    if (atMs >= this.#timerAtMs) return;
+    const { timers, clock } = this.#options;
     this.#timer?.cancel();
-    this.#timer =
-      still.length === 0
-        ? undefined
-        : timers.after(nextMs - nowMs + 1, () => this.#answerWaiting());
+    this.#timerAtMs = atMs;
+    this.#timer = timers.after(atMs - clock.monotonicMs() + 1, () => {
+      this.#timerAtMs = Number.POSITIVE_INFINITY;
+      for (const id of [...this.#waiting.keys()]) this.#answerWaiting(id);
+    });
   }
 }
 

@@ -123,6 +123,10 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   isCovered(): boolean {
+    return !this.#context.limits.confirmsReads && this.hasMajority();
+  }
+
+  hasMajority(): boolean {
     const { self, promises, clock } = this.#context;
     const nowMs = clock.monotonicMs();
     return (

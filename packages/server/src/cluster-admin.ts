@@ -101,6 +101,7 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     zone: config.zone,
     worker: options.worker,
     ready: isReady,
+    etcd: options.recovery.state().refused ? 'refused: see homing recover --help' : 'trusted',
     session: coordinator.self?.incarnation ?? null,
     controller: coordinator.isController,
     startedAt: options.startedAt.toISOString(),

@@ -138,6 +138,7 @@ async function compose(
       ...replicationLimits,
       promiseMs: config.promiseMs,
       drift: config.driftPercent / 100,
+      confirmsReads: config.reads === 'confirm',
       commitTimeoutMs: config.commitTimeoutMs,
     },
     setOf,
