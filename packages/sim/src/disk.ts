@@ -1,9 +1,9 @@
 /**
  * A disk that outlives its processes, and the `Store` that one process has of it. Writes take effect
  * when the simulated fsync is done, all that were asked by then in one go, and only then are they
- * acknowledged; what a killed process had asked is lost, or kept without having been acknowledged.
+ * acknowledged; of what a killed process had asked the first few may be kept all the same.
  */
-import { HomingError, type Store } from '@homing/base';
+import { type AppendRequest, HomingError, type ObjectIdHex, type Store } from '@homing/base';
 import { memoryStore } from '@homing/storage';
 import type { SeededRandom } from './random.ts';
 import type { Process, World } from './world.ts';
@@ -11,11 +11,24 @@ import type { Process, World } from './world.ts';
 export interface DiskFaults {
   /** How long a group commit takes, in milliseconds. */
   readonly fsyncMs: readonly [number, number];
+  /** Share of writes and copies that are refused for want of room, with nothing written. */
+  readonly overloadedShare?: number;
   /** Test only: acknowledge before the fsync. */
   readonly isAckedEarly?: boolean;
+  /** Test only: take appends of epochs older than the promised one. */
+  readonly isUnfenced?: boolean;
+  /** Test only: take records without looking whether what precedes them is held. */
+  readonly isGapTaken?: boolean;
+}
+
+/** Hears what becomes durable. */
+export interface DiskObserver {
+  appended(disk: Disk, request: AppendRequest): void;
+  changed(disk: Disk, id: ObjectIdHex): void;
 }
 
 interface Write {
+  readonly id: ObjectIdHex | undefined;
   apply(): Promise<void>;
   resolve(): void;
   reject(error: unknown): void;
@@ -26,14 +39,28 @@ export class Disk {
   readonly #world: World;
   readonly #random: SeededRandom;
   readonly #faults: DiskFaults;
+  readonly #observer: DiskObserver | undefined;
   readonly #memory: Store = memoryStore();
   #starts = 0;
+  /** Asked by the last process and not yet durable. */
+  #pending: Write[] = [];
+  /** How long an fsync takes at most while the disk is slow. */
+  slowMs: number | undefined;
+  /** Has room for everything. */
+  isHealed = false;
 
-  constructor(world: World, storeId: string, random: SeededRandom, faults: DiskFaults) {
+  constructor(
+    world: World,
+    storeId: string,
+    random: SeededRandom,
+    faults: DiskFaults,
+    observer?: DiskObserver,
+  ) {
     this.storeId = storeId;
     this.#world = world;
     this.#random = random;
     this.#faults = faults;
+    this.#observer = observer;
   }
 
   /** What is durable. */
@@ -41,29 +68,27 @@ export class Disk {
     return this.#memory;
   }
 
+  /** What earlier processes had asked is on disk or lost from here on. */
   open(process: Process): Store {
+    const left = this.#pending.splice(0);
+    const kept = this.#random.between(0, left.length);
+    for (const write of left.slice(0, kept)) void this.#apply(write).catch(() => {});
     this.#starts += 1;
     const { storeId } = this;
     const starts = this.#starts;
     const memory = this.#memory;
-    let queue: Write[] = [];
+    const queue: Write[] = [];
+    this.#pending = queue;
     let isBusy = false;
     const commit = () => {
       if (isBusy || queue.length === 0) return;
       isBusy = true;
-      const batch = queue;
-      queue = [];
-      const [low, high] = this.#faults.fsyncMs;
-      this.#world.at(this.#random.between(low, high), () => {
-        if (!process.isAlive) {
-          // The disk may have got it all the same: not acknowledged is not the same as not written.
-          if (this.#random.chance(0.5))
-            for (const write of batch) void write.apply().catch(() => {});
-          return;
-        }
+      const count = queue.length;
+      this.#world.at(this.#fsyncMs(), () => {
+        if (!process.isAlive) return;
         isBusy = false;
-        for (const write of batch) {
-          write.apply().then(
+        for (const write of queue.splice(0, count)) {
+          this.#apply(write).then(
             () => process.run(write.resolve),
             (error: unknown) => process.run(() => write.reject(error)),
           );
@@ -71,15 +96,19 @@ export class Disk {
         commit();
       });
     };
-    const ask = (apply: () => Promise<void>) => {
+    const isOverloaded = () => {
+      return !this.isHealed && this.#random.chance(this.#faults.overloadedShare ?? 0);
+    };
+    const ask = (id: ObjectIdHex | undefined, apply: () => Promise<void>) => {
       if (!process.isAlive) return Promise.reject(closed());
+      if (id !== undefined && isOverloaded()) return Promise.reject(overloaded());
       if (this.#faults.isAckedEarly === true) {
-        queue.push({ apply, resolve: () => {}, reject: () => {} });
+        queue.push({ id, apply, resolve: () => {}, reject: () => {} });
         commit();
         return Promise.resolve();
       }
       return new Promise<void>((resolve, reject) => {
-        queue.push({ apply, resolve, reject });
+        queue.push({ id, apply, resolve, reject });
         commit();
       });
     };
@@ -88,21 +117,51 @@ export class Disk {
       starts,
       readerHandle: undefined,
       reader: () => memory.reader(),
-      append: (request) => ask(() => memory.append(request)),
-      seal: (object, epoch) => ask(() => memory.seal(object, epoch)),
-      install: (request) => ask(() => memory.install(request)),
-      putNote: (name, value) => ask(() => memory.putNote(name, value)),
+      append: (request) => ask(request.object.id, () => this.#append(request)),
+      seal: (object, epoch) => ask(object.id, () => memory.seal(object, epoch)),
+      install: (request) => ask(request.object.id, () => memory.install(request)),
+      putNote: (name, value) => ask(undefined, () => memory.putNote(name, value)),
       head: (id) => memory.head(id),
       heads: (options) => memory.heads(options),
       dueAlarms: (options) => memory.dueAlarms(options),
       tail: (id) => memory.tail(id),
-      snapshot: (id) => memory.snapshot(id),
+      snapshot: (id) => {
+        if (isOverloaded()) throw overloaded();
+        return memory.snapshot(id);
+      },
       note: (name) => memory.note(name),
       close: async () => {},
     };
+  }
+
+  async #append(request: AppendRequest): Promise<void> {
+    const { isUnfenced, isGapTaken } = this.#faults;
+    const asked = { ...request };
+    if (isGapTaken === true) asked.previous = undefined;
+    const promised = this.#memory.head(request.object.id)?.promised;
+    if (isUnfenced === true && promised !== undefined) {
+      const own = request.epoch ?? promised;
+      asked.epoch = own > promised ? own : promised;
+    }
+    await this.#memory.append(asked);
+    this.#observer?.appended(this, request);
+  }
+
+  async #apply(write: Write): Promise<void> {
+    await write.apply();
+    if (write.id !== undefined) this.#observer?.changed(this, write.id);
+  }
+
+  #fsyncMs(): number {
+    const [low, high] = this.#faults.fsyncMs;
+    return this.#random.between(low, this.slowMs ?? high);
   }
 }
 
 function closed(): HomingError {
   return new HomingError('unavailable', 'the process was killed');
+}
+
+function overloaded(): HomingError {
+  return new HomingError('overloaded', 'the disk has too much to write');
 }

@@ -1,7 +1,8 @@
 /**
  * Links between simulated processes. As in production a link is reliable and in order while it
  * stands: what is lost is lost with the link. Messages are delayed; a partition holds them up in one
- * direction or both, and breaks the link after a while, as keep-alives would.
+ * direction or both, and breaks the link after a while, as keep-alives would. A process learns that
+ * its link is gone only when it runs: until then it sends into the void, and reads what had arrived.
  */
 import type { LinkPurpose, Network, NetworkHandler, PeerRun } from '@homing/base';
 import type { SeededRandom } from './random.ts';
@@ -10,17 +11,29 @@ import type { Process, World } from './world.ts';
 export interface NetworkFaults {
   /** One way, in milliseconds. */
   readonly delayMs: readonly [number, number];
+  /** Share of messages that take up to `keepaliveMs` longer. */
+  readonly slowShare?: number;
   /** After so long of silence a link is given up. */
   readonly keepaliveMs: number;
   /** How long until a link that can stand does. */
   readonly reconnectMs: readonly [number, number];
+  /** What one direction of a link holds; past it `send` takes nothing. */
+  readonly bufferBytesMax?: number;
 }
+
+/** Hears of every message that arrives; of an empty one when a link stands, and none when it breaks. */
+export type NetworkObserver = (
+  from: string,
+  to: string,
+  purpose: LinkPurpose,
+  message: Uint8Array | undefined,
+) => void;
 
 interface End {
   readonly peer: PeerRun;
   readonly process: Process;
   readonly handlers: Map<LinkPurpose, NetworkHandler>;
-  /** By the other's node and purpose. */
+  /** By the other's node and purpose: what this process believes to have. */
   readonly links: Map<string, Link>;
 }
 
@@ -28,13 +41,13 @@ interface Link {
   readonly ends: readonly [End, End];
   readonly purpose: LinkPurpose;
   isUp: boolean;
-  /** What is on its way from each end, oldest first, and when it arrives. */
-  readonly onWay: readonly [Parcel[], Parcel[]];
+  /** What is on its way from each end, oldest first. */
+  readonly onWay: readonly [Way, Way];
 }
 
-interface Parcel {
-  readonly atMs: number;
-  readonly message: Uint8Array;
+interface Way {
+  readonly parcels: { readonly atMs: number; readonly message: Uint8Array }[];
+  bytes: number;
 }
 
 export class SimNetwork {
@@ -44,11 +57,20 @@ export class SimNetwork {
   readonly #ends = new Map<string, End>();
   /** Directions that are cut, as `from>to`. */
   readonly #cut = new Set<string>();
+  readonly #connecting = new Set<string>();
+  #isHealed = false;
+  readonly #observe: NetworkObserver;
 
-  constructor(world: World, random: SeededRandom, faults: NetworkFaults) {
+  constructor(
+    world: World,
+    random: SeededRandom,
+    faults: NetworkFaults,
+    observe: NetworkObserver = () => {},
+  ) {
     this.#world = world;
     this.#random = random;
     this.#faults = faults;
+    this.#observe = observe;
   }
 
   /** The network of a process, in place of an earlier one of the same node. */
@@ -73,12 +95,27 @@ export class SimNetwork {
     };
   }
 
-  /** The node's process is gone; others notice as they would a closed connection. */
+  /** The node's process is gone; others notice at once, or by its silence. */
   leave(node: string): void {
     const end = this.#ends.get(node);
     if (end === undefined) return;
     this.#ends.delete(node);
-    for (const link of [...end.links.values()]) this.#break(link);
+    const { keepaliveMs } = this.#faults;
+    for (const link of [...end.links.values()]) {
+      const isHeard = this.#random.chance(0.5) && !this.#isCut(link);
+      if (isHeard) this.#break(link);
+      else this.#world.at(this.#random.between(0, keepaliveMs), () => this.#break(link));
+    }
+  }
+
+  /** The node's process has stopped answering: others give its links up, or it goes on in time. */
+  silence(node: string): void {
+    const end = this.#ends.get(node);
+    for (const link of [...(end?.links.values() ?? [])]) {
+      this.#world.at(this.#faults.keepaliveMs, () => {
+        if (end?.process.isRunning === false) this.#break(link);
+      });
+    }
   }
 
   cut(from: string, to: string): void {
@@ -88,13 +125,19 @@ export class SimNetwork {
       const link = end?.links.get(keyOf(to, purpose));
       if (link === undefined) continue;
       this.#world.at(this.#faults.keepaliveMs, () => {
-        if (link.isUp && this.#isCut(link)) this.#break(link);
+        if (this.#isCut(link)) this.#break(link);
       });
     }
   }
 
+  mend(from: string, to: string): void {
+    this.#cut.delete(`${from}>${to}`);
+  }
+
+  /** Nothing is cut, and no message slow, from now on. */
   heal(): void {
     this.#cut.clear();
+    this.#isHealed = true;
   }
 
   #isCut({ ends: [a, b] }: Link): boolean {
@@ -103,21 +146,34 @@ export class SimNetwork {
   }
 
   #connectLater(a: End, b: End, purpose: LinkPurpose): void {
+    const key = [a.peer.run, b.peer.run].sort().join('>') + purpose;
+    if (this.#connecting.has(key)) return;
+    this.#connecting.add(key);
     const [low, high] = this.#faults.reconnectMs;
-    this.#world.at(this.#random.between(low, high), () => this.#connect(a, b, purpose));
+    this.#world.at(this.#random.between(low, high), () => {
+      this.#connecting.delete(key);
+      this.#connect(a, b, purpose);
+    });
   }
 
   #connect(a: End, b: End, purpose: LinkPurpose): void {
     const isThere = (end: End) =>
       this.#ends.get(end.peer.node) === end && end.process.isAlive && end.handlers.has(purpose);
-    if (!isThere(a) || !isThere(b) || a.links.has(keyOf(b.peer.node, purpose))) return;
-    const link: Link = { ends: [a, b], purpose, isUp: true, onWay: [[], []] };
-    if (this.#isCut(link) || !a.process.isRunning || !b.process.isRunning) {
+    if (!isThere(a) || !isThere(b)) return;
+    const link: Link = { ends: [a, b], purpose, isUp: true, onWay: [newWay(), newWay()] };
+    const [fromA, fromB] = [keyOf(b.peer.node, purpose), keyOf(a.peer.node, purpose)];
+    const old = [a.links.get(fromA), b.links.get(fromB)];
+    if (old[0] !== undefined && old[0] === old[1] && old[0].isUp) return;
+    const isPossible = !this.#isCut(link) && a.process.isRunning && b.process.isRunning;
+    // A link of an earlier process gives way to one of the present.
+    if (isPossible) for (const before of old) if (before !== undefined) this.#break(before);
+    if (!isPossible || a.links.has(fromA) || b.links.has(fromB)) {
       this.#connectLater(a, b, purpose);
       return;
     }
-    a.links.set(keyOf(b.peer.node, purpose), link);
-    b.links.set(keyOf(a.peer.node, purpose), link);
+    a.links.set(fromA, link);
+    b.links.set(fromB, link);
+    this.#observe(a.peer.node, b.peer.node, purpose, noBytes);
     a.handlers.get(purpose)?.up(b.peer);
     b.handlers.get(purpose)?.up(a.peer);
   }
@@ -126,33 +182,43 @@ export class SimNetwork {
     if (!link.isUp) return;
     link.isUp = false;
     const [a, b] = link.ends;
+    this.#observe(a.peer.node, b.peer.node, link.purpose, undefined);
     for (const [end, other] of [
       [a, b],
       [b, a],
     ] as const) {
       const key = keyOf(other.peer.node, link.purpose);
-      if (end.links.get(key) === link) end.links.delete(key);
-      end.process.run(() => end.handlers.get(link.purpose)?.down(other.peer));
+      end.process.run(() => {
+        if (end.links.get(key) !== link) return;
+        end.links.delete(key);
+        end.handlers.get(link.purpose)?.down(other.peer);
+      });
     }
     this.#connectLater(a, b, link.purpose);
   }
 
   #send(end: End, node: string, purpose: LinkPurpose, message: Uint8Array): boolean {
     const link = end.links.get(keyOf(node, purpose));
-    if (link === undefined || !link.isUp) return false;
+    if (link === undefined) return false;
+    if (!link.isUp) return true;
     const side = link.ends[0] === end ? 0 : 1;
-    const parcels = link.onWay[side];
-    const [low, high] = this.#faults.delayMs;
-    const soonestMs = this.#world.nowMs + this.#random.between(low, high);
+    const way = link.onWay[side];
+    const { delayMs, slowShare, keepaliveMs, bufferBytesMax } = this.#faults;
+    if (way.bytes > (bufferBytesMax ?? Number.POSITIVE_INFINITY)) return false;
+    const [low, high] = delayMs;
+    const isSlow = !this.#isHealed && this.#random.chance(slowShare ?? 0);
+    const extraMs = isSlow ? this.#random.between(0, keepaliveMs) : 0;
+    const soonestMs = this.#world.nowMs + this.#random.between(low, high) + extraMs;
     // Order is kept whatever the delays.
-    const atMs = Math.max(parcels.at(-1)?.atMs ?? 0, soonestMs);
-    parcels.push({ atMs, message });
-    if (parcels.length === 1) this.#deliverLater(link, side);
+    const atMs = Math.max(way.parcels.at(-1)?.atMs ?? 0, soonestMs);
+    way.parcels.push({ atMs, message });
+    way.bytes += message.length;
+    if (way.parcels.length === 1) this.#deliverLater(link, side);
     return true;
   }
 
   #deliverLater(link: Link, side: 0 | 1): void {
-    const [first] = link.onWay[side];
+    const [first] = link.onWay[side].parcels;
     if (first === undefined) return;
     this.#world.at(first.atMs - this.#world.nowMs, () => this.#deliver(link, side));
   }
@@ -166,14 +232,25 @@ export class SimNetwork {
       this.#world.at(this.#faults.keepaliveMs / 4, () => this.#deliver(link, side));
       return;
     }
-    const parcel = link.onWay[side].shift();
+    const way = link.onWay[side];
+    const parcel = way.parcels.shift();
     if (parcel !== undefined) {
+      way.bytes -= parcel.message.length;
+      const key = keyOf(from.peer.node, link.purpose);
       to.process.run(() => {
-        if (link.isUp) to.handlers.get(link.purpose)?.message(from.peer, parcel.message);
+        if (to.links.get(key) !== link) return;
+        this.#observe(from.peer.node, to.peer.node, link.purpose, parcel.message);
+        to.handlers.get(link.purpose)?.message(from.peer, parcel.message);
       });
     }
     this.#deliverLater(link, side);
   }
+}
+
+const noBytes = new Uint8Array();
+
+function newWay(): Way {
+  return { parcels: [], bytes: 0 };
 }
 
 function keyOf(node: string, purpose: LinkPurpose): string {

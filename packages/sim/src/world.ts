@@ -101,9 +101,12 @@ function isBefore(a: Event, b: Event): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }
 
+/** The machine's own, before a simulation forbids it. */
+const { setImmediate: macrotask } = globalThis;
+
 /** Lets everything run that promises have made ready. */
 function settle(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => macrotask(resolve));
 }
 
 /** One simulated process: its clocks and timers, and whether it runs. */

@@ -1,0 +1,115 @@
+/**
+ * What must hold between the disks of a cluster at every moment: one name stands for one record
+ * everywhere, one applied name for one state, no two disks apply different records at one LSN, and
+ * what was acknowledged lies on a majority of them.
+ */
+import { createHash } from 'node:crypto';
+import {
+  type AppendRequest,
+  decodeBody,
+  encodeBody,
+  type ObjectIdHex,
+  type ObjectRef,
+  spaces,
+} from '@homing/base';
+import { storesOf } from '@homing/protocol';
+import type { Disk, DiskObserver } from './disk.ts';
+import { problemOf, readState } from './list-object.ts';
+import type { SimCluster } from './sim-cluster.ts';
+
+/** Every so many changes the whole state is compared; names always are. */
+const stateEvery = 8;
+
+export class DiskChecks implements DiskObserver {
+  readonly #broken: (rule: string, message: string) => void;
+  /** Bodies by object and record name. */
+  readonly #records = new Map<string, Buffer>();
+  /** Epochs by object and applied LSN. */
+  readonly #applied = new Map<string, bigint>();
+  /** Digests by object and applied record name. */
+  readonly #states = new Map<string, string>();
+  #changes = 0;
+
+  constructor(broken: (rule: string, message: string) => void) {
+    this.#broken = broken;
+  }
+
+  appended(disk: Disk, { object, records }: AppendRequest): void {
+    for (const record of records) {
+      const { epoch, lsn } = record.name;
+      const key = `${object.id}/${epoch}/${lsn}`;
+      const body = Buffer.from('body' in record ? record.body : encodeBody(record));
+      const known = this.#records.get(key);
+      if (known === undefined) this.#records.set(key, body);
+      else if (!known.equals(body)) {
+        this.#broken('record', `${disk.storeId} holds another record as (${epoch}, ${lsn})`);
+      }
+    }
+  }
+
+  changed(disk: Disk, id: ObjectIdHex): void {
+    const head = disk.contents.head(id);
+    if (head === undefined || head.applied.lsn === 0) return;
+    const { epoch, lsn } = head.applied;
+    const key = `${id}/${lsn}`;
+    const known = this.#applied.get(key);
+    if (known === undefined) this.#applied.set(key, epoch);
+    else if (known !== epoch) {
+      this.#broken('applied', `${disk.storeId} applied (${epoch}, ${lsn}), others (${known}, …)`);
+    }
+    if (this.#changes++ % stateEvery === 0) this.compare(disk, id);
+  }
+
+  /** The state as of its applied record, with that of every other disk. */
+  compare(disk: Disk, id: ObjectIdHex): void {
+    const head = disk.contents.head(id);
+    if (head === undefined || head.applied.lsn === 0) return;
+    const { epoch, lsn } = head.applied;
+    const key = `${id}/${epoch}/${lsn}`;
+    const digest = digestOf(disk, id);
+    const known = this.#states.get(key);
+    if (known === undefined) this.#states.set(key, digest);
+    else if (known !== digest) {
+      this.#broken('state', `${disk.storeId} has another state as of (${epoch}, ${lsn})`);
+    }
+    const problem = problemOf(readState(disk.contents.reader(), id));
+    if (problem !== undefined) this.#broken('state', `${disk.storeId} at ${lsn}: ${problem}`);
+  }
+
+  /** An append was acknowledged: it must be on disk at a majority now. */
+  acknowledged(cluster: SimCluster, object: ObjectRef, value: number): void {
+    const set = cluster.setOf(object.id);
+    if (set === undefined) return;
+    const stores = storesOf(set);
+    const holders = stores.filter((storeId) => {
+      const disk = cluster.disks.get(storeId);
+      return disk !== undefined && holds(disk, object.id, value);
+    });
+    if (holders.length * 2 > stores.length) return;
+    this.#broken('durable', `${object.name}: ${value} was acknowledged, on ${holders.join(' ')}`);
+  }
+}
+
+function digestOf(disk: Disk, id: ObjectIdHex): string {
+  const hash = createHash('sha1');
+  const reader = disk.contents.reader();
+  for (const space of [spaces.kv, spaces.system]) {
+    for (const { key, value } of reader.list(id, space, {})) {
+      hash.update(`${space} ${key.length} ${value.length}`).update(key).update(value);
+    }
+  }
+  return hash.update(String(disk.contents.head(id)?.alarmMs)).digest('hex');
+}
+
+function holds(disk: Disk, id: ObjectIdHex, value: number): boolean {
+  const isMeant = (bytes: Uint8Array) => Buffer.from(bytes).toString() === String(value);
+  for (const { body } of disk.contents.tail(id).toReversed()) {
+    const { operations } = decodeBody(body);
+    for (const operation of operations) {
+      if (operation.type === 'put' && operation.space === spaces.kv && isMeant(operation.value)) {
+        return true;
+      }
+    }
+  }
+  return readState(disk.contents.reader(), id).list.includes(value);
+}

@@ -1,0 +1,200 @@
+/**
+ * What goes wrong in a run, drawn from its seed: one fault after the other, each for a while, so that
+ * several last at the same time. `heal` ends them all.
+ */
+import type { FaultKind, Profile } from './profile.ts';
+import type { SeededRandom } from './random.ts';
+import type { SimCluster } from './sim-cluster.ts';
+import type { World } from './world.ts';
+
+export interface NemesisOptions {
+  readonly world: World;
+  readonly random: SeededRandom;
+  readonly cluster: SimCluster;
+  readonly profile: Profile;
+  readonly trace: (text: string) => void;
+}
+
+export class Nemesis {
+  readonly #options: NemesisOptions;
+  #isOver = false;
+
+  constructor(options: NemesisOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { profile } = this.#options;
+    if (profile.kinds.length > 0) this.#next();
+  }
+
+  /** Everything works from now on; nodes that drained are started anew. */
+  heal(): void {
+    this.#isOver = true;
+    const { cluster, trace } = this.#options;
+    trace('heal');
+    cluster.network.heal();
+    cluster.setCoordinatorAway(false);
+    for (const name of cluster.names) {
+      cluster.disk(name).slowMs = undefined;
+      cluster.disk(name).isHealed = true;
+      const node = cluster.node(name);
+      node?.process.resume();
+      if (node?.isDraining === true) cluster.kill(name);
+      cluster.start(name);
+      cluster.node(name)?.way.heal();
+    }
+  }
+
+  #next(): void {
+    const { world, random, profile } = this.#options;
+    world.at(random.between(...profile.faultEveryMs), () => {
+      if (this.#isOver) return;
+      this.#strike(random.pick(profile.kinds));
+      this.#next();
+    });
+  }
+
+  /** Ends a fault, unless all are over by then. */
+  #later(end: () => void): void {
+    const { world, random, profile } = this.#options;
+    world.at(random.between(...profile.faultMs), () => {
+      if (!this.#isOver) end();
+    });
+  }
+
+  #strike(kind: FaultKind): void {
+    const { random, cluster, trace } = this.#options;
+    const name = random.pick(cluster.names);
+    const other = random.pick(cluster.names.filter((candidate) => candidate !== name));
+    trace(`fault ${kind} ${name} ${other}`);
+    switch (kind) {
+      case 'cut-one-way':
+        this.#cut([[name, other]]);
+        return;
+      case 'cut-both-ways':
+        this.#cut([
+          [name, other],
+          [other, name],
+        ]);
+        return;
+      case 'isolate':
+        this.#isolate(name);
+        return;
+      case 'crash':
+        this.#restartLater(name);
+        return;
+      case 'crash-all':
+        for (const each of cluster.names) this.#restartLater(each);
+        return;
+      case 'wipe':
+        this.#wipe(name);
+        return;
+      case 'pause':
+        cluster.pause(name);
+        this.#later(() => cluster.resume(name));
+        return;
+      case 'slow-disk': {
+        const disk = cluster.disk(name);
+        disk.slowMs = random.pick([100, 1000, 4000]);
+        this.#later(() => {
+          disk.slowMs = undefined;
+        });
+        return;
+      }
+      case 'coordinator-away':
+        cluster.setCoordinatorAway(true);
+        this.#later(() => cluster.setCoordinatorAway(false));
+        return;
+      case 'coordinator-cut': {
+        const node = cluster.node(name);
+        node?.way.cut();
+        this.#later(() => node?.way.mend());
+        return;
+      }
+      case 'cut-off':
+        this.#cutOff(name);
+        return;
+      case 'session-expires':
+        cluster.expireSession(name);
+        return;
+      default:
+        this.#disturb(kind, name, other);
+    }
+  }
+
+  #disturb(kind: 'move' | 'drain' | 'executor-crash', name: string, other: string): void {
+    const { random, cluster } = this.#options;
+    const node = cluster.node(name);
+    if (node?.isServing !== true) return;
+    if (kind === 'executor-crash') {
+      node.crashExecutors();
+      return;
+    }
+    if (kind === 'move') {
+      const { id } = random.pick(cluster.objects);
+      const owner = cluster.nodes.find((each) => each.isServing && each.owned().includes(id));
+      // Only a member may be asked to own it.
+      if (cluster.isMember(cluster.disk(other).storeId, id)) void owner?.move(id, other);
+      return;
+    }
+    if (node.isDraining) return;
+    void node.drain();
+    this.#later(() => {
+      if (cluster.node(name) === node) this.#restartLater(name);
+    });
+  }
+
+  #cut(directions: readonly (readonly [string, string])[], mended: () => void = () => {}): void {
+    const { network } = this.#options.cluster;
+    for (const [from, to] of directions) network.cut(from, to);
+    this.#later(() => {
+      for (const [from, to] of directions) network.mend(from, to);
+      mended();
+    });
+  }
+
+  /** From all other nodes and from the coordinator, whose session ends; clients stay. */
+  #cutOff(name: string): void {
+    const { cluster } = this.#options;
+    const node = cluster.node(name);
+    node?.way.cut();
+    const others = cluster.names.filter((other) => other !== name);
+    this.#cut(
+      others.flatMap((other) => [
+        [name, other],
+        [other, name],
+      ]),
+      () => node?.way.mend(),
+    );
+  }
+
+  /** Nothing comes in, nothing goes out, or neither. */
+  #isolate(name: string): void {
+    const { random, cluster } = this.#options;
+    const ways = random.pick(['in', 'out', 'both']);
+    const directions: [string, string][] = [];
+    for (const other of cluster.names) {
+      if (other === name) continue;
+      if (ways !== 'out') directions.push([other, name]);
+      if (ways !== 'in') directions.push([name, other]);
+    }
+    this.#cut(directions);
+  }
+
+  #restartLater(name: string): void {
+    const { random, cluster } = this.#options;
+    cluster.kill(name);
+    if (random.chance(0.3)) cluster.start(name);
+    else this.#later(() => cluster.start(name));
+  }
+
+  /** At most as many as every replica set can do without. */
+  #wipe(name: string): void {
+    const { cluster, profile } = this.#options;
+    if (cluster.wiped >= Math.floor((profile.factor - 1) / 2)) return;
+    cluster.kill(name);
+    cluster.replaceDisk(name);
+    this.#later(() => cluster.start(name));
+  }
+}

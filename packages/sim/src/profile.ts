@@ -1,0 +1,166 @@
+/**
+ * What one run is like, drawn from its seed: its size, how fast things are, and which faults there
+ * are at all. A run with a few kinds of fault reaches states that one with all of them hardly does.
+ */
+import { type ReplicationLimits, replicationLimits } from '@homing/replication';
+import type { CoordinatorFaults } from './flaky-coordinator.ts';
+import type { NetworkFaults } from './network.ts';
+import type { SeededRandom } from './random.ts';
+
+export const faultKinds = [
+  'cut-one-way',
+  'cut-both-ways',
+  'isolate',
+  'cut-off',
+  'crash',
+  'crash-all',
+  'wipe',
+  'pause',
+  'slow-disk',
+  'coordinator-away',
+  'coordinator-cut',
+  'session-expires',
+  'move',
+  'drain',
+  'executor-crash',
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Profile {
+  readonly nodes: number;
+  readonly factor: number;
+  readonly shards: number;
+  readonly objects: number;
+  readonly clients: number;
+  /** Until when faults and load go on. */
+  readonly loadMs: number;
+  readonly thinkMs: readonly [number, number];
+  readonly callTimeoutMs: readonly [number, number];
+  readonly readShare: number;
+  readonly casShare: number;
+  readonly alarmShare: number;
+  readonly requestShare: number;
+  readonly idleMs: readonly [number, number];
+  readonly network: NetworkFaults;
+  readonly fsyncMs: readonly [number, number];
+  readonly overloadedShare: number;
+  readonly sessionTtlMs: number;
+  readonly coordinator: CoordinatorFaults;
+  readonly limits: ReplicationLimits;
+  /** Largest difference of a clock's rate from the world's, as a share. */
+  readonly drift: number;
+  /** Between one fault and the next, and how long each lasts. */
+  readonly faultEveryMs: readonly [number, number];
+  readonly faultMs: readonly [number, number];
+  readonly kinds: readonly FaultKind[];
+}
+
+export function drawProfile(random: SeededRandom): Profile {
+  const drawn = drawAny(random);
+  return random.chance(0.5) ? drawn : { ...drawn, ...drawTakeovers(random.child('takeovers')) };
+}
+
+/** Owners that live on while others take their objects over: what promises and epochs are for. */
+function drawTakeovers(random: SeededRandom): Partial<Profile> {
+  const kinds: readonly FaultKind[] = [
+    'cut-off',
+    'pause',
+    'coordinator-cut',
+    'session-expires',
+    'move',
+    'crash',
+  ];
+  return {
+    loadMs: random.between(30_000, 60_000),
+    thinkMs: random.pick([
+      [1, 100],
+      [20, 400],
+    ]),
+    callTimeoutMs: [1000, 5000],
+    readShare: random.pick([0.3, 0.6, 0.9]),
+    sessionTtlMs: random.pick([1500, 3000]),
+    faultEveryMs: random.pick([
+      [500, 3000],
+      [2000, 7000],
+    ]),
+    faultMs: [2000, 12_000],
+    kinds: kinds.filter((kind) => kind === 'cut-off' || random.chance(0.6)),
+  };
+}
+
+function drawAny(random: SeededRandom): Profile {
+  const nodes = random.pick([3, 3, 3, 4, 5]);
+  const kinds = faultKinds.filter(() => random.chance(0.45));
+  const isBusy = random.chance(0.5);
+  return {
+    nodes,
+    factor: nodes === 5 && random.chance(0.4) ? 5 : 3,
+    shards: random.pick([1, 4]),
+    objects: random.between(1, 3),
+    clients: random.between(2, 6),
+    loadMs: random.between(15_000, 45_000),
+    thinkMs: isBusy ? [1, 150] : [20, 2000],
+    callTimeoutMs: random.pick([
+      [300, 2000],
+      [2000, 20_000],
+    ]),
+    readShare: random.pick([0.2, 0.5, 0.8]),
+    casShare: random.pick([0, 0.2]),
+    alarmShare: random.pick([0, 0.1]),
+    requestShare: random.pick([0, 0.5]),
+    idleMs: random.pick([
+      [100, 1000],
+      [5000, 20_000],
+    ]),
+    network: {
+      delayMs: random.pick([
+        [0, 2],
+        [1, 5],
+        [1, 60],
+      ]),
+      slowShare: random.pick([0, 0, 0.01]),
+      keepaliveMs: random.pick([400, 1500, 6000]),
+      reconnectMs: random.pick([
+        [5, 50],
+        [50, 1500],
+      ]),
+      bufferBytesMax: random.pick([2000, 1_000_000, 1_000_000]),
+    },
+    fsyncMs: random.pick([
+      [0, 2],
+      [1, 10],
+      [5, 80],
+    ]),
+    sessionTtlMs: 5000,
+    overloadedShare: random.pick([0, 0, 0, 0.01]),
+    coordinator: {
+      delayMs: [0, 4],
+      lostShare: random.pick([0, 0.05]),
+      unknownShare: random.pick([0, 0.1]),
+    },
+    limits: {
+      ...replicationLimits,
+      promiseMs: random.pick([1000, 1500]),
+      inFlightBytesMax: random.pick([1, 1000, 1_000_000]),
+      windowBytesMax: random.pick([0, 1500, 256 * 1024]),
+      pageBytes: random.pick([200, 500, 256 * 1024]),
+      pagesInFlightMax: random.pick([1, 4]),
+      copiesMax: random.pick([1, 8]),
+      lostMax: random.pick([1, 10_000]),
+      uncommittedBytesMax: random.pick([3000, 64 * 1024 * 1024]),
+    },
+    drift: random.pick([0, 0.004, 0.005]),
+    faultEveryMs: random.pick([
+      [100, 1500],
+      [500, 6000],
+      [3000, 10_000],
+    ]),
+    faultMs: random.pick([
+      [50, 2000],
+      [500, 6000],
+      [3000, 15_000],
+    ]),
+    kinds,
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * The nodes of one run with their disks, and what may be done to them. A node's process comes and
+ * goes; its disk stays, unless it is replaced by an empty one, which is another store.
+ */
+import { type LinkPurpose, namedObjectId, type ObjectIdHex, type ObjectRef } from '@homing/base';
+import { type MemoryCluster, memoryCluster } from '@homing/coordinator';
+import { type ReplicaSet, storesOf } from '@homing/protocol';
+import { decodeMessage } from '@homing/replication';
+import { Disk, type DiskFaults, type DiskObserver } from './disk.ts';
+import { SimNetwork } from './network.ts';
+import type { Profile } from './profile.ts';
+import type { SeededRandom } from './random.ts';
+import { type SimBugs, SimNode } from './sim-node.ts';
+import type { World } from './world.ts';
+
+export interface ClusterOptions {
+  readonly world: World;
+  readonly random: SeededRandom;
+  readonly profile: Profile;
+  readonly observer: DiskObserver;
+  readonly bugs: SimBugs & Partial<DiskFaults>;
+  readonly trace: (text: string, detail?: () => string) => void;
+  readonly broken: (rule: string, message: string) => void;
+}
+
+const namespace = 'sim/List';
+
+interface Slot {
+  readonly name: string;
+  disk: Disk;
+  node: SimNode | undefined;
+}
+
+export class SimCluster {
+  readonly network: SimNetwork;
+  readonly objects: readonly ObjectRef[];
+  /** Every disk there ever was. */
+  readonly disks = new Map<string, Disk>();
+  readonly #options: ClusterOptions;
+  readonly #coordinators: MemoryCluster;
+  readonly #slots: readonly Slot[];
+  /** Which run each epoch of an object belongs to. */
+  readonly #runs = new Map<string, string>();
+  #nextRun = 1;
+  #wiped = 0;
+
+  constructor(options: ClusterOptions) {
+    const { world, random, profile, trace } = options;
+    this.#options = options;
+    this.#coordinators = memoryCluster({ sessionTtlMs: profile.sessionTtlMs });
+    this.network = new SimNetwork(
+      world,
+      random.child('network'),
+      profile.network,
+      (from, to, purpose, message) => {
+        if (message === undefined) trace(`${from}>${to} ${purpose} down`);
+        else if (message.length === 0) trace(`${from}>${to} ${purpose} up`);
+        else {
+          const detail = () => describeMessage(purpose, message);
+          trace(`${from}>${to} ${purpose} ${message[0]} ${message.length}`, detail);
+        }
+      },
+    );
+    this.objects = Array.from({ length: profile.objects }, (_, index) => {
+      const name = `o${index}`;
+      return { namespace, id: namedObjectId(namespace, name), name };
+    });
+    this.#slots = Array.from({ length: profile.nodes }, (_, index) => ({
+      name: `n${index}`,
+      disk: this.#newDisk(`s${index}`),
+      node: undefined,
+    }));
+    for (const slot of this.#slots) this.start(slot.name);
+  }
+
+  get names(): readonly string[] {
+    return this.#slots.map(({ name }) => name);
+  }
+
+  /** Live processes. */
+  get nodes(): readonly SimNode[] {
+    return this.#slots.flatMap(({ node }) => (node === undefined ? [] : [node]));
+  }
+
+  get wiped(): number {
+    return this.#wiped;
+  }
+
+  /** As assigned; undefined until then. */
+  setOf(id: ObjectIdHex): ReplicaSet | undefined {
+    for (const { node } of this.#slots) {
+      const set = node?.setOf(id);
+      if (set !== undefined) return set;
+    }
+    return undefined;
+  }
+
+  isMember(storeId: string, id: ObjectIdHex): boolean {
+    const set = this.setOf(id);
+    return set !== undefined && storesOf(set).includes(storeId);
+  }
+
+  node(name: string): SimNode | undefined {
+    return this.#slot(name).node;
+  }
+
+  disk(name: string): Disk {
+    return this.#slot(name).disk;
+  }
+
+  start(name: string): void {
+    const slot = this.#slot(name);
+    if (slot.node !== undefined) return;
+    const { world, random, profile, bugs, trace, broken } = this.#options;
+    const run = `${name}.${this.#nextRun++}`;
+    trace(`start ${run} on ${slot.disk.storeId}`);
+    slot.node = new SimNode({
+      world,
+      random: random.child(run),
+      network: this.network,
+      coordinators: this.#coordinators,
+      coordinatorFaults: profile.coordinator,
+      disk: slot.disk,
+      self: { node: name, storeId: slot.disk.storeId, run },
+      rate: 1 + (random.number() * 2 - 1) * profile.drift,
+      shardCount: profile.shards,
+      factor: profile.factor,
+      nodeCount: profile.nodes,
+      limits: profile.limits,
+      idleMs: profile.idleMs,
+      bugs,
+      trace,
+      activated: (object, epoch) => this.#activated(object, epoch, run),
+      broken,
+    });
+  }
+
+  kill(name: string): void {
+    const slot = this.#slot(name);
+    if (slot.node === undefined) return;
+    this.#options.trace(`kill ${name}`);
+    slot.node.kill();
+    slot.node = undefined;
+  }
+
+  /** The node's process must be dead. */
+  replaceDisk(name: string): void {
+    const slot = this.#slot(name);
+    this.#wiped += 1;
+    slot.disk = this.#newDisk(`${slot.disk.storeId}+`);
+  }
+
+  pause(name: string): void {
+    this.#options.trace(`pause ${name}`);
+    this.node(name)?.process.pause();
+    if (this.#options.random.chance(0.5)) this.network.silence(name);
+  }
+
+  resume(name: string): void {
+    this.#options.trace(`resume ${name}`);
+    this.node(name)?.process.resume();
+  }
+
+  setCoordinatorAway(isAway: boolean): void {
+    this.#coordinators.setAway(isAway);
+  }
+
+  expireSession(name: string): void {
+    this.#coordinators.expire(name);
+  }
+
+  #slot(name: string): Slot {
+    return this.#slots.find((slot) => slot.name === name) as Slot;
+  }
+
+  #newDisk(storeId: string): Disk {
+    const { world, random, profile, bugs, observer } = this.#options;
+    const { fsyncMs, overloadedShare } = profile;
+    const faults = { ...bugs, fsyncMs, overloadedShare };
+    const disk = new Disk(world, storeId, random.child(storeId), faults, observer);
+    this.disks.set(storeId, disk);
+    return disk;
+  }
+
+  #activated({ id, name }: ObjectRef, epoch: bigint, run: string): void {
+    this.#options.trace(`activate ${name} epoch ${epoch} on ${run}`);
+    const key = `${id}/${epoch}`;
+    const before = this.#runs.get(key);
+    if (before !== undefined && before !== run) {
+      this.#options.broken('epoch', `${name}: epoch ${epoch} ran on ${before} and on ${run}`);
+    }
+    this.#runs.set(key, run);
+  }
+}
+
+function describeMessage(purpose: LinkPurpose, message: Uint8Array): string {
+  if (purpose === 'call') return '';
+  const decoded = decodeMessage(message);
+  return JSON.stringify(decoded, (key, value: unknown) => {
+    if (typeof value === 'bigint') return String(value);
+    if (value instanceof Uint8Array) return value.length;
+    return key === 'id' ? String(value).slice(0, 4) : value;
+  });
+}

@@ -1,0 +1,245 @@
+/**
+ * Executors of the simulator: `ListObject`s behind the same messages as in production, with a hop of
+ * some time between the two ends, as between threads. They end when they are told to, or crash.
+ */
+import {
+  type ErrorData,
+  type ExecutorEvents,
+  type ExecutorFactory,
+  type ExecutorLink,
+  errorToData,
+  type FromExecutor,
+  HomingError,
+  type ObjectRef,
+  type StateReader,
+  type ToExecutor,
+} from '@homing/base';
+import type { Command } from './history.ts';
+import { ListObject } from './list-object.ts';
+import type { SeededRandom } from './random.ts';
+import type { Process } from './world.ts';
+
+export interface SimExecutorOptions {
+  readonly process: Process;
+  readonly random: SeededRandom;
+  readonly reader: () => StateReader;
+  /** An object begins to run. */
+  readonly activated: (object: ObjectRef, epoch: bigint) => void;
+  /** User code found its state damaged. */
+  readonly damaged: (object: ObjectRef, error: unknown) => void;
+  /** How long an object is idle until it is offered for eviction. */
+  readonly idleMs: readonly [number, number];
+  readonly isResultApart: boolean;
+}
+
+interface Hosted {
+  readonly object: ListObject;
+  readonly sessions: Set<number>;
+  /** Changes with everything that happens to the object. */
+  turn: number;
+}
+
+/** Messages one way, in order, some time later. */
+class Lane {
+  readonly #process: Process;
+  readonly #random: SeededRandom;
+  #queue: (() => void)[] = [];
+
+  constructor(process: Process, random: SeededRandom) {
+    this.#process = process;
+    this.#random = random;
+  }
+
+  push(what: () => void): void {
+    this.#queue.push(what);
+    if (this.#queue.length > 1) return;
+    this.#process.timers.after(this.#random.between(0, 2), () => {
+      const queue = this.#queue;
+      this.#queue = [];
+      for (const run of queue) run();
+    });
+  }
+}
+
+class SimExecutor implements ExecutorLink {
+  readonly #options: SimExecutorOptions;
+  readonly #events: ExecutorEvents;
+  readonly #in: Lane;
+  readonly #out: Lane;
+  readonly #hosted = new Map<number, Hosted>();
+  readonly #sessions = new Map<number, number>();
+  #isOver = false;
+
+  constructor(options: SimExecutorOptions, events: ExecutorEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#in = new Lane(options.process, options.random);
+    this.#out = new Lane(options.process, options.random);
+    this.#say({ type: 'ready', exports: { objects: ['List'], entrypoints: [] } });
+  }
+
+  post(message: ToExecutor): void {
+    this.#in.push(() => {
+      if (!this.#isOver) this.#take(message);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.end('it was stopped');
+  }
+
+  end(reason: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#out.push(() => this.#events.ended(reason));
+  }
+
+  #say(message: FromExecutor): void {
+    this.#out.push(() => this.#events.message(message));
+  }
+
+  #take(message: ToExecutor): void {
+    switch (message.type) {
+      case 'activate':
+        this.#activate(message);
+        return;
+      case 'open': {
+        const number = 'activation' in message.to ? message.to.activation : -1;
+        const hosted = this.#hosted.get(number);
+        if (hosted === undefined) {
+          const error = new HomingError('unavailable', 'no such activation', { executed: 'no' });
+          this.#say({ type: 'closed', session: message.session, error: errorToData(error) });
+          return;
+        }
+        hosted.sessions.add(message.session);
+        this.#sessions.set(message.session, number);
+        return;
+      }
+      case 'frame':
+        this.#onFrame(message.session, message.frame);
+        return;
+      case 'closed': {
+        const number = this.#sessions.get(message.session);
+        this.#sessions.delete(message.session);
+        if (number !== undefined) this.#hosted.get(number)?.sessions.delete(message.session);
+        return;
+      }
+      case 'appended': {
+        const hosted = this.#hosted.get(message.activation);
+        hosted?.object.appended(message.count);
+        if (hosted !== undefined) this.#watchIdle(message.activation, hosted);
+        return;
+      }
+      case 'alarm': {
+        const { activation } = message;
+        this.#hosted.get(activation)?.object.ring((outcome) => {
+          this.#say({ type: 'alarm-done', activation, outcome });
+        });
+        return;
+      }
+      case 'evict': {
+        const hosted = this.#hosted.get(message.activation);
+        if (hosted === undefined) return;
+        if (hosted.object.isIdle) this.#end(message.activation, hosted, 'evicted', evicted);
+        else this.#say({ type: 'busy', activation: message.activation });
+        return;
+      }
+      case 'reset': {
+        const hosted = this.#hosted.get(message.activation);
+        if (hosted !== undefined) this.#end(message.activation, hosted, 'broken', message.error);
+        return;
+      }
+      default:
+    }
+  }
+
+  #activate({ activation, object, epoch }: Extract<ToExecutor, { type: 'activate' }>): void {
+    const { activated, damaged, reader, process, isResultApart } = this.#options;
+    activated(object, epoch);
+    try {
+      const hosted: Hosted = {
+        object: new ListObject({
+          id: object.id,
+          reader: reader(),
+          wallMs: () => process.clock.wallMs(),
+          append: (operations) => this.#say({ type: 'append', activation, operations }),
+          isResultApart,
+        }),
+        sessions: new Set(),
+        turn: 0,
+      };
+      this.#hosted.set(activation, hosted);
+      this.#say({ type: 'activated', activation });
+      this.#watchIdle(activation, hosted);
+    } catch (error) {
+      damaged(object, error);
+      this.#say({ type: 'ended', activation, cause: 'broken', error: errorToData(error) });
+    }
+  }
+
+  #onFrame(session: number, frame: Uint8Array): void {
+    const number = this.#sessions.get(session);
+    const hosted = number === undefined ? undefined : this.#hosted.get(number);
+    if (number === undefined || hosted === undefined) return;
+    const command = JSON.parse(Buffer.from(frame).toString()) as Command;
+    hosted.object.run(command, (reply) => {
+      const answer = new Uint8Array(Buffer.from(JSON.stringify(reply)));
+      this.#say({ type: 'frame', session, frame: answer });
+    });
+    this.#watchIdle(number, hosted);
+  }
+
+  #end(activation: number, hosted: Hosted, cause: 'evicted' | 'broken', error: ErrorData): void {
+    this.#hosted.delete(activation);
+    for (const session of hosted.sessions) {
+      this.#sessions.delete(session);
+      this.#say({ type: 'closed', session, error });
+    }
+    this.#say({
+      type: 'ended',
+      activation,
+      cause,
+      error: cause === 'evicted' ? undefined : error,
+    });
+  }
+
+  #watchIdle(activation: number, hosted: Hosted): void {
+    const turn = ++hosted.turn;
+    const { process, random, idleMs } = this.#options;
+    process.timers.after(random.between(...idleMs), () => {
+      if (this.#isOver || this.#hosted.get(activation) !== hosted || hosted.turn !== turn) return;
+      if (hosted.object.isIdle) this.#say({ type: 'evictable', activation });
+    });
+  }
+}
+
+const evicted = errorToData(
+  new HomingError('unavailable', 'the object was evicted from memory: try again'),
+);
+
+/** Executors of one process. */
+export class SimExecutors implements ExecutorFactory {
+  readonly #options: SimExecutorOptions;
+  readonly #running = new Set<SimExecutor>();
+
+  constructor(options: SimExecutorOptions) {
+    this.#options = options;
+  }
+
+  start(events: ExecutorEvents): ExecutorLink {
+    const executor = new SimExecutor(this.#options, {
+      message: (message) => events.message(message),
+      ended: (reason) => {
+        this.#running.delete(executor);
+        events.ended(reason);
+      },
+    });
+    this.#running.add(executor);
+    return executor;
+  }
+
+  /** All of them are gone at once, with what they had not said. */
+  crash(): void {
+    for (const executor of this.#running) executor.end('it crashed');
+  }
+}

@@ -1,0 +1,300 @@
+/**
+ * One process of a simulated node: the production `HomingNode`, `Replication` and placement, on
+ * simulated time, disk, links and coordinator. It is made when the process starts, and left behind
+ * when that is killed.
+ */
+import {
+  type Coordinator,
+  type FramePort,
+  isHomingError,
+  type Logger,
+  type Metrics,
+  type NodeInfo,
+  type ObjectIdHex,
+  type ObjectLogs,
+  type ObjectRef,
+  type PeerRun,
+} from '@homing/base';
+import type { MemoryCluster, MemoryCoordinator } from '@homing/coordinator';
+import { HomingNode, nodeLimits } from '@homing/node';
+import {
+  type DeliberateBugs,
+  planAssignments,
+  type ReplicaSet,
+  shardKey,
+  shardOf,
+  storesOf,
+} from '@homing/protocol';
+import { Replication, type ReplicationLimits } from '@homing/replication';
+import type { Disk } from './disk.ts';
+import { type CoordinatorFaults, CoordinatorWay, FlakyCoordinator } from './flaky-coordinator.ts';
+import type { Command, Reply } from './history.ts';
+import type { SimNetwork } from './network.ts';
+import type { SeededRandom } from './random.ts';
+import { SimExecutors } from './sim-executor.ts';
+import { Process, type World } from './world.ts';
+
+/** Bugs on purpose, to see that they are noticed. */
+export interface SimBugs {
+  readonly protocol?: DeliberateBugs;
+  readonly isReadUncovered?: boolean;
+  readonly isResultApart?: boolean;
+}
+
+export interface SimNodeOptions {
+  readonly world: World;
+  readonly random: SeededRandom;
+  readonly network: SimNetwork;
+  readonly coordinators: MemoryCluster;
+  readonly coordinatorFaults: CoordinatorFaults;
+  readonly disk: Disk;
+  readonly self: PeerRun;
+  /** Of its clock against the world's. */
+  readonly rate: number;
+  readonly shardCount: number;
+  readonly factor: number;
+  readonly nodeCount: number;
+  readonly limits: ReplicationLimits;
+  readonly idleMs: readonly [number, number];
+  readonly bugs: SimBugs;
+  readonly trace: (text: string) => void;
+  readonly activated: (object: ObjectRef, epoch: bigint) => void;
+  /** What must never happen. */
+  readonly broken: (rule: string, message: string) => void;
+}
+
+export type CallOutcome =
+  | { readonly outcome: 'ok'; readonly reply: Reply }
+  | { readonly outcome: 'fail' | 'unknown'; readonly error: string };
+
+const region = 'main';
+const noMetrics: Metrics = { increment: () => {}, observe: () => {}, set: () => {} };
+
+export class SimNode {
+  readonly self: PeerRun;
+  readonly process: Process;
+  readonly disk: Disk;
+  readonly way: CoordinatorWay;
+  /** Calls whose client is connected to this process. */
+  readonly calls = new Set<() => void>();
+  readonly #options: SimNodeOptions;
+  readonly #memory: MemoryCoordinator;
+  readonly #coordinator: Coordinator;
+  readonly #replication: Replication;
+  readonly #node: HomingNode;
+  readonly #executors: SimExecutors;
+  #isStarted = false;
+  isDraining = false;
+
+  constructor(options: SimNodeOptions) {
+    const { world, random, network, coordinators, disk, self, rate } = options;
+    this.#options = options;
+    this.self = self;
+    this.disk = disk;
+    const process = new Process(world, rate);
+    this.process = process;
+    const { clock, timers } = process;
+    const store = disk.open(process);
+    const links = network.join(self, process);
+    this.way = new CoordinatorWay(process);
+    this.#memory = coordinators.node({
+      node: self.node,
+      storeId: disk.storeId,
+      region,
+      zone: self.node,
+      clock,
+      timers: this.way.timers,
+    });
+    this.#coordinator = new FlakyCoordinator(
+      this.#memory,
+      this.way,
+      process,
+      random.child('coordinator'),
+      options.coordinatorFaults,
+    );
+    const logger = this.#logger();
+    const failed = (error: unknown) => {
+      if (process.isAlive) options.broken('store', `${self.node} gave up: ${String(error)}`);
+    };
+    this.#replication = new Replication({
+      self,
+      store,
+      network: links,
+      clock,
+      timers,
+      logger,
+      metrics: noMetrics,
+      limits: options.limits,
+      setOf: (id) => this.setOf(id),
+      failed,
+      bugs: options.bugs.protocol,
+    });
+    this.#coordinator.watch(({ type }) => {
+      if (type === 'shards') this.#replication.setsChanged();
+    });
+    this.#assignLater();
+    const candidates = (id: ObjectIdHex) => {
+      const set = this.setOf(id);
+      return set === undefined ? undefined : storesOf(set);
+    };
+    this.#node = new HomingNode({
+      store,
+      logs: this.#logs(),
+      cluster: {
+        network: links,
+        candidates,
+        rankOf: (id) => {
+          const rank = candidates(id)?.indexOf(store.storeId) ?? -1;
+          return rank === -1 ? undefined : rank;
+        },
+      },
+      coordinator: this.#coordinator,
+      clock,
+      timers,
+      logger,
+      metrics: noMetrics,
+      limits: { ...nodeLimits, stalledReleaseMs: 2 * options.limits.promiseMs },
+      namespaceName: (namespace) => namespace,
+      workerLog: () => {},
+      fatal: failed,
+    });
+    this.#executors = new SimExecutors({
+      process,
+      random: random.child('executor'),
+      reader: () => store.reader(),
+      activated: options.activated,
+      damaged: (object, error) => {
+        options.broken('state', `${self.node} read ${object.name}: ${String(error)}`);
+      },
+      idleMs: options.idleMs,
+      isResultApart: options.bugs.isResultApart === true,
+    });
+    void this.#node.start(this.#executors).then(() => {
+      this.#isStarted = true;
+    });
+  }
+
+  get isServing(): boolean {
+    return this.#isStarted && this.process.isRunning;
+  }
+
+  setOf(id: ObjectIdHex): ReplicaSet | undefined {
+    const { shardCount } = this.#options;
+    const key = shardKey(region, shardOf(id, shardCount));
+    return this.#coordinator.shards().get(key)?.assignment;
+  }
+
+  /** One call by a client of this node; `done` is called once, unless the process dies before. */
+  call(object: ObjectRef, command: Command, done: (outcome: CallOutcome) => void): FramePort {
+    let isOver = false;
+    const finish = (outcome: CallOutcome) => {
+      if (isOver) return;
+      isOver = true;
+      port.close();
+      done(outcome);
+    };
+    const port = this.#node.open(
+      { kind: 'object', object },
+      {
+        frame: (frame) => {
+          const reply = JSON.parse(Buffer.from(frame).toString()) as Reply;
+          finish({ outcome: 'ok', reply });
+        },
+        closed: (error) => {
+          const isSure = isHomingError(error) && error.executed === 'no';
+          finish({ outcome: isSure ? 'fail' : 'unknown', error: String(error) });
+        },
+      },
+    );
+    port.send(new Uint8Array(Buffer.from(JSON.stringify(command))));
+    return port;
+  }
+
+  /** Offers an object that is here to another node. */
+  async move(id: ObjectIdHex, to: string): Promise<void> {
+    const target = this.#coordinator.nodes().find(({ node }) => node === to);
+    if (target !== undefined && this.owned().includes(id)) await this.#node.move(id, target);
+  }
+
+  owned(): readonly ObjectIdHex[] {
+    return this.#node.owned();
+  }
+
+  /** Gives everything away, as before a stop. */
+  async drain(): Promise<void> {
+    this.isDraining = true;
+    await this.#coordinator.setDraining(true).catch(() => {});
+    let turn = 0;
+    const choose = (id: ObjectIdHex): NodeInfo | undefined => {
+      const set = this.setOf(id);
+      const stores = set === undefined ? [] : storesOf(set);
+      const others = this.#coordinator
+        .nodes()
+        .filter(
+          ({ node, draining, storeId }) =>
+            node !== this.self.node && draining !== true && stores.includes(storeId),
+        );
+      return others[turn++ % Math.max(1, others.length)];
+    };
+    await this.#node.drain(choose, 4);
+  }
+
+  crashExecutors(): void {
+    this.#executors.crash();
+  }
+
+  kill(): void {
+    this.process.kill();
+    this.#memory.crash();
+    this.#options.network.leave(this.self.node);
+    for (const end of this.calls) end();
+    this.calls.clear();
+  }
+
+  /** The owner's logs; with a bug on purpose, reads pass whatever was promised. */
+  #logs(): ObjectLogs {
+    if (this.#options.bugs.isReadUncovered !== true) return this.#replication;
+    return {
+      acquire: async (object, epoch, events) => {
+        const log = await this.#replication.acquire(object, epoch, events);
+        log.isCovered = () => true;
+        return log;
+      },
+    };
+  }
+
+  /** Whichever node is the controller writes the replica sets, once all nodes are there. */
+  #assignLater(): void {
+    const { shardCount, factor, nodeCount } = this.#options;
+    this.process.timers.after(50, () => {
+      const shards = this.#coordinator.shards();
+      if (shards.size === shardCount) return;
+      this.#assignLater();
+      const nodes = this.#coordinator.nodes();
+      if (!this.#coordinator.isController || nodes.length < nodeCount) return;
+      const changes = planAssignments({
+        nodes,
+        shards,
+        region,
+        shardCount,
+        factor,
+      });
+      void this.#coordinator.assign(changes).catch(() => {});
+    });
+  }
+
+  #logger(): Logger {
+    const { trace, self } = this.#options;
+    const say = (level: string) => (message: string, fields?: unknown) => {
+      trace(`${self.node} ${level}: ${message} ${JSON.stringify(fields ?? {})}`);
+    };
+    const logger: Logger = {
+      error: say('error'),
+      warn: say('warn'),
+      info: say('info'),
+      debug: () => {},
+      child: () => logger,
+    };
+    return logger;
+  }
+}

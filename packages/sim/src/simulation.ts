@@ -1,0 +1,270 @@
+/**
+ * One run from one seed: a cluster under load and faults for a while, then healed, from when on it
+ * has to make progress in a bounded time; then everything that was seen is checked.
+ */
+import type { ObjectRef } from '@homing/base';
+import { DiskChecks } from './check-disks.ts';
+import { checkHistory } from './check-history.ts';
+import type { DiskFaults } from './disk.ts';
+import type { Violation } from './history.ts';
+import { readState } from './list-object.ts';
+import { forbidMachineTime } from './machine-time.ts';
+import { Nemesis } from './nemesis.ts';
+import { drawProfile, type Profile } from './profile.ts';
+import { SeededRandom } from './random.ts';
+import { SimCluster } from './sim-cluster.ts';
+import type { SimBugs } from './sim-node.ts';
+import { Trace } from './trace.ts';
+import { Workload } from './workload.ts';
+import { World } from './world.ts';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** Ends the load and the faults early, after so many steps. */
+  readonly stepsMax?: number | undefined;
+  /** Gets every line of the trace. */
+  readonly keep?: ((line: string) => void) | undefined;
+  readonly bugs?: (SimBugs & Partial<DiskFaults>) | undefined;
+  /** In place of what the seed would draw. */
+  readonly profile?: Partial<Profile> | undefined;
+}
+
+export interface Verdict {
+  readonly seed: number;
+  readonly steps: number;
+  readonly operations: number;
+  /** Operations that were answered. */
+  readonly answered: number;
+  readonly virtualMs: number;
+  readonly traceHash: string;
+  readonly violations: readonly Violation[];
+}
+
+/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree. */
+const bounds = { startMs: 30_000, progressMs: 90_000, alarmsMs: 240_000, agreeMs: 60_000 };
+const violationsMax = 20;
+const lookEveryMs = 250;
+
+export async function runSimulation(options: SimulationOptions): Promise<Verdict> {
+  const restore = forbidMachineTime();
+  const violations: Violation[] = [];
+  const broken = (rule: string, message: string) => {
+    if (violations.length < violationsMax) violations.push({ rule, message });
+  };
+  const rejected = (error: unknown) => {
+    broken('rejection', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  };
+  process.on('unhandledRejection', rejected);
+  const run = new Run(options, broken);
+  try {
+    await run.go();
+  } catch (error) {
+    rejected(error);
+  } finally {
+    process.off('unhandledRejection', rejected);
+    restore();
+  }
+  return run.verdict(violations);
+}
+
+class Run {
+  readonly #seed: number;
+  readonly #stepsMax: number;
+  readonly #world = new World();
+  readonly #trace: Trace;
+  readonly #broken: (rule: string, message: string) => void;
+  readonly #profile: Profile;
+  readonly #disks: DiskChecks;
+  readonly #cluster: SimCluster;
+  readonly #workload: Workload;
+  readonly #nemesis: Nemesis;
+
+  constructor(options: SimulationOptions, broken: (rule: string, message: string) => void) {
+    const { seed, stepsMax, keep, bugs } = options;
+    this.#seed = seed;
+    this.#stepsMax = stepsMax ?? Number.POSITIVE_INFINITY;
+    this.#trace = new Trace(() => this.#world.nowMs, keep);
+    const trace = (text: string, detail?: () => string) => this.#trace.line(text, detail);
+    this.#broken = (rule, message) => {
+      trace(`BROKEN ${rule}: ${message}`);
+      broken(rule, message);
+    };
+    const random = new SeededRandom(seed);
+    const world = this.#world;
+    const profile = { ...drawProfile(random.child('profile')), ...options.profile };
+    this.#profile = profile;
+    trace(`seed ${seed} ${JSON.stringify(profile)}`);
+    this.#disks = new DiskChecks(this.#broken);
+    this.#cluster = new SimCluster({
+      world,
+      random: random.child('cluster'),
+      profile,
+      observer: this.#disks,
+      bugs: bugs ?? {},
+      trace,
+      broken: this.#broken,
+    });
+    const cluster = this.#cluster;
+    this.#workload = new Workload({
+      world,
+      random: random.child('workload'),
+      cluster,
+      profile,
+      trace,
+      acknowledged: (object, value) => this.#disks.acknowledged(cluster, object, value),
+    });
+    this.#nemesis = new Nemesis({
+      world,
+      random: random.child('nemesis'),
+      cluster,
+      profile,
+      trace,
+    });
+  }
+
+  async go(): Promise<void> {
+    const world = this.#world;
+    const cluster = this.#cluster;
+    const isAssigned = () => cluster.objects.every(({ id }) => cluster.setOf(id) !== undefined);
+    if (!(await world.run(bounds.startMs, isAssigned))) {
+      this.#broken('progress', 'no replica sets were assigned');
+      return;
+    }
+    this.#workload.start();
+    this.#nemesis.start();
+    await world.run(world.nowMs + this.#profile.loadMs, () => world.steps >= this.#stepsMax);
+    this.#workload.stop();
+    this.#nemesis.heal();
+    await this.#demandProgress();
+    await this.#demandAlarms();
+    await this.#demandAgreement();
+    for (const [index, { name }] of cluster.objects.entries()) {
+      const operations = this.#workload.history.filter(({ object }) => object === index);
+      for (const { rule, message } of checkHistory(name ?? '', operations)) {
+        this.#broken(rule, message);
+      }
+    }
+  }
+
+  verdict(violations: readonly Violation[]): Verdict {
+    const { history } = this.#workload;
+    return {
+      seed: this.#seed,
+      steps: this.#world.steps,
+      operations: history.length,
+      answered: history.filter(({ outcome }) => outcome === 'ok').length,
+      virtualMs: Math.round(this.#world.nowMs),
+      traceHash: this.#trace.digest(),
+      violations,
+    };
+  }
+
+  /** Every object takes an append, and shows it through every node. */
+  async #demandProgress(): Promise<void> {
+    const world = this.#world;
+    const left = new Set<string>();
+    const demand = async (object: number, name: string, kind: 'append' | 'read') => {
+      const task = `${kind} of o${object} through ${name}`;
+      left.add(task);
+      for (;;) {
+        const node = this.#cluster.node(name);
+        if (node?.isServing && (await this.#workload.once('healed', node, object, kind))) break;
+        await new Promise<void>((resolve) => world.at(200, () => resolve()));
+      }
+      left.delete(task);
+    };
+    const untilMs = world.nowMs + bounds.progressMs;
+    for (const kind of ['append', 'read'] as const) {
+      for (const object of this.#cluster.objects.keys()) {
+        for (const name of this.#cluster.names) void demand(object, name, kind);
+      }
+      if (await world.run(untilMs, () => left.size === 0)) continue;
+      this.#broken('progress', `not answered after healing: ${[...left].join(', ')}`);
+      return;
+    }
+  }
+
+  /** Every alarm that was set has rung, exactly once as its record tells, or was replaced. */
+  async #demandAlarms(): Promise<void> {
+    const pending = () => this.#cluster.objects.filter((object) => this.#hasAlarm(object));
+    if (!(await this.#within(bounds.alarmsMs, () => pending().length === 0))) {
+      this.#broken('alarm', `${pending().map(({ name }) => name)} did not ring`);
+    }
+    for (const [index, object] of this.#cluster.objects.entries()) {
+      const { list, fired } = this.#newest(object);
+      const set = new Set(
+        this.#workload.history
+          .filter((operation) => operation.object === index)
+          .filter(({ command }) => command.alarmMs !== undefined)
+          .map(({ command }) => command.value),
+      );
+      const last = list.findLast((value) => set.has(value));
+      if (last !== undefined && !fired.has(last)) {
+        this.#broken('alarm', `${object.name}: alarm ${last} never rang`);
+      }
+      for (const [token, times] of fired) {
+        if (times !== 1 || !set.has(token)) {
+          this.#broken('alarm', `${object.name}: alarm ${token} rang ${times} times`);
+        }
+      }
+    }
+  }
+
+  /** Looks now and then, since looking costs more than running. */
+  async #within(boundMs: number, isDone: () => boolean): Promise<boolean> {
+    const world = this.#world;
+    const untilMs = world.nowMs + boundMs;
+    while (!isDone()) {
+      if (world.nowMs >= untilMs) return false;
+      await world.run(world.nowMs + lookEveryMs);
+    }
+    return true;
+  }
+
+  #hasAlarm(object: ObjectRef): boolean {
+    return this.#newest(object).alarm !== undefined;
+  }
+
+  /** The state of the member that has folded in the most. */
+  #newest(object: ObjectRef) {
+    const disks = [...this.#cluster.disks.values()].filter((disk) =>
+      this.#cluster.isMember(disk.storeId, object.id),
+    );
+    const lsnOf = (disk: (typeof disks)[number]) => disk.contents.head(object.id)?.applied.lsn ?? 0;
+    const [newest] = disks.sort((a, b) => lsnOf(b) - lsnOf(a));
+    if (newest === undefined) throw new Error('no replica');
+    return readState(newest.contents.reader(), object.id);
+  }
+
+  /** Every member that is left has applied all there is, and has the same state. */
+  async #demandAgreement(): Promise<void> {
+    const disks = this.#cluster.names.map((name) => this.#cluster.disk(name));
+    const differing = () =>
+      this.#cluster.objects.filter(({ id }) => {
+        const members = disks.filter(({ storeId }) => this.#cluster.isMember(storeId, id));
+        const names = members.map(({ contents }) => {
+          const head = contents.head(id);
+          return `${head?.last.epoch}/${head?.last.lsn} ${head?.applied.lsn}`;
+        });
+        const [first] = names;
+        const isSettled = first?.split(/[/ ]/)[1] === first?.split(/[/ ]/)[2];
+        return !isSettled || names.some((name) => name !== first);
+      });
+    // Replicas are told of the last commit by the owner's next tick.
+    if (!(await this.#within(bounds.agreeMs, () => differing().length === 0))) {
+      const names = differing().map(({ name, id }) => {
+        const heads = disks.map(({ storeId, contents }) => {
+          const head = contents.head(id);
+          return `${storeId} ${head?.last.epoch}/${head?.last.lsn}/${head?.applied.lsn}`;
+        });
+        return `${name} (${heads.join(', ')})`;
+      });
+      this.#broken('agreement', `replicas differ after healing: ${names.join('; ')}`);
+    }
+    for (const disk of disks) {
+      for (const { id } of this.#cluster.objects) {
+        if (this.#cluster.isMember(disk.storeId, id)) this.#disks.compare(disk, id);
+      }
+    }
+  }
+}

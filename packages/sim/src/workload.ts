@@ -1,0 +1,174 @@
+/**
+ * The clients of a run. Each is connected to one node after the other, has one call under way, gives
+ * up after a time, and notes what it was told. A call with a request id is sent again, through
+ * whichever node, until something is known of it.
+ */
+import type { ObjectRef } from '@homing/base';
+import type { Command, Operation, Reply } from './history.ts';
+import type { Profile } from './profile.ts';
+import type { SeededRandom } from './random.ts';
+import type { SimCluster } from './sim-cluster.ts';
+import type { CallOutcome, SimNode } from './sim-node.ts';
+import type { World } from './world.ts';
+
+export interface WorkloadOptions {
+  readonly world: World;
+  readonly random: SeededRandom;
+  readonly cluster: SimCluster;
+  readonly profile: Profile;
+  readonly trace: (text: string) => void;
+  /** An append was acknowledged just now. */
+  readonly acknowledged: (object: ObjectRef, value: number) => void;
+}
+
+const attemptsMax = 6;
+
+export class Workload {
+  readonly history: Operation[] = [];
+  readonly #options: WorkloadOptions;
+  #nextValue = 1;
+  #isOver = false;
+
+  constructor(options: WorkloadOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { profile, random } = this.#options;
+    for (let client = 0; client < profile.clients; client++) {
+      this.#next(`c${client}`, random.child(`client ${client}`));
+    }
+  }
+
+  /** No new calls. */
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  /** One call through a given node; resolves with whether it succeeded. */
+  once(client: string, node: SimNode, object: number, kind: 'append' | 'read'): Promise<boolean> {
+    const value = kind === 'append' ? this.#nextValue++ : 0;
+    const operation = this.#begin(client, object, { kind, value });
+    return new Promise((resolve) => {
+      this.#attempt(operation, node, 20_000, (outcome) => {
+        this.#end(operation, outcome);
+        resolve(operation.outcome === 'ok');
+      });
+    });
+  }
+
+  #next(client: string, random: SeededRandom): void {
+    const { world, profile } = this.#options;
+    world.at(random.between(...profile.thinkMs), () => {
+      if (this.#isOver) return;
+      const object = random.between(0, profile.objects - 1);
+      const operation = this.#begin(client, object, this.#draw(object, random));
+      this.#run(operation, random, 1, () => this.#next(client, random));
+    });
+  }
+
+  #draw(object: number, random: SeededRandom): Command {
+    const { readShare, casShare, alarmShare, requestShare } = this.#options.profile;
+    if (random.chance(readShare)) return { kind: 'read', value: 0 };
+    const value = this.#nextValue++;
+    if (random.chance(casShare)) return { kind: 'cas', value, after: this.#lastSeen(object) };
+    const alarmMs = random.chance(alarmShare) ? random.between(0, 10_000) : undefined;
+    const request = random.chance(requestShare) ? `r${value}` : undefined;
+    return { kind: 'append', value, alarmMs, request };
+  }
+
+  #lastSeen(object: number): number {
+    const answered = this.history.findLast(
+      (operation) => operation.object === object && operation.reply !== undefined,
+    );
+    return answered?.reply?.list.at(-1) ?? 0;
+  }
+
+  #run(operation: Operation, random: SeededRandom, attempt: number, done: () => void): void {
+    const { cluster, profile, world } = this.#options;
+    const serving = cluster.nodes.filter((node) => node.isServing);
+    const mayRetry = operation.command.request !== undefined && attempt < attemptsMax;
+    const again = () => this.#run(operation, random, attempt + 1, done);
+    if (serving.length === 0) {
+      if (mayRetry) world.at(500, again);
+      else {
+        this.#end(operation, { outcome: 'fail', error: 'no node answers' });
+        world.at(500, done);
+      }
+      return;
+    }
+    const timeoutMs = random.between(...profile.callTimeoutMs);
+    this.#attempt(operation, random.pick(serving), timeoutMs, (outcome) => {
+      this.#end(operation, outcome);
+      if (mayRetry && outcome.outcome !== 'ok') world.at(random.between(0, 300), again);
+      else done();
+    });
+  }
+
+  #attempt(
+    operation: Operation,
+    node: SimNode,
+    timeoutMs: number,
+    done: (outcome: CallOutcome) => void,
+  ): void {
+    const { world, cluster } = this.#options;
+    let close = () => {};
+    let isOver = false;
+    const finish = (outcome: CallOutcome) => {
+      if (isOver) return;
+      isOver = true;
+      timer.cancel();
+      node.calls.delete(lost);
+      close();
+      done(outcome);
+    };
+    const lost = () => finish({ outcome: 'unknown', error: 'the node died' });
+    const timer = world.at(timeoutMs, () => finish({ outcome: 'unknown', error: 'no answer' }));
+    node.calls.add(lost);
+    const object = cluster.objects[operation.object] as ObjectRef;
+    node.process.run(() => {
+      if (isOver) return;
+      const port = node.call(object, operation.command, finish);
+      close = () => node.process.run(() => port.close());
+    });
+  }
+
+  #begin(client: string, object: number, command: Command): Operation {
+    const operation: Operation = {
+      client,
+      object,
+      command,
+      startMs: this.#options.world.nowMs,
+      endMs: Number.POSITIVE_INFINITY,
+      outcome: 'unknown',
+      reply: undefined,
+    };
+    this.history.push(operation);
+    this.#options.trace(`${client} asks o${object} ${JSON.stringify(command)}`);
+    return operation;
+  }
+
+  /** What an earlier attempt left unknown stays so unless a later one succeeds. */
+  #end(operation: Operation, outcome: CallOutcome): void {
+    const { trace, world, acknowledged, cluster } = this.#options;
+    const { client, object, command } = operation;
+    const said = outcome.outcome === 'ok' ? describe(outcome.reply) : outcome.error;
+    trace(`${client} hears ${outcome.outcome} of ${command.kind} ${command.value}: ${said}`);
+    if (outcome.outcome === 'ok') {
+      operation.outcome = 'ok';
+      operation.endMs = world.nowMs;
+      operation.reply = outcome.reply;
+      if (outcome.reply.isDone) {
+        acknowledged(cluster.objects[object] as ObjectRef, command.value);
+      }
+    } else if (outcome.outcome === 'fail' && !operation.isDoubtful) operation.outcome = 'fail';
+    else {
+      operation.outcome = 'unknown';
+      operation.isDoubtful = true;
+    }
+  }
+}
+
+function describe({ list, isDone }: Reply): string {
+  return `${isDone ? 'done' : 'seen'} ${list.length} …${list.slice(-3).join(' ')}`;
+}
