@@ -183,7 +183,7 @@ export const nodeConfigKeys = {
   'tls.clients.cert': optional(
     path,
     'none: clear text',
-    'Certificate of the http and grpc ports, with `tls.clients.key`.',
+    'Certificate of the http and grpc ports, with `tls.clients.key`. Not supported yet: a node that is given one does not start.',
   ),
   'tls.clients.key': optional(path, 'none', 'Private key of `tls.clients.cert`.'),
   'tls.clients.ca': optional(
@@ -224,7 +224,7 @@ export const nodeConfigKeys = {
   rebuildDelayMs: byDefault(
     ms(0),
     600_000,
-    'How long a node may be away before its copies are made anew elsewhere.',
+    'How long a node may be away before its copies are made anew elsewhere. No effect yet: replica sets do not change.',
   ),
   shardsPerRegion: byDefault(
     whole(1, 65_536),

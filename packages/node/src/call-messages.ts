@@ -42,6 +42,9 @@ export type CallMessage =
   | { readonly type: 'attach'; readonly socket: string }
   | { readonly type: 'event'; readonly socket: string; readonly event: SocketEvent }
   | { readonly type: 'auto-responded'; readonly socket: string; readonly atMs: WallMs }
+  /** The node ends: nothing new is to be sent to it. Answered by `leaving-heard`. */
+  | { readonly type: 'leaving' }
+  | { readonly type: 'leaving-heard' }
   /** Everything sent on the object's sockets so far has come: answered by `flushed`. */
   | { readonly type: 'flush'; readonly object: ObjectRef }
   /** The client's end still stands; here is what the object needs to go on with it. */
@@ -115,6 +118,8 @@ const types = {
   returned: 22,
   flush: 23,
   flushed: 24,
+  leaving: 25,
+  'leaving-heard': 26,
 } as const satisfies Record<CallMessage['type'], number>;
 
 const typeNames = new Map<number, CallMessage['type']>(
@@ -253,6 +258,9 @@ function putOfSocket(writer: WireWriter, message: OfSocket): void {
     case 'flush':
     case 'flushed':
       putObject(writer, message.object);
+      return;
+    case 'leaving':
+    case 'leaving-heard':
       return;
     case 'send':
       writer.string(message.socket);
@@ -423,6 +431,9 @@ function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
     case 'flush':
     case 'flushed':
       return { type, object: takeObject(reader) };
+    case 'leaving':
+    case 'leaving-heard':
+      return { type };
     case 'send':
       return { type, socket: reader.string(), data: takeData(reader) };
     case 'close-socket': {

@@ -171,6 +171,9 @@ export interface NodeOptions {
   readonly fatal: (error: unknown) => void;
 }
 
+/** How often a drain looks for objects that came while it moved others. */
+const drainRounds = 10;
+
 export interface Location {
   readonly node: string;
   readonly region: string;
@@ -392,6 +395,16 @@ export class HomingNode implements Dispatcher {
   async drain(choose: (id: ObjectIdHex) => NodeInfo | undefined, movesMax: number): Promise<void> {
     this.#placement.drain();
     this.#alarms.stop();
+    // What was being placed when it began is found by looking again.
+    for (let round = 0; round < drainRounds && this.#objects.size > 0; round++) {
+      await this.#moveAll(choose, movesMax);
+    }
+  }
+
+  async #moveAll(
+    choose: (id: ObjectIdHex) => NodeInfo | undefined,
+    movesMax: number,
+  ): Promise<void> {
     const ids = [...this.#objects.ids()];
     const move = async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
@@ -437,6 +450,7 @@ export class HomingNode implements Dispatcher {
   async close(): Promise<void> {
     this.#closing = true;
     this.#alarms.stop();
+    await this.#links?.leave();
     await this.#pool?.stop('the node is shutting down');
     await this.#objects.close(new HomingError('unavailable', 'the node is shutting down'));
   }

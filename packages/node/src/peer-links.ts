@@ -43,6 +43,7 @@ export interface PeerLinksOptions {
     readonly gatherTimeoutMs: number;
     readonly socketSeekTimeoutMs: number;
     readonly socketWaitingBytesMax: number;
+    readonly leaveTimeoutMs: number;
   };
   readonly objects: () => ObjectTable;
   readonly open: (
@@ -56,6 +57,7 @@ export interface PeerLinksOptions {
 
 /** Ends the part of a socket's name that names the node it was made on. */
 const nodeEnd = '/';
+const leaveLookMs = 10;
 
 export class PeerLinks {
   readonly #options: PeerLinksOptions;
@@ -63,6 +65,8 @@ export class PeerLinks {
   readonly #edge: EdgeSockets;
   readonly #remote: RemoteSockets;
   readonly #up = new Set<string>();
+  /** Nodes that have not heard yet that this one is ending. */
+  readonly #unheard = new Set<string>();
 
   constructor(options: PeerLinksOptions) {
     this.#options = options;
@@ -142,6 +146,23 @@ export class PeerLinks {
     this.#edge.seek(object);
   }
 
+  /**
+   * Before this node ends: others are told to send nothing new, and what they have sent is answered.
+   * Resolves when that is done, or has taken `leaveTimeoutMs`.
+   */
+  async leave(): Promise<void> {
+    const { clock, timers, limits } = this.#options;
+    const untilMs = clock.monotonicMs() + limits.leaveTimeoutMs;
+    for (const node of this.#up) {
+      this.#unheard.add(node);
+      this.#send(node, { type: 'leaving' });
+    }
+    while (this.#unheard.size > 0 || this.#peerSessions.incomingCount > 0) {
+      if (clock.monotonicMs() > untilMs) return;
+      await new Promise<void>((resolve) => timers.after(leaveLookMs, resolve));
+    }
+  }
+
   wake(node: string, object: ObjectRef): void {
     const message = encodeCall({ type: 'wake', object, cause: 'alarm' });
     this.#options.network.send(node, 'call', message);
@@ -168,6 +189,8 @@ export class PeerLinks {
 
   #onDown(node: string): void {
     this.#up.delete(node);
+    this.#unheard.delete(node);
+    this.#options.placement.gone(node);
     this.#peerSessions.down(node);
     this.#remote.down(node);
     this.#edge.down(node);
@@ -198,6 +221,13 @@ export class PeerLinks {
         return;
       case 'wake':
         this.#options.alarmDue(message.object);
+        return;
+      case 'leaving':
+        this.#options.placement.leaving(peer.node);
+        this.#send(peer.node, { type: 'leaving-heard' });
+        return;
+      case 'leaving-heard':
+        this.#unheard.delete(peer.node);
         return;
       default:
         this.#onSocketMessage(peer.node, message);

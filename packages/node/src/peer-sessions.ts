@@ -111,6 +111,13 @@ export class PeerSessions implements RemoteSessions {
     }
   }
 
+  /** Sessions of other nodes to objects here. */
+  get incomingCount(): number {
+    let count = 0;
+    for (const sessions of this.#incoming.values()) count += sessions.size;
+    return count;
+  }
+
   /** The link to a node is gone. */
   down(node: string): void {
     for (const [session, outgoing] of [...this.#outgoing]) {

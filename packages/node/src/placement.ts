@@ -56,6 +56,8 @@ export class Placement {
   readonly #options: PlacementOptions;
   readonly #owners = new Map<ObjectIdHex, Remembered>();
   readonly #waiting = new Set<() => void>();
+  /** Nodes that said they are ending: nothing is sent to them any more. */
+  readonly #leaving = new Set<string>();
   #isDraining = false;
 
   constructor(options: PlacementOptions) {
@@ -82,6 +84,15 @@ export class Placement {
   /** The node said that it is not the owner, and knows no better. */
   forget(id: ObjectIdHex, node: string): void {
     if (this.#owners.get(id)?.node === node) this.#owners.delete(id);
+  }
+
+  leaving(node: string): void {
+    this.#leaving.add(node);
+  }
+
+  /** Its link is gone: whatever comes back under the name is another process. */
+  gone(node: string): void {
+    this.#leaving.delete(node);
   }
 
   remembered(id: ObjectIdHex): Remembered | undefined {
@@ -161,6 +172,7 @@ export class Placement {
   }
 
   #reaches(node: string): boolean {
+    if (this.#leaving.has(node)) return false;
     return this.#options.cluster?.network.peer(node, 'call') !== undefined;
   }
 

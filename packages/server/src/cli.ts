@@ -352,13 +352,17 @@ async function recover(args: readonly string[]): Promise<number> {
   const states = (await Promise.all(
     admins.map((admin) => ask(admin, '/api/recovery')),
   )) as RecoveryState[];
-  const trusting = states.find(({ refused }) => refused === false);
-  if (trusting !== undefined) {
-    throw new CommandError(`node ${trusting.node} does not refuse its etcd: nothing to recover`);
+  if (states.every(({ refused }) => !refused)) {
+    throw new CommandError('none of these nodes refuses its etcd: there is nothing to recover');
   }
   const highest = String(planRecovery(states));
   const answers: unknown[] = [];
-  for (const admin of admins) answers.push(await ask(admin, '/api/recover', { highest }));
+  for (const [index, admin] of admins.entries()) {
+    // Those that trust it already, as after a recovery that was cut short, are as they should be.
+    if (states[index]?.refused === true) {
+      answers.push(await ask(admin, '/api/recover', { highest }));
+    }
+  }
   return answered(flags, answers);
 }
 

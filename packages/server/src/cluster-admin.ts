@@ -39,7 +39,8 @@ export interface ClusterAdminOptions {
 
 export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   const { node, store, metrics, namespaces, coordinator, config } = options;
-  const isReady = () => node.ready && isReachable(options);
+  // One that drains is to get no new clients.
+  const isReady = () => node.ready && isReachable(options) && coordinator.self?.draining !== true;
   return {
     metrics,
     refresh: () => {

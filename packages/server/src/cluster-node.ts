@@ -94,6 +94,12 @@ async function compose(
   closers: (() => Promise<unknown>)[],
 ): Promise<Omit<ClusterNode, 'close'>> {
   const limits = nodeLimitsOf(config);
+  if (config.tls.clients !== undefined) {
+    throw new CommandError(
+      'tls.clients is not supported yet: the http and grpc ports are in clear text. Leave it out, and ' +
+        'put a proxy that ends TLS before them.',
+    );
+  }
   const project = readProject(config.app, config.env === undefined ? {} : { env: config.env });
   for (const warning of project.warnings) print(`warning: ${warning}`);
   mkdirSync(config.data, { recursive: true });
@@ -154,6 +160,7 @@ async function compose(
     prefix: config.etcd.prefix,
     store,
     coordinator,
+    identity,
     logger,
   });
   const controller = new Controller({

@@ -50,10 +50,13 @@ export class DiskIdentity {
 
   /** Resolves when the cluster's id is on disk. */
   async start(): Promise<void> {
-    if (!this.#etcd.refused) {
-      await this.#store.putNote(clusterNote, Buffer.from(this.#etcd.clusterId));
-    }
+    if (!this.#etcd.refused) await this.trust();
     this.#later();
+  }
+
+  /** Resolves when the disk knows the present etcd for its own. */
+  async trust(): Promise<void> {
+    await this.#store.putNote(clusterNote, Buffer.from(this.#etcd.clusterId));
   }
 
   stop(): void {

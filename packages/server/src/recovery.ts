@@ -16,6 +16,7 @@ import type {
   VersionedShard,
 } from '@homing/base';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
+import type { DiskIdentity } from './disk-identity.ts';
 import { CommandError } from './usage-error.ts';
 
 /** What a node says of itself before a recovery; plain data. */
@@ -34,6 +35,7 @@ export interface RecoveryOptions {
   readonly prefix: string;
   readonly store: Store;
   readonly coordinator: Coordinator & EtcdCoordinatorExtras;
+  readonly identity: DiskIdentity;
   readonly logger: Logger;
 }
 
@@ -71,10 +73,11 @@ export class Recovery {
 
   /** Resolves when this node claims again, under epochs greater than `highest`. */
   async recover(highest: Epoch): Promise<void> {
-    const { store, coordinator } = this.#options;
+    const { store, coordinator, identity } = this.#options;
     const own = highestOn(store, coordinator.highestEpoch());
     await coordinator.recover(own > highest ? own : highest);
     await coordinator.registerStart(store.starts);
+    await identity.trust();
   }
 
   #keep(): void {
