@@ -114,3 +114,4 @@ export {
   writeUint64,
 } from './record-codec.ts';
 export { acquireWriter, releaseWriter, WireError, WireReader, WireWriter } from './wire.ts';
+export { putEpoch, putObjectId, takeEpoch, takeObjectId } from './wire-names.ts';

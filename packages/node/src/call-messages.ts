@@ -10,12 +10,14 @@ import {
   acquireWriter,
   type Epoch,
   type ErrorData,
-  type ObjectIdHex,
   type ObjectRef,
-  objectIdBytes,
+  putEpoch,
+  putObjectId,
   releaseWriter,
   type SocketEvent,
   type SocketState,
+  takeEpoch,
+  takeObjectId,
   type WallMs,
   WireReader,
   type WireWriter,
@@ -130,7 +132,7 @@ const typeNames = new Map<number, CallMessage['type']>(
 const noCode = 0;
 
 function putObject(writer: WireWriter, object: ObjectRef): void {
-  writer.raw(Buffer.from(object.id, 'hex'));
+  putObjectId(writer, object.id);
   writer.string(object.namespace);
   putText(writer, object.name);
   putText(writer, object.locationHint);
@@ -144,11 +146,6 @@ function putText(writer: WireWriter, text: string | undefined): void {
 function putBytes(writer: WireWriter, bytes: Uint8Array | undefined): void {
   writer.u8(bytes === undefined ? 0 : 1);
   if (bytes !== undefined) writer.bytes(bytes);
-}
-
-function putEpoch(writer: WireWriter, epoch: Epoch): void {
-  writer.u32(Number(epoch >> 32n));
-  writer.u32(Number(epoch & 0xffff_ffffn));
 }
 
 function putData(writer: WireWriter, data: string | Uint8Array): void {
@@ -312,7 +309,7 @@ function takeBytes(reader: WireReader): Uint8Array | undefined {
 }
 
 function takeObject(reader: WireReader): ObjectRef {
-  const id = Buffer.from(reader.raw(objectIdBytes)).toString('hex') as ObjectIdHex;
+  const id = takeObjectId(reader);
   const namespace = reader.string();
   const name = takeText(reader);
   const locationHint = takeText(reader);
@@ -322,11 +319,6 @@ function takeObject(reader: WireReader): ObjectRef {
     ...(name !== undefined && { name }),
     ...(locationHint !== undefined && { locationHint }),
   };
-}
-
-function takeEpoch(reader: WireReader): Epoch {
-  const high = BigInt(reader.u32());
-  return ((high << 32n) | BigInt(reader.u32())) as Epoch;
 }
 
 function takeData(reader: WireReader): string | Uint8Array {

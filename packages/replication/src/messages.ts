@@ -12,9 +12,12 @@ import {
   type Epoch,
   type ObjectIdHex,
   type ObjectRef,
-  objectIdBytes,
+  putEpoch,
+  putObjectId,
   type RecordName,
   releaseWriter,
+  takeEpoch,
+  takeObjectId,
   type WallMs,
   WireReader,
   type WireWriter,
@@ -154,22 +157,13 @@ const typeNames = new Map<number, LogMessage['type']>(
 
 const noAlarm = -1;
 
-function putId(writer: WireWriter, id: ObjectIdHex): void {
-  writer.raw(Buffer.from(id, 'hex'));
-}
-
-function putEpoch(writer: WireWriter, epoch: Epoch): void {
-  writer.u32(Number(epoch >> 32n));
-  writer.u32(Number(epoch & 0xffff_ffffn));
-}
-
 function putName(writer: WireWriter, name: RecordName): void {
   putEpoch(writer, name.epoch);
   writer.varint(name.lsn);
 }
 
 function putObject(writer: WireWriter, object: ObjectRef): void {
-  putId(writer, object.id);
+  putObjectId(writer, object.id);
   writer.string(object.namespace);
   writer.u8(object.name === undefined ? 0 : 1);
   if (object.name !== undefined) writer.string(object.name);
@@ -186,7 +180,7 @@ function putRecords(writer: WireWriter, records: readonly EncodedRecord[]): void
 
 function putIds(writer: WireWriter, ids: readonly ObjectIdHex[]): void {
   writer.varint(ids.length);
-  for (const id of ids) putId(writer, id);
+  for (const id of ids) putObjectId(writer, id);
 }
 
 function put(writer: WireWriter, message: LogMessage): void {
@@ -210,7 +204,7 @@ function put(writer: WireWriter, message: LogMessage): void {
       putObject(writer, message.object);
       break;
     default:
-      putId(writer, message.id);
+      putObjectId(writer, message.id);
   }
   putEpoch(writer, message.epoch);
   putRest(writer, message);
@@ -275,21 +269,12 @@ export function encodeMessage(message: LogMessage): Uint8Array {
   }
 }
 
-function takeId(reader: WireReader): ObjectIdHex {
-  return Buffer.from(reader.raw(objectIdBytes)).toString('hex') as ObjectIdHex;
-}
-
-function takeEpoch(reader: WireReader): Epoch {
-  const high = BigInt(reader.u32());
-  return ((high << 32n) | BigInt(reader.u32())) as Epoch;
-}
-
 function takeName(reader: WireReader): RecordName {
   return { epoch: takeEpoch(reader), lsn: reader.varint() };
 }
 
 function takeObject(reader: WireReader): ObjectRef {
-  const id = takeId(reader);
+  const id = takeObjectId(reader);
   const namespace = reader.string();
   return reader.u8() === 0 ? { namespace, id } : { namespace, id, name: reader.string() };
 }
@@ -304,7 +289,7 @@ function takeRecords(reader: WireReader): EncodedRecord[] {
 
 function takeIds(reader: WireReader): ObjectIdHex[] {
   const ids: ObjectIdHex[] = [];
-  for (let left = reader.varint(); left > 0; left--) ids.push(takeId(reader));
+  for (let left = reader.varint(); left > 0; left--) ids.push(takeObjectId(reader));
   return ids;
 }
 
@@ -380,7 +365,7 @@ type AnswerType = Exclude<
 >;
 
 function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
-  const id = takeId(reader);
+  const id = takeObjectId(reader);
   const epoch = takeEpoch(reader);
   switch (type) {
     case 'sealed':

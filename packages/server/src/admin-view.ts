@@ -18,6 +18,21 @@ export interface AdminViewOptions {
   readonly addresses: () => Readonly<Record<string, string>>;
 }
 
+/** Gauges that are counted when they are read. */
+export function refreshGauges({
+  node,
+  metrics,
+  namespaces,
+}: Pick<AdminViewOptions, 'node' | 'metrics' | 'namespaces'>): void {
+  metrics.set('objects_owned', node.ownedCount);
+  metrics.set('sockets', node.socketCount, { state: 'open' });
+  metrics.reset('objects_active');
+  for (const { key, name } of namespaces.list()) {
+    const active = node.activeByNamespace().get(key) ?? 0;
+    metrics.set('objects_active', active, { namespace: name });
+  }
+}
+
 export function adminView(options: AdminViewOptions): AdminView {
   const { node, store, metrics, namespaces } = options;
   const shown = (head: ObjectHead) => {
@@ -32,15 +47,7 @@ export function adminView(options: AdminViewOptions): AdminView {
   };
   return {
     metrics,
-    refresh: () => {
-      metrics.set('objects_owned', node.ownedCount);
-      metrics.set('sockets', node.socketCount, { state: 'open' });
-      metrics.reset('objects_active');
-      for (const { key, name } of namespaces.list()) {
-        const active = node.activeByNamespace().get(key) ?? 0;
-        metrics.set('objects_active', active, { namespace: name });
-      }
-    },
+    refresh: () => refreshGauges(options),
     ready: () => node.ready,
     status: () => ({
       version: options.version,

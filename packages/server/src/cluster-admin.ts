@@ -14,6 +14,7 @@ import type { ReplicaSet } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
+import { refreshGauges } from './admin-view.ts';
 import type { PrometheusMetrics } from './metrics.ts';
 import type { Recovery } from './recovery.ts';
 import type { Namespaces } from './worker-version.ts';
@@ -44,13 +45,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   return {
     metrics,
     refresh: () => {
-      metrics.set('objects_owned', node.ownedCount);
-      metrics.set('sockets', node.socketCount, { state: 'open' });
-      metrics.reset('objects_active');
-      for (const { key, name } of namespaces.list()) {
-        const active = node.activeByNamespace().get(key) ?? 0;
-        metrics.set('objects_active', active, { namespace: name });
-      }
+      refreshGauges(options);
       metrics.reset('replication_lag_records');
       for (const [peer, records] of options.replication.lag()) {
         metrics.set('replication_lag_records', records, { peer });

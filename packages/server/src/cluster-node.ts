@@ -65,6 +65,7 @@ export interface ClusterNode {
  * placed among all of them.
  */
 const placementRegion = 'main';
+const assignSettleMs = 2000;
 const movesMax = 32;
 
 /** Resolves once the node serves. Rejects with what keeps it from serving; then nothing is left. */
@@ -171,6 +172,7 @@ async function compose(
     region: placementRegion,
     shardCount: config.shardsPerRegion,
     factor: config.replication.factor,
+    settleMs: assignSettleMs,
   });
   closers.push(async () => controller.stop());
   const namespaces = new Namespaces(project);

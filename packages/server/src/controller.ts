@@ -3,7 +3,7 @@
  * What is decided is `planAssignments`; here it meets events and time. A write that fails, or whose
  * outcome is unknown, is planned anew from what is read back.
  */
-import type { Coordinator, Logger, ShardAssignment, Timers } from '@homing/base';
+import type { Coordinator, Logger, ShardAssignment, Timer, Timers } from '@homing/base';
 import { planAssignments } from '@homing/protocol';
 
 export interface ControllerOptions {
@@ -13,6 +13,11 @@ export interface ControllerOptions {
   readonly region: string;
   readonly shardCount: number;
   readonly factor: number;
+  /**
+   * How long no node must have come before shards are assigned for the first time, and for good: the
+   * nodes of a cluster that starts come one after the other.
+   */
+  readonly settleMs: number;
   /** Assignments that this node's disk knows of: they stand where etcd has forgotten them. */
   readonly remembered: () => readonly ShardAssignment[];
 }
@@ -24,6 +29,8 @@ export class Controller {
   readonly #options: ControllerOptions;
   #isBusy = false;
   #isStopped = false;
+  #nodes = '';
+  #settling: Timer | undefined;
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -35,6 +42,25 @@ export class Controller {
 
   stop(): void {
     this.#isStopped = true;
+    this.#settling?.cancel();
+  }
+
+  /** False, and looks again later, while nodes are still coming. */
+  #hasSettled(): boolean {
+    const { coordinator, timers, settleMs } = this.#options;
+    const nodes = coordinator
+      .nodes()
+      .map(({ storeId }) => storeId)
+      .sort()
+      .join();
+    if (nodes === this.#nodes) return this.#settling === undefined;
+    this.#nodes = nodes;
+    this.#settling?.cancel();
+    this.#settling = timers.after(settleMs, () => {
+      this.#settling = undefined;
+      this.#look();
+    });
+    return false;
   }
 
   #look(): void {
@@ -48,7 +74,7 @@ export class Controller {
       factor,
       remembered: this.#options.remembered(),
     });
-    if (changes.length === 0) return;
+    if (changes.length === 0 || !this.#hasSettled()) return;
     this.#isBusy = true;
     const { logger, timers } = this.#options;
     coordinator.assign(changes.slice(0, batchMax)).then(

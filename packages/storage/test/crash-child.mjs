@@ -3,6 +3,7 @@
  * prints `object lsn` for each that was acknowledged. Runs what was built, as a node does.
  */
 import { writeSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { makeEpoch, spaces } from '@homing/base';
 import { openRocksStore } from '../dist/index.js';
 
@@ -21,7 +22,20 @@ async function run(index) {
       records: [{ name, operations: [put(`one ${lsn}`), put(`two ${lsn}`), put('newest')] }],
       committed: name,
     });
-    writeSync(1, `${index} ${lsn}\n`);
+    await say(`${index} ${lsn}\n`);
+  }
+}
+
+/** At once, so that a kill loses nothing that was said; a full pipe is waited for. */
+async function say(line) {
+  for (;;) {
+    try {
+      writeSync(1, line);
+      return;
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+      await setTimeout(1);
+    }
   }
 }
 
