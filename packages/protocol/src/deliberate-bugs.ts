@@ -5,7 +5,7 @@
 export type DeliberateBug =
   /** Recovery serves what it found without a record of its own epoch above it. */
   | 'no-barrier'
-  /** Copies of records of older epochs count as commits, without a barrier. */
+  /** Copies of records of older epochs count as commits. */
   | 'older-epochs-count'
   /** An owner counts a promise from when it heard of it, not from when it asked. */
   | 'promise-from-receipt'

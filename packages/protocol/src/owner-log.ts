@@ -204,6 +204,11 @@ export class OwnerLog {
     return isQuorum(this.#set, counts);
   }
 
+  /** Whether the store has acknowledged this epoch since it was last up. */
+  isAckedBy(store: string): boolean {
+    return this.#progress.get(store)?.isAcked ?? false;
+  }
+
   /** Whether the store has something to answer. */
   isAwaited(store: string): boolean {
     const progress = this.#progress.get(store);
@@ -348,9 +353,7 @@ export class OwnerLog {
     // Whatever is folded somewhere was committed.
     this.#committed = isSettled ? newest : base;
     this.#phase = 'settling';
-    if (!isSettled && this.#bugs['older-epochs-count'] !== true) {
-      this.#effects.push({ type: 'barrier', name: this.nextName });
-    }
+    if (!isSettled) this.#effects.push({ type: 'barrier', name: this.nextName });
     for (const [store, progress] of this.#progress) {
       if (progress.sealed !== undefined) this.#startSending(store, progress);
     }

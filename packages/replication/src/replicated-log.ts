@@ -25,8 +25,8 @@ import {
   type RecordOperation,
 } from '@homing/base';
 import { type OwnerEffect, type OwnerInput, OwnerLog, type ReplicaSet } from '@homing/protocol';
+import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
-import type { LogContext } from './replication.ts';
 
 interface Round {
   readonly confirmed: Set<string>;
@@ -236,6 +236,11 @@ export class ReplicatedLog implements OwnedLog {
         this.up(store);
       } else if (!this.#awaitedSinceMs.has(store)) this.#awaitedSinceMs.set(store, nowMs);
     }
+  }
+
+  /** Whether promises of the store may be counted. */
+  isAckedBy(store: string): boolean {
+    return this.#owner.isAckedBy(store);
   }
 
   lagOf(store: string): number {

@@ -34,6 +34,7 @@ import {
   storesOf,
 } from '@homing/protocol';
 import type { ReplicationLimits } from './limits.ts';
+import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
 import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
@@ -56,35 +57,6 @@ export interface ReplicationOptions {
   readonly bugs?: DeliberateBugs | undefined;
 }
 
-/** The nodes that can be reached, by their stores. */
-export interface Peers {
-  stores(): Iterable<string>;
-  nodeOf(store: string): string | undefined;
-  /** False when the store cannot be sent to now. */
-  send(store: string, message: LogMessage): boolean;
-}
-
-/** What a log uses. */
-export interface LogContext {
-  readonly self: PeerRun;
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly limits: ReplicationLimits;
-  readonly bugs: DeliberateBugs;
-  readonly peers: Peers;
-  readonly replica: Replica;
-  readonly copies: SnapshotSender;
-  readonly promises: PromisesHeld;
-  /** There is something to tell others later. */
-  changed(log: ReplicatedLog): void;
-  /** The store is to be tried again at the next tick. */
-  blocked(log: ReplicatedLog, store: string): void;
-  closed(log: ReplicatedLog): void;
-  failed(error: unknown): void;
-  isClosing(): boolean;
-}
-
 /** How long a promise of this store holds, in milliseconds; for its next run. */
 const promiseNote = 'promise-ms';
 
@@ -97,8 +69,8 @@ export class Replication implements ObjectLogs {
   readonly #context: LogContext;
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
-  readonly #changed = new Set<ReplicatedLog>();
-  #blocked: { readonly log: ReplicatedLog; readonly store: string }[] = [];
+  readonly #changed = new Set<OpenLog>();
+  #blocked: { readonly log: OpenLog; readonly store: string }[] = [];
   readonly #peers = new Map<string, PeerRun>();
   #tickTimer: Timer | undefined;
   #heartbeatTimer: Timer | undefined;
@@ -291,8 +263,11 @@ export class Replication implements ObjectLogs {
     { sentMs, lost }: Extract<LogAnswer, { type: 'heartbeat-answer' }>,
   ): void {
     if (lost === undefined) return;
-    for (const id of lost) this.#logs.get(id)?.lose();
-    if (lost.length > 0) this.#send(peer, { type: 'released', ids: lost });
+    // Of a log whose epoch the store has not acknowledged yet an earlier one was lost: nothing that
+    // the store promises counts for it. To say `released` could undo an acknowledgement under way.
+    const known = lost.filter((id) => this.#logs.get(id)?.isAckedBy(peer.storeId) !== false);
+    for (const id of known) this.#logs.get(id)?.lose();
+    if (known.length > 0) this.#send(peer, { type: 'released', ids: known });
     const { clock, bugs } = this.#options;
     const isLate = bugs?.['promise-from-receipt'] === true;
     const fromMs = isLate ? clock.monotonicMs() : (sentMs as ReturnType<Clock['monotonicMs']>);
@@ -305,7 +280,7 @@ export class Replication implements ObjectLogs {
   }
 
   /** Whoever holds the object for us need not wait for the promises it made. */
-  #onClosed(log: ReplicatedLog): void {
+  #onClosed(log: OpenLog): void {
     const { id } = log.object;
     this.#changed.delete(log);
     this.#copies.cancel(id, log.epoch);

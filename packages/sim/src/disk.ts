@@ -46,8 +46,6 @@ export class Disk {
   #pending: Write[] = [];
   /** How long an fsync takes at most while the disk is slow. */
   slowMs: number | undefined;
-  /** Has room for everything. */
-  isHealed = false;
 
   constructor(
     world: World,
@@ -97,7 +95,7 @@ export class Disk {
       });
     };
     const isOverloaded = () => {
-      return !this.isHealed && this.#random.chance(this.#faults.overloadedShare ?? 0);
+      return this.#random.chance(this.#faults.overloadedShare ?? 0);
     };
     const ask = (id: ObjectIdHex | undefined, apply: () => Promise<void>) => {
       if (!process.isAlive) return Promise.reject(closed());
@@ -140,8 +138,8 @@ export class Disk {
     if (isGapTaken === true) asked.previous = undefined;
     const promised = this.#memory.head(request.object.id)?.promised;
     if (isUnfenced === true && promised !== undefined) {
-      const own = request.epoch ?? promised;
-      asked.epoch = own > promised ? own : promised;
+      const isOld = request.epoch !== undefined && request.epoch < promised;
+      asked.epoch = isOld ? promised : request.epoch;
     }
     await this.#memory.append(asked);
     this.#observer?.appended(this, request);

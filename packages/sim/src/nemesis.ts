@@ -37,7 +37,6 @@ export class Nemesis {
     cluster.setCoordinatorAway(false);
     for (const name of cluster.names) {
       cluster.disk(name).slowMs = undefined;
-      cluster.disk(name).isHealed = true;
       const node = cluster.node(name);
       node?.process.resume();
       if (node?.isDraining === true) cluster.kill(name);

@@ -44,6 +44,7 @@ export interface Verdict {
 const bounds = { startMs: 30_000, progressMs: 90_000, alarmsMs: 240_000, agreeMs: 60_000 };
 const violationsMax = 20;
 const lookEveryMs = 250;
+const callAgainMs = 5000;
 
 export async function runSimulation(options: SimulationOptions): Promise<Verdict> {
   const restore = forbidMachineTime();
@@ -78,6 +79,7 @@ class Run {
   readonly #cluster: SimCluster;
   readonly #workload: Workload;
   readonly #nemesis: Nemesis;
+  #callAgainMs = 0;
 
   constructor(options: SimulationOptions, broken: (rule: string, message: string) => void) {
     const { seed, stepsMax, keep, bugs } = options;
@@ -210,6 +212,16 @@ class Run {
     }
   }
 
+  #callAgain(objects: readonly ObjectRef[]): void {
+    const { objects: all, nodes } = this.#cluster;
+    this.#callAgainMs = this.#world.nowMs + callAgainMs;
+    const [node] = nodes.filter(({ isServing }) => isServing);
+    if (node === undefined) return;
+    for (const object of objects) {
+      void this.#workload.once('healed', node, all.indexOf(object), 'read');
+    }
+  }
+
   /** Looks now and then, since looking costs more than running. */
   async #within(boundMs: number, isDone: () => boolean): Promise<boolean> {
     const world = this.#world;
@@ -250,8 +262,14 @@ class Run {
         const isSettled = first?.split(/[/ ]/)[1] === first?.split(/[/ ]/)[2];
         return !isSettled || names.some((name) => name !== first);
       });
-    // Replicas are told of the last commit by the owner's next tick.
-    if (!(await this.#within(bounds.agreeMs, () => differing().length === 0))) {
+    // Replicas are told of the last commit by the owner a while later, if there is one: an object
+    // that its owner gave up meanwhile needs a call.
+    const isAgreed = await this.#within(bounds.agreeMs, () => {
+      const left = differing();
+      if (left.length > 0 && this.#world.nowMs >= this.#callAgainMs) this.#callAgain(left);
+      return left.length === 0;
+    });
+    if (!isAgreed) {
       const names = differing().map(({ name, id }) => {
         const heads = disks.map(({ storeId, contents }) => {
           const head = contents.head(id);

@@ -7,9 +7,11 @@ import {
   makeEpoch,
   type ObjectIdHex,
   type OwnedLog,
+  type RecordName,
   spaces,
 } from '@homing/base';
-import { Replication, replicationLimits } from '@homing/replication';
+import type { DeliberateBugs } from '@homing/protocol';
+import { Replication, type ReplicationLimits, replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import { Disk } from '../src/disk.ts';
 import { SimNetwork } from '../src/network.ts';
@@ -33,7 +35,7 @@ class Trio {
   readonly random = new SeededRandom(1);
   readonly network = new SimNetwork(this.world, this.random.child('network'), {
     delayMs: [1, 5],
-    keepaliveMs: 400,
+    keepaliveMs: 1000,
     reconnectMs: [5, 50],
   });
   readonly disks = ['a', 'b', 'c'].map(
@@ -41,9 +43,13 @@ class Trio {
   );
   readonly nodes: { replication: Replication; process: Process }[] = [];
   readonly set = { generation: 1, members: this.disks.map(({ storeId }) => storeId) };
+  readonly #bugs: DeliberateBugs;
+  readonly #limits: ReplicationLimits;
   #runs = 0;
 
-  constructor() {
+  constructor(bugs: DeliberateBugs = {}, limits: Partial<ReplicationLimits> = {}) {
+    this.#bugs = bugs;
+    this.#limits = { ...replicationLimits, ...limits };
     for (let index = 0; index < 3; index++) this.start(index);
   }
 
@@ -60,11 +66,12 @@ class Trio {
       timers: process.timers,
       logger: silent,
       metrics: noMetrics,
-      limits: replicationLimits,
+      limits: this.#limits,
       setOf: () => this.set,
       failed: (error) => {
         throw error;
       },
+      bugs: this.#bugs,
     });
     this.nodes[index] = { replication, process };
   }
@@ -96,6 +103,11 @@ class Trio {
     await this.world.run(until, () => log !== undefined || failure !== undefined);
     if (log === undefined) throw failure ?? new Error('neither acquired nor refused');
     return { log, heard };
+  }
+
+  /** The newest record on a disk. */
+  last(index: number): RecordName | undefined {
+    return this.disks[index]?.contents.head(id)?.last;
   }
 
   run(ms: number): Promise<boolean> {
@@ -221,5 +233,68 @@ test('what a killed owner had not committed is kept or dropped everywhere', asyn
     trio.start(0);
     await trio.run(5000);
     expect([0, 1, 2].map((index) => trio.value(index, 'k'))).toEqual([kept, kept, kept]);
+  }
+});
+
+test('a restarted replica answers no seal while what it promised before may hold', async () => {
+  for (const bugs of [{}, { 'no-silence': true }] as const) {
+    const trio = new Trio(bugs);
+    await trio.run(200);
+    const cut = (a: number, b: number) => {
+      trio.network.cut(`n${a}`, `n${b}`);
+      trio.network.cut(`n${b}`, `n${a}`);
+    };
+    const first = await trio.acquire(0, epochOf(5));
+    cut(0, 2);
+    // Only the replica that is to restart promises to the owner from now on.
+    await trio.run(5000);
+    cut(0, 1);
+    trio.kill(1);
+    trio.start(1);
+    await trio.acquire(2, epochOf(6));
+    expect(first.log.isCovered()).toBe('no-silence' in bugs);
+  }
+});
+
+test('a record of an older epoch is not committed by its copies alone', async () => {
+  for (const bugs of [{}, { 'older-epochs-count': true }] as const) {
+    const trio = new Trio(bugs, { inFlightBytesMax: 1 });
+    await trio.run(200);
+    const alone = (index: number) => {
+      for (const other of [0, 1, 2]) {
+        if (other !== index) trio.network.cut(`n${index}`, `n${other}`);
+      }
+    };
+    const first = await trio.acquire(0, epochOf(5));
+    first.log.append([put('k', 'base')]);
+    await trio.run(1000);
+    alone(0);
+    first.log.append([put('k', 'x')]);
+    await trio.run(100);
+    trio.kill(0);
+    trio.network.heal();
+    const second = await trio.acquire(2, epochOf(6));
+    alone(2);
+    second.log.append([put('k', 'y')]);
+    await trio.run(100);
+    trio.kill(2);
+    trio.network.heal();
+    trio.start(0);
+    await trio.run(100);
+    // The third owner finds `x`, copies it, and dies before its barrier is copied.
+    const third = trio.acquire(0, epochOf(7)).catch(() => {});
+    const hasCopied = () => trio.last(1)?.epoch === epochOf(5) && trio.last(1)?.lsn === 2;
+    while (!hasCopied()) await trio.world.run(trio.world.nowMs + 1, hasCopied);
+    trio.network.cut('n0', 'n1');
+    await trio.run(100);
+    trio.kill(0);
+    // What was on its way is lost with the link.
+    await trio.run(1500);
+    trio.network.heal();
+    await third;
+    trio.start(2);
+    await trio.acquire(2, epochOf(8));
+    expect(trio.value(2, 'k')).toBe('y');
+    expect(trio.value(0, 'k')).toBe('older-epochs-count' in bugs ? 'x' : 'base');
   }
 });

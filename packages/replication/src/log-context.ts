@@ -1,0 +1,47 @@
+/** What a log of an owned object is given by `Replication`, and what that has of the log. */
+import type { Clock, Epoch, ObjectRef, PeerRun, Store, Timers } from '@homing/base';
+import type { DeliberateBugs, PromisesHeld } from '@homing/protocol';
+import type { ReplicationLimits } from './limits.ts';
+import type { LogMessage } from './messages.ts';
+import type { Replica } from './replica.ts';
+import type { SnapshotSender } from './snapshot-sender.ts';
+
+/** A log that is not over, as those see it that it reports to. */
+export interface OpenLog {
+  readonly object: ObjectRef;
+  readonly epoch: Epoch;
+  readonly isOver: boolean;
+  up(store: string): void;
+  /** False when nothing is outstanding. */
+  tick(): boolean;
+  lagOf(store: string): number;
+}
+
+/** The nodes that can be reached, by their stores. */
+export interface Peers {
+  stores(): Iterable<string>;
+  nodeOf(store: string): string | undefined;
+  /** False when the store cannot be sent to now. */
+  send(store: string, message: LogMessage): boolean;
+}
+
+/** What a log uses. */
+export interface LogContext {
+  readonly self: PeerRun;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly limits: ReplicationLimits;
+  readonly bugs: DeliberateBugs;
+  readonly peers: Peers;
+  readonly replica: Replica;
+  readonly copies: SnapshotSender;
+  readonly promises: PromisesHeld;
+  /** There is something to tell others later. */
+  changed(log: OpenLog): void;
+  /** The store is to be tried again at the next tick. */
+  blocked(log: OpenLog, store: string): void;
+  closed(log: OpenLog): void;
+  failed(error: unknown): void;
+  isClosing(): boolean;
+}

@@ -1,0 +1,78 @@
+/**
+ * A rule of the protocol is taken away, and a seed is known that notices: what the checks of the
+ * simulator are worth. When what a seed draws has changed, look for others among the first hundreds.
+ */
+import type { DeliberateBug } from '@homing/protocol';
+import { replicationLimits } from '@homing/replication';
+import { expect, test } from 'vitest';
+import type { Profile } from '../src/profile.ts';
+import { runSimulation, type SimulationOptions } from '../src/simulation.ts';
+
+interface Noticed {
+  readonly bug: DeliberateBug | Exclude<keyof NonNullable<SimulationOptions['bugs']>, 'protocol'>;
+  /** The first is enough today; the others are for when a change shifts what happens in it. */
+  readonly seeds: readonly number[];
+  /** What is seen to break. */
+  readonly rule: string;
+  readonly profile?: Partial<Profile>;
+}
+
+/** An owner stands still for longer than its session, and goes on among clients that read. */
+const pausedOwners: Partial<Profile> = {
+  nodes: 3,
+  factor: 3,
+  shards: 1,
+  objects: 1,
+  clients: 6,
+  loadMs: 60_000,
+  thinkMs: [1, 30],
+  readShare: 0.6,
+  casShare: 0,
+  callTimeoutMs: [1000, 4000],
+  sessionTtlMs: 1500,
+  faultEveryMs: [500, 3000],
+  faultMs: [3000, 7000],
+  kinds: ['pause', 'coordinator-cut'],
+  network: { delayMs: [20, 200], slowShare: 0, keepaliveMs: 6000, reconnectMs: [5, 50] },
+  limits: { ...replicationLimits, promiseMs: 1500 },
+};
+
+const noticed: readonly Noticed[] = [
+  { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
+  { bug: 'isUnfenced', rule: 'applied', seeds: [93, 82, 4] },
+  { bug: 'isGapTaken', rule: 'agreement', seeds: [62, 34, 68] },
+  { bug: 'isReadUncovered', rule: 'order', seeds: [72, 51, 35] },
+  { bug: 'isResultApart', rule: 'duplicate', seeds: [102, 244, 388] },
+  { bug: 'no-barrier', rule: 'durable', seeds: [12, 42, 128] },
+  { bug: 'promise-from-receipt', rule: 'order', seeds: [41], profile: pausedOwners },
+  { bug: 'seals-ignore-promises', rule: 'order', seeds: [87, 232, 124] },
+  { bug: 'lost-not-named', rule: 'order', seeds: [87, 232, 275] },
+  { bug: 'torn-copy', rule: 'state', seeds: [10, 31, 32] },
+];
+
+const ofProtocol: ReadonlySet<string> = new Set([
+  'no-barrier',
+  'promise-from-receipt',
+  'seals-ignore-promises',
+  'lost-not-named',
+  'torn-copy',
+]);
+
+/** `no-silence` and `older-epochs-count` take more luck than a seed has: replication.test.ts. */
+test.each(noticed)('$bug is noticed', async ({ bug, seeds, rule, profile }) => {
+  const bugs = ofProtocol.has(bug) ? { protocol: { [bug]: true } } : { [bug]: true };
+  const rules: string[] = [];
+  for (const seed of seeds) {
+    if (rules.includes(rule)) break;
+    const { violations } = await runSimulation({ seed, bugs, profile });
+    rules.push(...violations.map((violation) => violation.rule));
+  }
+  expect(rules).toContain(rule);
+});
+
+test('without the bugs the same runs break nothing', async () => {
+  for (const { seeds, profile } of noticed) {
+    const [seed = 0] = seeds;
+    expect((await runSimulation({ seed, profile })).violations).toEqual([]);
+  }
+});
