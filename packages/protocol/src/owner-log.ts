@@ -475,6 +475,11 @@ export class OwnerLog {
     this.#emit(store, progress, next, this.#lastToSend({ ...progress, matched: next - 1 }));
   }
 
+  /** A store that has applied more than there is here heard of a newer owner, and will say so. */
+  #probeAfter(store: string, progress: Progress, applied: RecordName): void {
+    this.#probe(store, progress, Math.min(applied.lsn, this.last.lsn) + 1);
+  }
+
   #onAcked(store: string, lsn: number, committed: number): void {
     const progress = this.#progress.get(store);
     if (progress === undefined || progress.state === 'down') return;
@@ -514,8 +519,14 @@ export class OwnerLog {
     const progress = this.#progress.get(store);
     if (progress === undefined || progress.state === 'down' || progress.state === 'copying') return;
     if (this.#phase !== 'settling' && this.#phase !== 'serving') return;
+    if (applied.lsn > this.last.lsn) {
+      // What is folded was committed, and not by this owner: there is a newer one.
+      this.#phase = 'lost';
+      this.#effects = [{ type: 'lost' }];
+      return;
+    }
     const { lsn } = this.#base;
-    if (applied.lsn >= lsn) this.#probe(store, progress, applied.lsn + 1);
+    if (applied.lsn >= lsn) this.#probeAfter(store, progress, applied);
     else if (last.lsn >= lsn && progress.next > lsn + 1 && progress.state === 'streaming') {
       this.#probe(store, progress, lsn + 1);
     } else {
@@ -529,7 +540,7 @@ export class OwnerLog {
     const progress = this.#progress.get(store);
     if (progress?.state !== 'copying') return;
     if (applied.lsn < this.#base.lsn) this.#effects.push({ type: 'copy', to: store });
-    else this.#probe(store, progress, applied.lsn + 1);
+    else this.#probeAfter(store, progress, applied);
   }
 
   /** Forgets records that no store needs, or that the limit does not allow to keep for it. */

@@ -107,7 +107,19 @@ export class TestCluster {
     kill(pid);
     while (existsSync(`/proc/${pid}`) && !isZombie(pid)) await sleep(20);
     rmSync(join(this.data, 'etcd'), { recursive: true, force: true });
-    this.#children.push(spawn(command, args, { stdio: 'ignore' }));
+    const url = args[args.indexOf('--listen-client-urls') + 1];
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const child = spawn(command, args, { stdio: 'ignore' });
+      this.#children.push(child);
+      // Its ports may not be free yet: then it ends at once.
+      while (child.exitCode === null) {
+        const health = await fetch(`${url}/health`).catch(() => undefined);
+        if (health?.ok) return;
+        await sleep(50);
+      }
+      await sleep(200);
+    }
+    throw new Error('etcd does not start again');
   }
 
   dispose(): void {
