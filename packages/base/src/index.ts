@@ -113,5 +113,12 @@ export {
   writeBody,
   writeUint64,
 } from './record-codec.ts';
-export { acquireWriter, releaseWriter, WireError, WireReader, WireWriter } from './wire.ts';
+export {
+  acquireWriter,
+  frameOf,
+  releaseWriter,
+  WireError,
+  WireReader,
+  WireWriter,
+} from './wire.ts';
 export { putEpoch, putObjectId, takeEpoch, takeObjectId } from './wire-names.ts';

@@ -151,6 +151,17 @@ export function releaseWriter(writer: WireWriter): void {
   if (idle.length < 4) idle.push(writer);
 }
 
+/** The bytes that `write` puts into a writer, in a buffer of their own. */
+export function frameOf(write: (writer: WireWriter) => void): Uint8Array {
+  const writer = acquireWriter();
+  try {
+    write(writer);
+    return writer.copy();
+  } finally {
+    releaseWriter(writer);
+  }
+}
+
 export class WireReader {
   readonly #bytes: RawBuffer;
   /** What is read, all of it. */

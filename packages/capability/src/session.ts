@@ -25,6 +25,7 @@
  */
 import {
   acquireWriter,
+  frameOf,
   HomingError,
   releaseWriter,
   WireError,
@@ -447,16 +448,11 @@ export class Session implements Pipeline, RemoteOwner {
 
   /** One byte of flags, and the value. */
   #encodeKept(value: unknown, threw: boolean): Uint8Array {
-    const writer = acquireWriter();
-    try {
+    const references = { write: refuseReference, read: unreachable };
+    return frameOf((writer) => {
       writer.u8(threw ? resultFlags.threw : 0);
-      new PayloadWriter(writer, this.#host, { write: refuseReference, read: unreachable }).value(
-        value,
-      );
-      return writer.copy();
-    } finally {
-      releaseWriter(writer);
-    }
+      new PayloadWriter(writer, this.#host, references).value(value);
+    });
   }
 
   #answerKept(call: IncomingCall, result: Uint8Array, replayed: boolean): void {

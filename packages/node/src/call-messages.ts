@@ -7,13 +7,12 @@
  */
 import {
   type AutoResponsePair,
-  acquireWriter,
   type Epoch,
   type ErrorData,
+  frameOf,
   type ObjectRef,
   putEpoch,
   putObjectId,
-  releaseWriter,
   type SocketEvent,
   type SocketState,
   takeEpoch,
@@ -291,13 +290,7 @@ function putEvent(writer: WireWriter, event: SocketEvent): void {
 
 /** The bytes of a message, in a buffer of their own. */
 export function encodeCall(message: CallMessage): Uint8Array {
-  const writer = acquireWriter();
-  try {
-    put(writer, message);
-    return writer.copy();
-  } finally {
-    releaseWriter(writer);
-  }
+  return frameOf((writer) => put(writer, message));
 }
 
 function takeText(reader: WireReader): string | undefined {

@@ -97,8 +97,8 @@ export type OwnerEffect =
     }
   /** Send the own state to the store: `copied` when it has it on disk. */
   | { readonly type: 'copy'; readonly to: string }
-  /** A record of no operations is to be appended under this name, by `append`. */
-  | { readonly type: 'barrier'; readonly name: RecordName }
+  /** A record of no operations is to be appended, by `append`. */
+  | { readonly type: 'barrier' }
   /** Recovery is over: events may be delivered. */
   | { readonly type: 'serve' }
   /** Records up to `lsn` are on disk at a majority. */
@@ -164,10 +164,6 @@ export class OwnerLog {
     return this.#set;
   }
 
-  get committed(): RecordName {
-    return this.#committed;
-  }
-
   /** Of the newest record. */
   get last(): RecordName {
     return this.#window.at(-1)?.name ?? this.#base;
@@ -193,10 +189,7 @@ export class OwnerLog {
 
   /** Whether the stores that `promises` accepts, of those that acked this epoch, are a quorum. */
   isCovered(promises: (store: string) => boolean): boolean {
-    return isQuorum(
-      this.#set,
-      (store) => (this.#progress.get(store)?.isAcked ?? false) && promises(store),
-    );
+    return this.isQuorum((store) => this.isAckedBy(store) && promises(store));
   }
 
   /** Whether `stores` alone are a quorum of the set. */
@@ -353,7 +346,7 @@ export class OwnerLog {
     // Whatever is folded somewhere was committed.
     this.#committed = isSettled ? newest : base;
     this.#phase = 'settling';
-    if (!isSettled) this.#effects.push({ type: 'barrier', name: this.nextName });
+    if (!isSettled) this.#effects.push({ type: 'barrier' });
     for (const [store, progress] of this.#progress) {
       if (progress.sealed !== undefined) this.#startSending(store, progress);
     }
@@ -519,12 +512,6 @@ export class OwnerLog {
     const progress = this.#progress.get(store);
     if (progress === undefined || progress.state === 'down' || progress.state === 'copying') return;
     if (this.#phase !== 'settling' && this.#phase !== 'serving') return;
-    if (applied.lsn > this.last.lsn) {
-      // What is folded was committed, and not by this owner: there is a newer one.
-      this.#phase = 'lost';
-      this.#effects = [{ type: 'lost' }];
-      return;
-    }
     const { lsn } = this.#base;
     if (applied.lsn >= lsn) this.#probeAfter(store, progress, applied);
     else if (last.lsn >= lsn && progress.next > lsn + 1 && progress.state === 'streaming') {

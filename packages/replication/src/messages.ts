@@ -7,15 +7,14 @@
  * may say more.
  */
 import {
-  acquireWriter,
   type EncodedRecord,
   type Epoch,
+  frameOf,
   type ObjectIdHex,
   type ObjectRef,
   putEpoch,
   putObjectId,
   type RecordName,
-  releaseWriter,
   takeEpoch,
   takeObjectId,
   type WallMs,
@@ -260,13 +259,7 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
 
 /** The bytes of a message, in a buffer of their own. */
 export function encodeMessage(message: LogMessage): Uint8Array {
-  const writer = acquireWriter();
-  try {
-    put(writer, message);
-    return writer.copy();
-  } finally {
-    releaseWriter(writer);
-  }
+  return frameOf((writer) => put(writer, message));
 }
 
 function takeName(reader: WireReader): RecordName {

@@ -24,7 +24,13 @@ import {
   type RecordName,
   type RecordOperation,
 } from '@homing/base';
-import { type OwnerEffect, type OwnerInput, OwnerLog, type ReplicaSet } from '@homing/protocol';
+import {
+  type OwnerEffect,
+  type OwnerInput,
+  OwnerLog,
+  type ReplicaSet,
+  storesOf,
+} from '@homing/protocol';
 import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
 
@@ -203,7 +209,7 @@ export class ReplicatedLog implements OwnedLog {
   setChanged(set: ReplicaSet): void {
     const { peers } = this.#context;
     if (set.generation <= this.#owner.set.generation) return;
-    const before = new Set([...this.#owner.set.members, ...(this.#owner.set.next ?? [])]);
+    const before = new Set(storesOf(this.#owner.set));
     this.#step({ type: 'set', set });
     for (const store of peers.stores()) if (!before.has(store)) this.up(store);
   }

@@ -14,7 +14,6 @@ import {
   HomingError,
   type LogEvents,
   type Logger,
-  type Metrics,
   type Network,
   type ObjectIdHex,
   type ObjectLogs,
@@ -27,7 +26,7 @@ import {
 } from '@homing/base';
 import {
   type DeliberateBugs,
-  type Holder,
+  isQuorum,
   PromiseGrants,
   PromisesHeld,
   type ReplicaSet,
@@ -47,7 +46,6 @@ export interface ReplicationOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
-  readonly metrics: Metrics;
   readonly limits: ReplicationLimits;
   /** The replica set of an object's shard; undefined while the shard is not assigned. */
   readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
@@ -178,9 +176,8 @@ export class Replication implements ObjectLogs {
 
   /** Whether a majority of the object's replicas can be reached. */
   isReachable(set: ReplicaSet): boolean {
-    const reachable = (store: string) =>
-      store === this.#options.self.storeId || this.#peers.has(store);
-    return set.members.filter(reachable).length * 2 > set.members.length;
+    const { storeId } = this.#options.self;
+    return isQuorum(set, (store) => store === storeId || this.#peers.has(store));
   }
 
   /** Records that each peer's store is behind, over all objects owned here. */
@@ -287,12 +284,7 @@ export class Replication implements ObjectLogs {
     if (this.#logs.get(id) !== log) return;
     this.#logs.delete(id);
     for (const peer of this.#peers.values()) this.#send(peer, { type: 'released', ids: [id] });
-    this.#replica.released([id], this.#holder());
-  }
-
-  #holder(): Holder {
-    const { node, run } = this.#options.self;
-    return { node, run };
+    this.#replica.released([id], this.#options.self);
   }
 
   #send(peer: PeerRun, message: LogMessage): void {

@@ -140,7 +140,6 @@ async function compose(
     clock: systemClock,
     timers: systemTimers,
     logger,
-    metrics,
     limits: {
       ...replicationLimits,
       promiseMs: config.promiseMs,

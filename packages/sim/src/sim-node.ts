@@ -123,7 +123,6 @@ export class SimNode {
       clock,
       timers,
       logger,
-      metrics: noMetrics,
       limits: options.limits,
       setOf: (id) => this.setOf(id),
       failed,

@@ -3,7 +3,6 @@ import {
   type Epoch,
   type LogEvents,
   type Logger,
-  type Metrics,
   makeEpoch,
   type ObjectIdHex,
   type OwnedLog,
@@ -25,7 +24,6 @@ const silent: Logger = {
   debug: () => {},
   child: () => silent,
 };
-const noMetrics: Metrics = { increment: () => {}, observe: () => {}, set: () => {} };
 const id = 'ab'.repeat(32) as ObjectIdHex;
 const object = { namespace: 'w/C', id };
 const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
@@ -65,7 +63,6 @@ class Trio {
       clock: process.clock,
       timers: process.timers,
       logger: silent,
-      metrics: noMetrics,
       limits: this.#limits,
       setOf: () => this.set,
       failed: (error) => {
