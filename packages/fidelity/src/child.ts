@@ -23,8 +23,8 @@ export interface ChildOptions {
 export interface Child {
   readonly port: number;
   readonly log: () => string;
-  /** Sends SIGKILL and resolves when the process is gone. Idempotent. */
-  readonly kill: () => Promise<void>;
+  /** Sends the signal, by default SIGKILL, and resolves when the process is gone. Idempotent. */
+  readonly kill: (signal?: NodeJS.Signals) => Promise<void>;
 }
 
 /** Resolves with the running child once it announced its port; rejects with its output otherwise. */
@@ -46,8 +46,8 @@ export function startChild(options: ChildOptions): Promise<Child> {
       resolve();
     });
   });
-  const kill = async () => {
-    process_.kill('SIGKILL');
+  const kill = async (signal: NodeJS.Signals = 'SIGKILL') => {
+    process_.kill(signal);
     await gone;
   };
   return new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { type Child, startChild } from './child.ts';
+import { startChild } from './child.ts';
 import type { Runner } from './runner.ts';
 
 const HOMING = fileURLToPath(new URL('../../server/bin/homing.js', import.meta.url));
@@ -16,39 +16,29 @@ export const homingRunner: Runner = {
   name: 'homing',
   async start(projectDir) {
     const data = mkdtempSync(join(tmpdir(), 'fidelity-homing-'));
-    const serve = (port: number): Promise<Child> =>
-      startChild({
+    const remove = () => rmSync(data, { recursive: true, force: true });
+    const ports = ['--port', '0', '--grpc-port', '0', '--admin-port', '0'];
+    try {
+      const child = await startChild({
         command: process.execPath,
-        args: [HOMING, 'dev', projectDir, '--no-watch', '--data', data, ...ports(port)],
+        args: [HOMING, 'dev', projectDir, '--no-watch', '--data', data, ...ports],
         readyFd: 1,
         portOf: readyPort,
       });
-    let child: Child;
-    try {
-      child = await serve(0);
+      return {
+        url: `http://127.0.0.1:${child.port}`,
+        log: () => child.log(),
+        stop: async () => {
+          await child.kill();
+          remove();
+        },
+      };
     } catch (error) {
-      rmSync(data, { recursive: true, force: true });
+      remove();
       throw error;
     }
-    const { port } = child;
-    return {
-      url: `http://127.0.0.1:${port}`,
-      log: () => child.log(),
-      restart: async () => {
-        await child.kill();
-        child = await serve(port);
-      },
-      stop: async () => {
-        await child.kill();
-        rmSync(data, { recursive: true, force: true });
-      },
-    };
   },
 };
-
-function ports(http: number): string[] {
-  return ['--port', String(http), '--grpc-port', '0', '--admin-port', '0'];
-}
 
 function readyPort(line: string): number | null {
   const match = /ready http:\/\/127\.0\.0\.1:(\d+)/.exec(line);

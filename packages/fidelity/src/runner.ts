@@ -1,27 +1,22 @@
 /**
- * What a runner is: something that serves a worker project over HTTP, here a real workerd or a
- * homing node. Scenarios know runners only through this interface, so that one scenario tells two
+ * What a runner is: something that serves a worker project over HTTP, here a real workerd, a homing
+ * node, or a cluster of them. Scenarios know runners only through this interface, so that one scenario tells two
  * runtimes apart by what they answer and by nothing else.
  */
 
 /** A served worker project. */
 export interface Served {
-  /** `http://127.0.0.1:PORT`, the same over restarts. */
+  /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   /** What the process wrote to its standard streams since it started, for messages of failure. */
   readonly log: () => string;
-  /**
-   * Ends the process with SIGKILL and starts it again on the same storage and port. Resolves when
-   * the new process serves; rejects when it does not within `START_TIMEOUT_MS`.
-   */
-  readonly restart: () => Promise<void>;
   /** Ends the process and removes its storage. Resolves when both are gone. Idempotent. */
   readonly stop: () => Promise<void>;
 }
 
 /** A runtime that can serve a project. */
 export interface Runner {
-  readonly name: 'workerd' | 'homing';
+  readonly name: string;
   /**
    * Serves the project in `projectDir` with empty storage. Resolves once it answers requests;
    * rejects with what the process wrote when it ends or stays silent.

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { type Child, startChild } from './child.ts';
+import { startChild } from './child.ts';
 import { loadProject, type Project, type Wrangler } from './project.ts';
 import type { Runner } from './runner.ts';
 
@@ -27,33 +27,26 @@ export const workerdRunner: Runner = {
     for (const module of project.modules) copyFileSync(module.path, join(dir, module.name));
     const configPath = join(dir, 'config.capnp');
     writeFileSync(configPath, capnpConfig(project, join(dir, 'storage')));
-    const serve = (port: number): Promise<Child> =>
-      startChild({
+    const remove = () => rmSync(dir, { recursive: true, force: true });
+    try {
+      const child = await startChild({
         command: workerdBinary(),
-        args: ['serve', configPath, '--control-fd=3', `--socket-addr=http=127.0.0.1:${port}`],
+        args: ['serve', configPath, '--control-fd=3', '--socket-addr=http=127.0.0.1:0'],
         readyFd: 3,
         portOf: listenPort,
       });
-    let child: Child;
-    try {
-      child = await serve(0);
+      return {
+        url: `http://127.0.0.1:${child.port}`,
+        log: () => child.log(),
+        stop: async () => {
+          await child.kill();
+          remove();
+        },
+      };
     } catch (error) {
-      rmSync(dir, { recursive: true, force: true });
+      remove();
       throw error;
     }
-    const { port } = child;
-    return {
-      url: `http://127.0.0.1:${port}`,
-      log: () => child.log(),
-      restart: async () => {
-        await child.kill();
-        child = await serve(port);
-      },
-      stop: async () => {
-        await child.kill();
-        rmSync(dir, { recursive: true, force: true });
-      },
-    };
   },
 };
 

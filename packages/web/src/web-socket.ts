@@ -474,22 +474,25 @@ export class WebSocket extends GuardedEventTarget {
   }
 
   #hibernate(context: IoContext): string {
-    if (this.#state === 'accepted') {
-      throw new TypeError(
+    if (this.#state === 'accepted' || this.#state === 'hibernating') {
+      throw new Error(
         'Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`',
       );
     }
     const link = this.#link;
-    if (this.#state !== 'new' || link.kind !== 'peer') {
-      throw new TypeError(
-        this.#state === 'new' && link.kind === 'bound' && link.side === 'object'
-          ? 'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.'
-          : 'Tried to make an api::WebSocket hibernatable when it was in an incompatible state.',
+    const isPairUsed =
+      this.#state === 'new' &&
+      (link.kind === 'peer'
+        ? link.peer.#state !== 'new'
+        : link.kind === 'bound' && link.side === 'object');
+    if (isPairUsed) {
+      throw new Error(
+        'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
       );
     }
-    if (link.peer.#state !== 'new') {
+    if (this.#state !== 'new' || link.kind !== 'peer') {
       throw new TypeError(
-        'Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.',
+        'Tried to make an api::WebSocket hibernatable when it was in an incompatible state.',
       );
     }
     const id = socketTransport().newSocketId();

@@ -90,12 +90,13 @@ export class EntrypointTarget implements MainTarget {
     if (entrypoint.kind === 'handlers') {
       const { fetch: handler } = entrypoint.handlers as Handlers;
       if (typeof handler !== 'function') throw noFetch();
-      return asResponse(Reflect.apply(handler, entrypoint.handlers, [request, env, this.#ctx]));
+      const result = Reflect.apply(handler, entrypoint.handlers, [request, env, this.#ctx]);
+      return asResponse(result, request);
     }
     const instance = this.#require(entrypoint.constructor);
     const handler = (instance as { fetch?: unknown }).fetch;
     if (typeof handler !== 'function') throw noFetch();
-    return asResponse(Reflect.apply(handler, instance, [request]));
+    return asResponse(Reflect.apply(handler, instance, [request]), request);
   }
 }
 

@@ -72,7 +72,8 @@ export class ObjectTarget implements MainTarget {
     if (typeof handler !== 'function')
       throw new Error('Handler does not export a fetch() function.');
     if (!(request instanceof Request)) throw new TypeError('fetch takes a Request.');
-    return asResponse(this.#run(() => Reflect.apply(handler, instance, [request])));
+    const result = this.#run(() => Reflect.apply(handler, instance, [request]));
+    return asResponse(result, request);
   }
 
   /** What user code throws tells which object it came from. */
@@ -125,9 +126,20 @@ export class ObjectTarget implements MainTarget {
   }
 }
 
-/** Checks what a `fetch` handler gave. */
-export function asResponse(result: unknown): unknown {
-  if (result instanceof Promise) return result.then(asResponse);
-  if (result instanceof Response) return result;
-  throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+/** Checks what a `fetch` handler gave for a request. */
+export function asResponse(result: unknown, request: Request): unknown {
+  if (result instanceof Promise) return result.then((value) => asResponse(value, request));
+  if (!(result instanceof Response)) {
+    throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+  }
+  if (result.webSocket !== null && !isUpgrade(request)) {
+    throw new TypeError(
+      'Worker tried to return a WebSocket in a response to a request which did not contain the header "Upgrade: websocket".',
+    );
+  }
+  return result;
+}
+
+function isUpgrade(request: Request): boolean {
+  return request.headers.get('Upgrade')?.toLowerCase() === 'websocket';
 }
