@@ -21,6 +21,7 @@ export function problemsTogether(sources: NodeConfigSources): string[] {
     ...etcdScheme(sources),
     ...addresses(sources),
     ...promise(sources),
+    ...simulatedRtt(sources),
   ];
 }
 
@@ -112,5 +113,14 @@ function promise(sources: NodeConfigSources): string[] {
     `${sources.where('promiseMs')}: is ${promiseMs}, expected at most sessionTtlMs (${sessionTtlMs}): replicas ` +
       'answer no new owner before their promise to the old one has run out, so a longer promise ' +
       'would hold up every failover',
+  ];
+}
+
+function simulatedRtt(sources: NodeConfigSources): string[] {
+  if ((sources.value('simulatedRttMs') ?? 0) === 0) return [];
+  if (sources.value('tls.insecure') !== false) return [];
+  return [
+    `${sources.where('simulatedRttMs')}: slows the cluster down for a trial on one machine, expected 0 ` +
+      'or left out where `tls.insecure` is not set',
   ];
 }

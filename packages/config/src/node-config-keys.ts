@@ -241,6 +241,11 @@ export const nodeConfigKeys = {
     'promise',
     'How an owner knows that it still is: by promises, without a round trip, or by asking a majority at each read, for machines that may be suspended.',
   ),
+  simulatedRttMs: byDefault(
+    ms(0),
+    0,
+    'Round trip that is added to links with nodes of other regions, half each way, to see on one machine what distance does. Only with `tls.insecure`; the same on every node.',
+  ),
 } as const;
 
 export type NodeConfigPath = keyof typeof nodeConfigKeys;

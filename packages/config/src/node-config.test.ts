@@ -81,6 +81,7 @@ describe('what is read', () => {
       shardsPerRegion: 64,
       logLevel: 'info',
       reads: 'promise',
+      simulatedRttMs: 0,
       limits: {},
     });
   });
@@ -168,6 +169,7 @@ describe('what is read', () => {
       shardsPerRegion: '16',
       logLevel: 'silent',
       reads: 'confirm',
+      simulatedRttMs: '0',
     };
     expect(Object.keys(shared).sort()).toEqual([...nodeConfigPaths].sort());
     const expected = {
@@ -201,6 +203,7 @@ describe('what is read', () => {
       shardsPerRegion: 16,
       logLevel: 'silent',
       reads: 'confirm',
+      simulatedRttMs: 0,
       limits: {},
     };
     expect(readNodeConfig({ env: {}, flags: shared })).toEqual(expected);
@@ -345,6 +348,14 @@ describe('what is refused', () => {
     expect(problems({ file: { ...without, tls: { peer: { ca: 'c' } } } })).toEqual([
       expect.stringMatching(/^tls\.peer\.cert: missing/),
       expect.stringMatching(/^tls\.peer\.key: missing/),
+    ]);
+  });
+
+  it('takes a simulated distance only where links are in the clear', () => {
+    expect(problems({ file: { ...least, simulatedRttMs: 80 } })).toEqual([]);
+    const peer = { ca: 'c', cert: 'c', key: 'k' };
+    expect(problems({ file: { ...least, tls: { peer }, simulatedRttMs: 80 } })).toEqual([
+      expect.stringMatching(/^homing\.json: simulatedRttMs: slows the cluster down/),
     ]);
   });
 

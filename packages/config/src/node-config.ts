@@ -57,6 +57,7 @@ export interface NodeConfig {
   readonly shardsPerRegion: number;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent';
   readonly reads: 'promise' | 'confirm';
+  readonly simulatedRttMs: number;
   /** Only those given; whether there is a limit of that name is the caller's to check. */
   readonly limits: Readonly<Record<string, number>>;
 }
@@ -154,6 +155,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     shardsPerRegion: value('shardsPerRegion'),
     logLevel: value('logLevel'),
     reads: value('reads'),
+    simulatedRttMs: value('simulatedRttMs'),
     limits: sources.limits(),
   };
 }

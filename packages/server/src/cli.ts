@@ -68,6 +68,7 @@ Runs the worker project in dir (default: the current directory) on several nodes
 
   --nodes N         how many (default 3)
   --regions A,B     regions that the nodes are in, in turn (default local)
+  --rtt MS          round trip between nodes of different regions (default: as it is)
   --port N          HTTP port of the first node, ten more for each next one (default 8787; 0 for any)
   --etcd URL        an etcd that runs already (default: a private one is started)
   --data DIR        where state is kept (default: dir/.homing/cluster)
@@ -286,6 +287,7 @@ async function cluster(args: readonly string[]): Promise<number> {
     {
       nodes: { type: 'string' },
       regions: { type: 'string' },
+      rtt: { type: 'string' },
       port: { type: 'string' },
       etcd: { type: 'string' },
       data: { type: 'string' },
@@ -299,6 +301,10 @@ async function cluster(args: readonly string[]): Promise<number> {
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) {
     throw new UsageError('--nodes must be a whole number from 1 to 50');
   }
+  const rttMs = Number(flags.text('rtt') ?? '0');
+  if (!Number.isInteger(rttMs) || rttMs < 0 || rttMs > 10_000) {
+    throw new UsageError('--rtt must be a whole number of milliseconds from 0 to 10000');
+  }
   const limits = flags.texts('limit');
   parseLimits(limits);
   const stopped = stopSignal();
@@ -307,6 +313,7 @@ async function cluster(args: readonly string[]): Promise<number> {
     data: flags.text('data'),
     nodes,
     regions: (flags.text('regions') ?? 'local').split(','),
+    rttMs,
     port: flags.port('port', 8787),
     etcd: flags.text('etcd'),
     env: flags.text('env'),

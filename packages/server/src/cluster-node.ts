@@ -34,6 +34,7 @@ import { DiskIdentity, readGuard } from './disk-identity.ts';
 import { type DevLimits, devLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
 import { Recovery } from './recovery.ts';
+import { RegionDelay } from './region-delay.ts';
 import { systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -123,10 +124,12 @@ async function compose(
   closers.push(() => store.close());
   const ports = await choosePorts(config);
   const run = randomBytes(8).toString('hex');
-  const network = await startNetwork(config, ports.peer, store, run, logger);
+  const delay = new RegionDelay(config.region, config.simulatedRttMs);
+  const network = await startNetwork(config, ports.peer, store, run, delay, logger);
   closers.push(() => network.close());
   const coordinator = await startCoordinator(config, ports, store, logger);
   closers.push(() => coordinator.close());
+  delay.follow(coordinator);
   const identity = new DiskIdentity(store, coordinator, systemTimers, logger);
   await identity.start();
   closers.push(async () => identity.stop());
@@ -313,6 +316,7 @@ function startNetwork(
   port: number,
   store: Store,
   run: string,
+  delay: RegionDelay,
   logger: Logger,
 ): Promise<PeerNetwork> {
   const { peer } = config.tls;
@@ -335,6 +339,7 @@ function startNetwork(
           },
     logger,
     timers: systemTimers,
+    delayMsOf: (node) => delay.of(node),
   }).catch(portTaken('listen.peer', port));
 }
 

@@ -17,6 +17,8 @@ export interface LocalClusterOptions {
   readonly nodes: number;
   /** Nodes take them in turn. */
   readonly regions: readonly string[];
+  /** Round trip between nodes of different regions, in milliseconds. */
+  readonly rttMs: number;
   /** HTTP port of the first node; each node has ten, 0 for any free ones. */
   readonly port: number;
   /** `host:port` of an etcd that runs already. */
@@ -132,6 +134,7 @@ async function startNode(start: NodeStart, children: ChildProcess[]): Promise<st
     replication: { factor: Math.min(3, start.nodes) },
     // All links are on this machine's loopback.
     tls: { insecure: true },
+    ...(start.rttMs > 0 && { simulatedRttMs: start.rttMs }),
     logLevel: start.logLevel,
     limits: Object.fromEntries(
       start.limits.map((text) => {

@@ -149,6 +149,7 @@ export class Acceptor {
       limits,
       timers,
       counts,
+      delayMs: () => context.delayMsOf(node),
       hangUp: (reason) => {
         fail(stream, status.UNAVAILABLE, reason);
         if (connection === undefined) return;

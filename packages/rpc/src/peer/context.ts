@@ -15,6 +15,8 @@ export interface PeerContext {
   readonly table: LinkTable;
   readonly counts: SentCounts;
   readonly troubles: OccasionalLog;
+  /** One way, for links with the node. */
+  readonly delayMsOf: (node: string) => number;
 }
 
 /** What this node tells `to`. */

@@ -147,6 +147,7 @@ class Attempt {
       limits,
       timers,
       counts,
+      delayMs: () => context.delayMsOf(node),
       hangUp: (reason) => this.end(reason, 'ended'),
     });
     this.#events.up();

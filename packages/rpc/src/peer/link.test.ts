@@ -45,7 +45,7 @@ class Hands implements Timers {
   }
 }
 
-function makeLink() {
+function makeLink(delayMs = 0) {
   const timers = new Hands();
   const heard: string[] = [];
   const written: { frame: Buffer; taken: () => void }[] = [];
@@ -61,6 +61,7 @@ function makeLink() {
     limits: peerLimits({ keepaliveMs: 600, keepaliveTimeoutMs: 1000 }),
     timers,
     counts: { messagesSent: 0, framesSent: 0, bytesSent: 0 },
+    delayMs: () => delayMs,
     hangUp: (reason) => void heard.push(`hang up: ${reason}`),
   });
   link.start((reason) => heard.push(`end: ${reason}`));
@@ -116,4 +117,17 @@ test('at most two frames are with the stream; the rest waits and goes together',
   expect(link.buffered).toBe(0);
   timers.run(600);
   expect(written.length).toBe(4);
+});
+
+test('a link with a delay hears everything later, in order, and nothing once it is over', () => {
+  const { link, timers, heard } = makeLink(40);
+  link.receive(frame('one'));
+  link.receive(frame('two'));
+  expect(heard).toEqual([]);
+  timers.run(40);
+  expect(heard).toEqual(['one', 'two']);
+  link.receive(frame('three'));
+  link.end('enough');
+  timers.run(40);
+  expect(heard).toEqual(['one', 'two', 'hang up: enough', 'end: enough']);
 });

@@ -45,6 +45,8 @@ export interface LinkOptions {
   readonly limits: PeerLimits;
   readonly timers: Timers;
   readonly counts: SentCounts;
+  /** How late what comes is heard, for trials; 0 for at once. */
+  readonly delayMs: () => number;
   /** Closes the stream. Called once, when the link ends. */
   readonly hangUp: (reason: string) => void;
 }
@@ -66,6 +68,8 @@ export class Link {
   #silentTurns = 0;
   #beat: Timer | undefined;
   #listening: Timer | undefined;
+  /** Frames that came and are not heard yet, oldest first. */
+  readonly #delayed: Buffer[] = [];
   #isOver = false;
 
   constructor(options: LinkOptions) {
@@ -132,6 +136,21 @@ export class Link {
   receive(frame: Buffer): void {
     if (this.#isOver) return;
     this.#isHeard = true;
+    const delayMs = this.#options.delayMs();
+    if (delayMs === 0 && this.#delayed.length === 0) {
+      this.#read(frame);
+      return;
+    }
+    // Read from the stream at once, so that the delay takes nothing off what can be under way.
+    this.#delayed.push(frame);
+    this.#options.timers.after(delayMs, () => {
+      const oldest = this.#delayed.shift();
+      if (oldest !== undefined) this.#read(oldest);
+    });
+  }
+
+  #read(frame: Buffer): void {
+    if (this.#isOver) return;
     try {
       this.#reader.read(frame, this.#deliver);
     } catch (error) {

@@ -32,6 +32,11 @@ export interface PeerNetworkOptions extends Omit<PeerIdentity, 'protocol'> {
   readonly logger: Logger;
   readonly timers: Timers;
   readonly limits?: Partial<PeerLimits>;
+  /**
+   * How many milliseconds later than it comes this node hears what the other sends: distance, for
+   * trials on one machine. Order is kept, and throughput is not limited. Without it there is none.
+   */
+  readonly delayMsOf?: ((node: string) => number) | undefined;
 }
 
 export interface PeerStats extends Readonly<SentCounts> {
@@ -65,6 +70,7 @@ export async function startPeerNetwork(options: PeerNetworkOptions): Promise<Pee
     table: new LinkTable(logger),
     counts: { messagesSent: 0, framesSent: 0, bytesSent: 0 },
     troubles: new OccasionalLog(logger, timers, limits.logRepeatMs),
+    delayMsOf: options.delayMsOf ?? (() => 0),
   };
   const unwanted = new Map<string, string>();
   const acceptor = await Acceptor.listen({
