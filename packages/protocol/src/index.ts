@@ -1,6 +1,18 @@
 /** The protocol's state machines: no clock, socket, disk or random source. */
 export { type AssignmentInput, planAssignments, shardKey } from './assignment.ts';
+export { CallerCounts, type CallerShare, RegionNumbers, turnsPerWindow } from './caller-counts.ts';
 export type { DeliberateBug, DeliberateBugs } from './deliberate-bugs.ts';
+export {
+  arrived,
+  decideMove,
+  type Homes,
+  type MigrationRules,
+  type MoveDecision,
+  moved,
+  type Stay,
+  stayMs,
+  turned,
+} from './migration-policy.ts';
 export {
   type OwnerEffect,
   type OwnerInput,
@@ -9,4 +21,5 @@ export {
   type OwnerPhase,
 } from './owner-log.ts';
 export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
+export { type DistanceRow, RegionDistances } from './region-distances.ts';
 export { isQuorum, type ReplicaSet, shardOf, storesOf } from './replica-set.ts';
