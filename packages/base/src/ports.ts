@@ -232,7 +232,9 @@ export interface Store {
   snapshot(id: ObjectIdHex): Snapshot | undefined;
   /** A small value of the node's own, by name; undefined where there is none. Synchronous. */
   note(name: string): Uint8Array | undefined;
-  /** Resolves when the value is on disk. */
+  /** The notes whose names begin with `prefix`, in order of their names. Synchronous. */
+  notes(prefix: string): readonly { readonly name: string; readonly value: Uint8Array }[];
+  /** Resolves when the value, and all that was asked of the store before, is on disk. */
   putNote(name: string, value: Uint8Array): Promise<void>;
   /** Synchronous, from state that readers see; undefined for an object never written to. */
   head(id: ObjectIdHex): ObjectHead | undefined;

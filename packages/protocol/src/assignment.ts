@@ -38,12 +38,13 @@ export function planAssignments(input: AssignmentInput): readonly VersionedShard
   const changes: VersionedShard[] = [];
   for (let shard = 0; shard < shardCount; shard++) {
     const key = shardKey(region, shard);
-    if (shards.has(key)) continue;
+    const present = shards.get(key);
     const earlier = remembered.get(key);
-    if (earlier !== undefined) {
-      changes.push({ assignment: earlier, revision: 0n });
+    if (earlier !== undefined && earlier.generation > (present?.assignment.generation ?? 0)) {
+      changes.push({ assignment: earlier, revision: present?.revision ?? 0n });
       continue;
     }
+    if (present !== undefined) continue;
     if (candidates.length < factor) continue;
     const members = chooseStores(candidates, factor, key);
     const assignment: ShardAssignment = { region, shard, generation: 1, members };

@@ -16,6 +16,10 @@ export type DeliberateBug =
   /** Answers to heartbeats do not name lost objects. */
   | 'lost-not-named'
   /** The pages of a copy are of different moments. */
-  | 'torn-copy';
+  | 'torn-copy'
+  /** While a replica set changes, a majority of the new list alone decides. */
+  | 'one-list'
+  /** A replica takes messages of the generation before its own. */
+  | 'one-behind';
 
 export type DeliberateBugs = Readonly<Partial<Record<DeliberateBug, true>>>;

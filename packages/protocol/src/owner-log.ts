@@ -11,7 +11,9 @@
  * 2. A record of this epoch is committed when a majority has it on disk, the own store counted like
  *    any other; records of older epochs are committed only by one of this epoch above them.
  * 3. Two different records are never sent under one name: once lost, nothing more is sent.
- * 4. `folded` is reported only for committed records that the own store has folded into the state:
+ * 4. What a store said counts for the generation of the replica set under which it was asked, and for
+ *    no other: when the set changes, all stores are asked anew.
+ * 5. `folded` is reported only for committed records that the own store has folded into the state:
  *    whoever reads that state afterwards sees them. `committed` comes before, and says less.
  *
  * Driven by the replication package in production and in the simulator.
@@ -31,6 +33,7 @@ export interface OwnerLogOptions {
   /** The store of this node. A member of the set. */
   readonly self: string;
   readonly epoch: Epoch;
+  /** Given anew when it changes: `set`. */
   readonly set: ReplicaSet;
   /** Bytes sent to one store and not acknowledged; past it the store has to answer first. */
   readonly inFlightBytesMax: number;
@@ -50,12 +53,14 @@ export type OwnerInput =
   | {
       readonly type: 'sealed';
       readonly store: string;
+      readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
     }
   /** The log of another store is here: the own state reaches `base` or further; then `records`. */
   | {
       readonly type: 'fetched';
+      readonly generation: number;
       readonly base: RecordName;
       readonly records: readonly EncodedRecord[];
     }
@@ -69,12 +74,14 @@ export type OwnerInput =
   | {
       readonly type: 'acked';
       readonly store: string;
+      readonly generation: number;
       readonly lsn: number;
       readonly committed: number;
     }
   | {
       readonly type: 'gap';
       readonly store: string;
+      readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
     }
@@ -105,6 +112,8 @@ export type OwnerEffect =
   | { readonly type: 'committed'; readonly lsn: number }
   /** Records up to `lsn` are committed, and in the state that readers see. */
   | { readonly type: 'folded'; readonly lsn: number }
+  /** The own store is in the set no more: another node is to own the object. */
+  | { readonly type: 'left' }
   | { readonly type: 'lost' };
 
 interface Progress {
@@ -114,7 +123,7 @@ interface Progress {
    */
   state: 'down' | 'sealing' | 'probing' | 'streaming' | 'copying';
   sealed: { readonly last: RecordName; readonly applied: RecordName } | undefined;
-  /** Acknowledged an append or seal of this epoch since it was last up. */
+  /** Acknowledged an append or seal of this epoch and generation since it was last up. */
   isAcked: boolean;
   matched: number;
   next: number;
@@ -194,7 +203,15 @@ export class OwnerLog {
 
   /** Whether `stores` alone are a quorum of the set. */
   isQuorum(counts: (store: string) => boolean): boolean {
-    return isQuorum(this.#set, counts);
+    return isQuorum(this.#votes, counts);
+  }
+
+  /** Whose majorities are needed. */
+  get #votes(): ReplicaSet {
+    const { generation, members, next } = this.#set;
+    // A mistake on purpose.
+    const isOneList = next !== undefined && this.#bugs['one-list'] === true;
+    return isOneList ? { generation, members: next } : { generation, members, next };
   }
 
   /** Whether the store has acknowledged this epoch since it was last up. */
@@ -225,6 +242,7 @@ export class OwnerLog {
   }
 
   #handle(input: OwnerInput): void {
+    if ('generation' in input && input.generation !== this.#set.generation) return;
     switch (input.type) {
       case 'up':
         this.#onUp(input.store);
@@ -308,7 +326,7 @@ export class OwnerLog {
     }
     if (this.#phase !== 'sealing') return;
     const hasSealed = (member: string) => this.#progress.get(member)?.sealed !== undefined;
-    if (!hasSealed(this.self) || !isQuorum(this.#set, hasSealed)) return;
+    if (!hasSealed(this.self) || !this.isQuorum(hasSealed)) return;
     this.#phase = 'fetching';
     const from = this.#newestStore();
     const newest = this.#progress.get(from)?.sealed?.applied ?? noRecord;
@@ -491,7 +509,7 @@ export class OwnerLog {
 
   /** Finds what a majority has, and tells the own store at once: others are waiting for it. */
   #advance(): void {
-    const lsn = quorumLsn(this.#set, (member) => this.#progress.get(member)?.matched ?? 0);
+    const lsn = quorumLsn(this.#votes, (member) => this.#progress.get(member)?.matched ?? 0);
     const first = this.#bugs['older-epochs-count'] === true ? 0 : this.#firstOwn;
     if (lsn <= this.#committed.lsn || lsn < first) return;
     this.#committed = this.#nameAt(lsn);
@@ -554,17 +572,41 @@ export class OwnerLog {
     }
   }
 
+  /**
+   * All stores are asked anew. An older acknowledgement may be of a record that the store has dropped
+   * since, for another owner's, while it was made complete for the new set; an older answer to a seal
+   * may lack what it was given then.
+   */
   #onSet(set: ReplicaSet): void {
     if (set.generation <= this.#set.generation) return;
     this.#set = set;
     const stores = new Set(storesOf(set));
+    if (!stores.has(this.self)) {
+      this.#phase = 'lost';
+      this.#effects = [{ type: 'left' }];
+      return;
+    }
     for (const store of this.#progress.keys()) {
       if (!stores.has(store)) this.#progress.delete(store);
     }
     for (const store of stores) {
       if (!this.#progress.has(store)) this.#progress.set(store, newProgress());
     }
-    if (this.#phase === 'settling' || this.#phase === 'serving') this.#advance();
+    if (this.#phase === 'fetching') this.#phase = 'sealing';
+    for (const [store, progress] of this.#progress) this.#askAnew(store, progress);
+  }
+
+  #askAnew(store: string, progress: Progress): void {
+    const { state, matched } = progress;
+    progress.sealed = undefined;
+    progress.isAcked = false;
+    progress.matched = 0;
+    // A copy under way goes on: what it carries is committed.
+    if (state === 'down' || state === 'copying') return;
+    if (this.#phase === 'sealing') {
+      progress.state = 'sealing';
+      this.#effects.push({ type: 'seal', to: store });
+    } else this.#probe(store, progress, Math.max(matched, this.#base.lsn) + 1);
   }
 
   #nameAt(lsn: number): RecordName {

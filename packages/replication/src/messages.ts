@@ -15,6 +15,7 @@ import {
   putEpoch,
   putObjectId,
   type RecordName,
+  type ShardAssignment,
   takeEpoch,
   takeObjectId,
   type WallMs,
@@ -44,6 +45,7 @@ export type LogRequest =
       readonly type: 'confirm';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      readonly generation: number;
       readonly round: number;
     }
   /** Bring me to your `applied`, then send me your tail. */
@@ -51,6 +53,7 @@ export type LogRequest =
       readonly type: 'fetch';
       readonly object: ObjectRef;
       readonly epoch: Epoch;
+      readonly generation: number;
       /** What the asking store has folded in. */
       readonly applied: RecordName;
     }
@@ -58,6 +61,7 @@ export type LogRequest =
       readonly type: 'page';
       readonly object: ObjectRef;
       readonly epoch: Epoch;
+      readonly generation: number;
       readonly applied: RecordName;
       readonly alarmMs: WallMs | null;
       readonly index: number;
@@ -66,7 +70,12 @@ export type LogRequest =
     }
   /** I know that these are not mine any more. */
   | { readonly type: 'released'; readonly ids: readonly ObjectIdHex[] }
-  | { readonly type: 'heartbeat'; readonly sentMs: number };
+  | { readonly type: 'heartbeat'; readonly sentMs: number }
+  /**
+   * Replica sets that I have adopted. A link carries each before any other message that follows its
+   * adoption, so that the others need no more than a generation.
+   */
+  | { readonly type: 'sets'; readonly sets: readonly ShardAssignment[] };
 
 /** From a replica. */
 export type LogAnswer =
@@ -74,21 +83,19 @@ export type LogAnswer =
       readonly type: 'sealed';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      /** As in the request; likewise below. */
+      readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
     }
   | { readonly type: 'refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
-  /** The request's generation is an old one; this is the one the replica knows. */
-  | {
-      readonly type: 'stale-generation';
-      readonly id: ObjectIdHex;
-      readonly epoch: Epoch;
-      readonly generation: number;
-    }
+  /** The request's generation is an old one; the set that the replica knows came before this. */
+  | { readonly type: 'stale-generation'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   | {
       readonly type: 'acked';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      readonly generation: number;
       readonly lsn: number;
       readonly committed: number;
     }
@@ -96,6 +103,7 @@ export type LogAnswer =
       readonly type: 'gap';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
     }
@@ -103,12 +111,14 @@ export type LogAnswer =
       readonly type: 'confirmed';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      readonly generation: number;
       readonly round: number;
     }
   | {
       readonly type: 'fetched';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      readonly generation: number;
       readonly applied: RecordName;
       readonly records: readonly EncodedRecord[];
     }
@@ -137,6 +147,7 @@ const types = {
   page: 5,
   released: 6,
   heartbeat: 7,
+  sets: 8,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -182,6 +193,23 @@ function putIds(writer: WireWriter, ids: readonly ObjectIdHex[]): void {
   for (const id of ids) putObjectId(writer, id);
 }
 
+function putStores(writer: WireWriter, stores: readonly string[]): void {
+  writer.varint(stores.length);
+  for (const store of stores) writer.string(store);
+}
+
+function putSets(writer: WireWriter, sets: readonly ShardAssignment[]): void {
+  writer.varint(sets.length);
+  for (const { region, shard, generation, members, next } of sets) {
+    writer.string(region);
+    writer.varint(shard);
+    writer.varint(generation);
+    putStores(writer, members);
+    writer.u8(next === undefined ? 0 : 1);
+    if (next !== undefined) putStores(writer, next);
+  }
+}
+
 function put(writer: WireWriter, message: LogMessage): void {
   writer.u8(types[message.type]);
   switch (message.type) {
@@ -195,6 +223,9 @@ function put(writer: WireWriter, message: LogMessage): void {
       return;
     case 'released':
       putIds(writer, message.ids);
+      return;
+    case 'sets':
+      putSets(writer, message.sets);
       return;
     case 'seal':
     case 'append':
@@ -212,13 +243,9 @@ function put(writer: WireWriter, message: LogMessage): void {
 type OfEpoch = Extract<LogMessage, { readonly epoch: Epoch }>;
 
 function putRest(writer: WireWriter, message: OfEpoch): void {
+  if ('generation' in message) writer.varint(message.generation);
   switch (message.type) {
-    case 'seal':
-    case 'stale-generation':
-      writer.varint(message.generation);
-      return;
     case 'append':
-      writer.varint(message.generation);
       putName(writer, message.previous);
       putName(writer, message.committed);
       putRecords(writer, message.records);
@@ -286,6 +313,25 @@ function takeIds(reader: WireReader): ObjectIdHex[] {
   return ids;
 }
 
+function takeStores(reader: WireReader): string[] {
+  const stores: string[] = [];
+  for (let left = reader.varint(); left > 0; left--) stores.push(reader.string());
+  return stores;
+}
+
+function takeSets(reader: WireReader): ShardAssignment[] {
+  const sets: ShardAssignment[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    const region = reader.string();
+    const shard = reader.varint();
+    const generation = reader.varint();
+    const members = takeStores(reader);
+    const next = reader.u8() === 1 ? takeStores(reader) : undefined;
+    sets.push({ region, shard, generation, members, next });
+  }
+  return sets;
+}
+
 /**
  * The message in `bytes`, whose records and pages are views of them. Undefined for a type this
  * version does not know. Throws `WireError` for what is damaged.
@@ -306,6 +352,8 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
     }
     case 'released':
       return { type, ids: takeIds(reader) };
+    case 'sets':
+      return { type, sets: takeSets(reader) };
     case 'seal':
     case 'append':
     case 'fetch':
@@ -322,17 +370,17 @@ function takeRequest(
 ): LogMessage | undefined {
   const object = takeObject(reader);
   const epoch = takeEpoch(reader);
+  const generation = reader.varint();
   switch (type) {
     case 'seal':
-      return { type, object, epoch, generation: reader.varint() };
+      return { type, object, epoch, generation };
     case 'append': {
-      const generation = reader.varint();
       const previous = takeName(reader);
       const committed = takeName(reader);
       return { type, object, epoch, generation, previous, committed, records: takeRecords(reader) };
     }
     case 'fetch':
-      return { type, object, epoch, applied: takeName(reader) };
+      return { type, object, epoch, generation, applied: takeName(reader) };
     case 'page': {
       const applied = takeName(reader);
       const alarm = reader.double();
@@ -342,6 +390,7 @@ function takeRequest(
         type,
         object,
         epoch,
+        generation,
         applied,
         alarmMs: alarm === noAlarm ? null : (alarm as WallMs),
         index,
@@ -361,23 +410,27 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
   const id = takeObjectId(reader);
   const epoch = takeEpoch(reader);
   switch (type) {
-    case 'sealed':
-    case 'gap':
-      return { type, id, epoch, last: takeName(reader), applied: takeName(reader) };
-    case 'acked':
-      return { type, id, epoch, lsn: reader.varint(), committed: reader.varint() };
-    case 'confirm':
-    case 'confirmed':
-      return { type, id, epoch, round: reader.varint() };
-    case 'fetched':
-      return { type, id, epoch, applied: takeName(reader), records: takeRecords(reader) };
     case 'page-taken':
       return { type, id, epoch, index: reader.varint() };
     case 'stale-generation':
-      return { type, id, epoch, generation: reader.varint() };
     case 'refused':
     case 'fetch-failed':
     case 'page-refused':
       return { type, id, epoch };
+    default:
+  }
+  const generation = reader.varint();
+  const of = { id, epoch, generation };
+  switch (type) {
+    case 'sealed':
+    case 'gap':
+      return { type, ...of, last: takeName(reader), applied: takeName(reader) };
+    case 'acked':
+      return { type, ...of, lsn: reader.varint(), committed: reader.varint() };
+    case 'confirm':
+    case 'confirmed':
+      return { type, ...of, round: reader.varint() };
+    case 'fetched':
+      return { type, ...of, applied: takeName(reader), records: takeRecords(reader) };
   }
 }

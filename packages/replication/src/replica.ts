@@ -7,7 +7,9 @@
  * 1. No answer says more than what is on disk.
  * 2. A seal is answered only when no promise made to another covers the object any more; the vow
  *    itself is on disk before the object is marked lost for its old holder.
- * 3. An owner on this node learns that it was superseded before the one who superseded it does.
+ * 3. Nothing of a generation below the one adopted is taken or answered, and nothing is taken while a
+ *    newer one that was heard of is not yet on disk.
+ * 4. An owner on this node learns that it was superseded before the one who superseded it does.
  *
  * Called by `Replication` with messages of peers, and for the seals of this node itself.
  */
@@ -25,7 +27,8 @@ import {
   type Timer,
   type Timers,
 } from '@homing/base';
-import type { Holder, PromiseGrants } from '@homing/protocol';
+import type { DeliberateBugs, Holder, PromiseGrants } from '@homing/protocol';
+import type { AdoptedSets } from './adopted-sets.ts';
 import type { LogMessage, LogRequest } from './messages.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
 
@@ -39,12 +42,18 @@ export interface ReplicaOptions {
   /** Once the disk knows for how long. */
   readonly mayPromise: () => boolean;
   readonly send: (node: string, message: LogMessage) => boolean;
-  /** The generation of the object's shard as known here. */
-  readonly generationOf: (id: ObjectIdHex) => number;
+  readonly sets: AdoptedSets;
+  /** Of the object's shard. */
+  readonly keyOf: (id: ObjectIdHex) => string;
+  /** Says to the node which set it does not know: before the next message to it. */
+  readonly tellSet: (node: string, key: string) => void;
+  readonly bugs: DeliberateBugs;
   /** The object has an owner of this epoch or a later one: one here of an older epoch must stop. */
   readonly superseded: (id: ObjectIdHex, epoch: Epoch) => void;
   readonly failed: (error: unknown) => void;
 }
+
+type OfObject = Extract<LogRequest, { readonly object: ObjectRef }>;
 
 interface WaitingSeal {
   readonly epoch: Epoch;
@@ -71,31 +80,24 @@ export class Replica {
   }
 
   onRequest(from: PeerRun, request: LogRequest): void {
-    const { grants, clock, lostMax, send } = this.#options;
+    const { grants, clock, lostMax, send, sets } = this.#options;
     switch (request.type) {
       case 'seal':
-        this.#onSeal(from, request);
-        return;
       case 'append':
-        this.#onAppend(from, request);
-        return;
-      case 'confirm': {
-        const { id, epoch, round } = request;
-        const promised = this.#options.store.head(id)?.promised;
-        if (promised === epoch) send(from.node, { type: 'confirmed', id, epoch, round });
-        else if (promised !== undefined && promised > epoch) {
-          send(from.node, { type: 'refused', id, epoch });
-        }
-        return;
-      }
       case 'fetch':
-        this.#onFetch(from, request);
-        return;
       case 'page':
-        this.#onPage(from, request);
+        this.#whenCurrent(from, request.object.id, request, () =>
+          this.#onLogRequest(from, request),
+        );
+        return;
+      case 'confirm':
+        this.#whenCurrent(from, request.id, request, () => this.#onConfirm(from, request));
         return;
       case 'released':
         this.released(request.ids, from);
+        return;
+      case 'sets':
+        sets.adopt(request.sets);
         return;
       case 'heartbeat': {
         const { mayPromise } = this.#options;
@@ -103,6 +105,52 @@ export class Replica {
         send(from.node, { type: 'heartbeat-answer', sentMs: request.sentMs, lost });
       }
     }
+  }
+
+  #onLogRequest(from: PeerRun, request: OfObject): void {
+    switch (request.type) {
+      case 'seal':
+        this.#onSeal(from, request);
+        return;
+      case 'append':
+        this.#onAppend(from, request);
+        return;
+      case 'fetch':
+        this.#onFetch(from, request);
+        return;
+      case 'page':
+        this.#onPage(from, request);
+    }
+  }
+
+  /** Runs `take` unless the sender goes by an older set than this store: then it is told so. */
+  #whenCurrent(
+    from: PeerRun,
+    id: ObjectIdHex,
+    { epoch, generation }: { readonly epoch: Epoch; readonly generation: number },
+    take: () => void,
+  ): void {
+    const { sets, keyOf, tellSet, send, bugs } = this.#options;
+    const key = keyOf(id);
+    sets.whenAdopted(key, () => {
+      const known = sets.get(key)?.generation ?? 0;
+      const isTaken =
+        generation === known || (bugs['one-behind'] === true && generation + 1 === known);
+      if (isTaken) take();
+      else if (generation < known) {
+        tellSet(from.node, key);
+        send(from.node, { type: 'stale-generation', id, epoch });
+      }
+    });
+  }
+
+  /** Whoever promised no newer epoch has let no newer owner in: it need not have heard of this one. */
+  #onConfirm(from: PeerRun, request: Extract<LogRequest, { type: 'confirm' }>): void {
+    const { store, send } = this.#options;
+    const { id, epoch, generation, round } = request;
+    const promised = store.head(id)?.promised ?? 0n;
+    if (promised > epoch) send(from.node, { type: 'refused', id, epoch });
+    else send(from.node, { type: 'confirmed', id, epoch, generation, round });
   }
 
   /** As a seal by a peer; resolves when it may be counted. Rejects with `fenced`. */
@@ -135,10 +183,10 @@ export class Replica {
   }
 
   #onSeal(from: PeerRun, { object, epoch, generation }: Extract<LogRequest, { type: 'seal' }>) {
-    if (this.#isStale(from, object.id, epoch, generation)) return;
+    const { id } = object;
     this.seal(object, epoch, from).then(
       ({ last, applied }) => {
-        this.#options.send(from.node, { type: 'sealed', id: object.id, epoch, last, applied });
+        this.#options.send(from.node, { type: 'sealed', id, epoch, generation, last, applied });
       },
       (error: unknown) => this.#refuse(from, object.id, epoch, error),
     );
@@ -146,48 +194,46 @@ export class Replica {
 
   #onAppend(from: PeerRun, request: Extract<LogRequest, { type: 'append' }>): void {
     const { object, epoch, previous, records, committed, generation } = request;
-    if (this.#isStale(from, object.id, epoch, generation)) return;
+    const { id } = object;
     const { store, grants, send, superseded } = this.#options;
     store.append({ object, epoch, previous, records, committed }).then(
       () => {
-        superseded(object.id, epoch);
-        grants.hold(object.id, from);
+        superseded(id, epoch);
+        grants.hold(id, from);
         const { lsn } = records.at(-1)?.name ?? previous;
-        send(from.node, { type: 'acked', id: object.id, epoch, lsn, committed: committed.lsn });
+        const committedLsn = committed.lsn;
+        send(from.node, { type: 'acked', id, epoch, generation, lsn, committed: committedLsn });
       },
       (error: unknown) => {
         if (isHomingError(error) && isGap(error)) {
-          send(from.node, { type: 'gap', id: object.id, epoch, ...pick(this.ends(object.id)) });
-        } else this.#refuse(from, object.id, epoch, error);
+          send(from.node, { type: 'gap', id, epoch, generation, ...pick(this.ends(id)) });
+        } else this.#refuse(from, id, epoch, error);
       },
     );
   }
 
-  #isStale(from: PeerRun, id: ObjectIdHex, epoch: Epoch, generation: number): boolean {
-    const known = this.#options.generationOf(id);
-    if (generation >= known) return false;
-    this.#options.send(from.node, { type: 'stale-generation', id, epoch, generation: known });
-    return true;
-  }
-
   #onFetch(from: PeerRun, request: Extract<LogRequest, { type: 'fetch' }>): void {
     const { store, copies, send } = this.#options;
-    const { object, epoch } = request;
-    const head = store.head(object.id);
-    const failed = () => send(from.node, { type: 'fetch-failed', id: object.id, epoch });
+    const { object, epoch, generation } = request;
+    const { id } = object;
+    const head = store.head(id);
+    const failed = () => send(from.node, { type: 'fetch-failed', id, epoch });
     if (head !== undefined && head.promised !== epoch) {
       failed();
       return;
     }
     const answer = (applied: RecordName) => {
-      const records = store.tail(object.id);
-      const isSame = this.ends(object.id).applied.lsn === applied.lsn;
+      const records = store.tail(id);
+      const isSame = this.ends(id).applied.lsn === applied.lsn;
       if (!isSame) failed();
-      else send(from.node, { type: 'fetched', id: object.id, epoch, applied, records });
+      else send(from.node, { type: 'fetched', id, epoch, generation, applied, records });
     };
     if (head === undefined || head.applied.lsn <= request.applied.lsn) {
       answer(head?.applied ?? noRecord);
-    } else copies.start({ object, epoch, to: from.node, done: answer, failed });
+    } else {
+      const order = { object, epoch, generation: () => generation, to: from.node };
+      copies.start({ ...order, done: answer, failed });
+    }
   }
 
   #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {

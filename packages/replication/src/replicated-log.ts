@@ -142,7 +142,7 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   confirm(): Promise<void> {
-    const { self, peers, timers, limits, store } = this.#context;
+    const { timers, limits } = this.#context;
     if (this.#isOver) return Promise.reject(lostError());
     const round = this.#nextRound++;
     return new Promise((resolve, reject) => {
@@ -167,13 +167,19 @@ export class ReplicatedLog implements OwnedLog {
           reject(error);
         },
       });
-      for (const peer of peers.stores()) {
-        this.#sendTo(peer, { type: 'confirm', id: this.object.id, epoch: this.epoch, round });
-      }
-      if (store.head(this.object.id)?.promised === this.epoch) {
-        this.#onConfirmed(self.storeId, round);
-      }
+      this.#askToConfirm(round);
     });
+  }
+
+  #askToConfirm(round: number): void {
+    const { self, peers, store } = this.#context;
+    const { id } = this.object;
+    const { epoch } = this;
+    const { generation } = this.#owner.set;
+    for (const peer of peers.stores()) {
+      this.#sendTo(peer, { type: 'confirm', id, epoch, generation, round });
+    }
+    if (store.head(id)?.promised === epoch) this.#onConfirmed(self.storeId, round);
   }
 
   settled(): Promise<void> {
@@ -210,8 +216,14 @@ export class ReplicatedLog implements OwnedLog {
     const { peers } = this.#context;
     if (set.generation <= this.#owner.set.generation) return;
     const before = new Set(storesOf(this.#owner.set));
+    // What was confirmed under the old set says nothing about the new one.
+    const rounds = [...this.#rounds.values()];
+    for (const { confirmed } of rounds) confirmed.clear();
     this.#step({ type: 'set', set });
     for (const store of peers.stores()) if (!before.has(store)) this.up(store);
+    if (this.#isOver) return;
+    for (const number of this.#rounds.keys()) this.#askToConfirm(number);
+    this.#context.changed(this);
   }
 
   /** Regularly. Returns false when there is nothing more to tell anyone. */
@@ -258,19 +270,24 @@ export class ReplicatedLog implements OwnedLog {
     switch (answer.type) {
       case 'sealed':
       case 'gap':
-        this.#step({ type: answer.type, store, last: answer.last, applied: answer.applied });
-        return;
       case 'acked':
-        this.#step({ type: 'acked', store, lsn: answer.lsn, committed: answer.committed });
+        this.#step({ ...answer, store });
+        return;
+      case 'stale-generation':
+        // Its own set came before this answer: once adopted here it is asked again under that.
+        this.down(store);
+        this.#context.blocked(this, store);
         return;
       case 'refused':
         this.#step({ type: 'refused', store });
         return;
       case 'confirmed':
-        this.#onConfirmed(store, answer.round);
+        if (answer.generation === this.#owner.set.generation) {
+          this.#onConfirmed(store, answer.round);
+        }
         return;
       case 'fetched':
-        this.#onFetched(answer.applied, answer.records.map(recordCopy));
+        this.#onFetched(answer.generation, answer.applied, answer.records.map(recordCopy));
         return;
       case 'fetch-failed':
         this.#retryFetch();
@@ -320,6 +337,11 @@ export class ReplicatedLog implements OwnedLog {
       case 'folded':
         this.#onFolded(effect.lsn);
         return;
+      case 'left':
+        this.#end(
+          new HomingError('unavailable', 'this node holds no replica of the object any more'),
+        );
+        return;
       case 'lost':
         this.#end(lostError());
     }
@@ -347,8 +369,10 @@ export class ReplicatedLog implements OwnedLog {
 
   #sealSelf(): void {
     const { replica, self } = this.#context;
+    const store = self.storeId;
+    const { generation } = this.#owner.set;
     replica.seal(this.object, this.epoch, self).then(
-      ({ last, applied }) => this.#step({ type: 'sealed', store: self.storeId, last, applied }),
+      ({ last, applied }) => this.#step({ type: 'sealed', store, generation, last, applied }),
       (error: unknown) => this.#onOwnFailure(error),
     );
   }
@@ -385,10 +409,17 @@ export class ReplicatedLog implements OwnedLog {
     const { store, self } = this.#context;
     const { object, epoch } = this;
     const { previous, records, committed } = effect;
+    const { generation } = this.#owner.set;
     store.append({ object, epoch, previous, records, committed }).then(
       () => {
         const { lsn } = records.at(-1)?.name ?? previous;
-        this.#step({ type: 'acked', store: self.storeId, lsn, committed: committed.lsn });
+        this.#step({
+          type: 'acked',
+          store: self.storeId,
+          generation,
+          lsn,
+          committed: committed.lsn,
+        });
       },
       (error: unknown) => this.#onOwnFailure(error),
     );
@@ -411,6 +442,7 @@ export class ReplicatedLog implements OwnedLog {
     copies.start({
       object: this.object,
       epoch: this.epoch,
+      generation: () => this.#owner.set.generation,
       to: node,
       done: (applied) => this.#step({ type: 'copied', store, applied }),
       failed: () => this.#context.blocked(this, store),
@@ -423,6 +455,7 @@ export class ReplicatedLog implements OwnedLog {
   async #fetch(from: string, applied: RecordName): Promise<void> {
     const { store, self, replica } = this.#context;
     const { object, epoch } = this;
+    const { generation } = this.#owner.set;
     try {
       await store.append({ object, epoch, records: [], committed: applied });
     } catch (error) {
@@ -431,15 +464,15 @@ export class ReplicatedLog implements OwnedLog {
     }
     if (this.#isOver) return;
     const own = replica.ends(object.id).applied;
-    if (from === self.storeId) this.#onFetched(own, store.tail(object.id));
-    else this.#sendTo(from, { type: 'fetch', object, epoch, applied: own });
+    if (from === self.storeId) this.#onFetched(generation, own, store.tail(object.id));
+    else this.#sendTo(from, { type: 'fetch', object, epoch, generation, applied: own });
   }
 
-  #onFetched(theirs: RecordName, records: readonly EncodedRecord[]): void {
+  #onFetched(generation: number, theirs: RecordName, records: readonly EncodedRecord[]): void {
     const own = this.#context.replica.ends(this.object.id).applied;
     const base = own.lsn > theirs.lsn ? own : theirs;
     const rest = records.filter(({ name }) => name.lsn > base.lsn);
-    this.#step({ type: 'fetched', base, records: rest });
+    this.#step({ type: 'fetched', generation, base, records: rest });
   }
 
   #retryFetch(): void {

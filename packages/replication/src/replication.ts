@@ -4,7 +4,9 @@
  *
  * Invariants
  * 1. At most one log exists for an object here; a newer epoch ends it, on whichever way it comes.
- * 2. A heartbeat's promise counts only after the lost objects its answer names were dropped.
+ * 2. A heartbeat's promise counts only after the lost objects its answer names were dropped, and the
+ *    replica sets that came before it adopted.
+ * 3. A link carries every set adopted here before any message that goes by it.
  *
  * Made by the server (and the simulator) and given to the object table as `ObjectLogs`.
  */
@@ -20,6 +22,7 @@ import {
   type ObjectRef,
   type OwnedLog,
   type PeerRun,
+  type ShardAssignment,
   type Store,
   type Timer,
   type Timers,
@@ -32,11 +35,13 @@ import {
   type ReplicaSet,
   storesOf,
 } from '@homing/protocol';
+import { AdoptedSets } from './adopted-sets.ts';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
 import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
+import { SetLinks } from './set-links.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 
 export interface ReplicationOptions {
@@ -47,8 +52,10 @@ export interface ReplicationOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly limits: ReplicationLimits;
-  /** The replica set of an object's shard; undefined while the shard is not assigned. */
-  readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
+  /** Which cluster this node is of: it goes by the replica sets of no other. */
+  readonly cluster: string;
+  /** The shard that holds an object: `<region>/<shard>`. */
+  readonly keyOf: (id: ObjectIdHex) => string;
   /** The store failed: what is on disk is not known, and the process must end. */
   readonly failed: (error: unknown) => void;
   /** Tests only. */
@@ -62,6 +69,8 @@ export class Replication implements ObjectLogs {
   readonly #options: ReplicationOptions;
   readonly #grants: PromiseGrants;
   readonly #held: PromisesHeld;
+  readonly #sets: AdoptedSets;
+  readonly #links: SetLinks;
   readonly #replica: Replica;
   readonly #copies: SnapshotSender;
   readonly #context: LogContext;
@@ -72,6 +81,7 @@ export class Replication implements ObjectLogs {
   readonly #peers = new Map<string, PeerRun>();
   #tickTimer: Timer | undefined;
   #heartbeatTimer: Timer | undefined;
+  #adopted: () => void = () => {};
   #mayPromise = false;
   #isClosed = false;
 
@@ -94,8 +104,20 @@ export class Replication implements ObjectLogs {
       },
     );
     this.#held = new PromisesHeld(times);
-    const send = (node: string, message: LogMessage) =>
-      network.send(node, 'log', encodeMessage(message));
+    this.#sets = new AdoptedSets({
+      store,
+      timers,
+      cluster: options.cluster,
+      retryMs: limits.tickMs,
+      changed: (key) => this.#onAdopted(key),
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
+    });
+    this.#links = new SetLinks(this.#sets, (node, message) =>
+      network.send(node, 'log', encodeMessage(message)),
+    );
+    const send = (node: string, message: LogMessage) => this.#links.send(node, message);
     this.#copies = new SnapshotSender({ store, timers, limits, send, bugs });
     this.#replica = new Replica({
       store,
@@ -106,7 +128,10 @@ export class Replication implements ObjectLogs {
       lostMax: limits.lostMax,
       mayPromise: () => this.#mayPromise,
       send,
-      generationOf: (id) => options.setOf(id)?.generation ?? 0,
+      sets: this.#sets,
+      keyOf: options.keyOf,
+      tellSet: (node, key) => this.#links.tell(node, key),
+      bugs,
       superseded: (id, epoch) => this.#superseded(id, epoch),
       failed: (error) => {
         if (!this.#isClosed) failed(error);
@@ -151,8 +176,8 @@ export class Replication implements ObjectLogs {
   }
 
   async acquire(object: ObjectRef, epoch: Epoch, events: LogEvents): Promise<OwnedLog> {
-    const { setOf, self } = this.#options;
-    const set = setOf(object.id);
+    const { self } = this.#options;
+    const set = this.setOf(object.id);
     if (set === undefined) {
       throw new HomingError('unavailable', 'the cluster has not assigned replicas yet: try again');
     }
@@ -166,12 +191,35 @@ export class Replication implements ObjectLogs {
     return log;
   }
 
-  /** Assignments changed: logs go on with their new sets. */
-  setsChanged(): void {
-    for (const log of this.#logs.values()) {
-      const set = this.#options.setOf(log.object.id);
-      if (set !== undefined) log.setChanged(set);
+  /** What the coordinator says; older ones than are known change nothing. */
+  adopt(sets: Iterable<ShardAssignment>): void {
+    if (!this.#isClosed) this.#sets.adopt(sets);
+  }
+
+  /** The replica set of an object's shard; undefined while the shard is not assigned. */
+  setOf(id: ObjectIdHex): ShardAssignment | undefined {
+    return this.#sets.get(this.#options.keyOf(id));
+  }
+
+  /** All sets that this node goes by, by shard. */
+  sets(): ReadonlyMap<string, ShardAssignment> {
+    return this.#sets.all();
+  }
+
+  /** Calls back after a set was adopted. */
+  onAdopted(callback: () => void): void {
+    this.#adopted = callback;
+  }
+
+  #onAdopted(key: string): void {
+    const set = this.#sets.get(key);
+    if (this.#isClosed || set === undefined) return;
+    // Before any promise that follows: whoever counts it must know.
+    this.#links.tellAll(key);
+    for (const log of [...this.#logs.values()]) {
+      if (this.#options.keyOf(log.object.id) === key) log.setChanged(set);
     }
+    this.#adopted();
   }
 
   /** Whether a majority of the object's replicas can be reached. */
@@ -203,6 +251,7 @@ export class Replication implements ObjectLogs {
     const before = this.#peers.get(peer.storeId);
     if (before !== undefined && before.run !== peer.run) this.#held.dropped(peer.storeId);
     this.#peers.set(peer.storeId, peer);
+    this.#links.up(peer.node);
     for (const log of this.#logs.values()) log.up(peer.storeId);
     this.#beat(peer);
   }
@@ -211,6 +260,7 @@ export class Replication implements ObjectLogs {
     if (this.#peers.get(peer.storeId)?.run === peer.run) this.#peers.delete(peer.storeId);
     // Its promise stands, but it may come back as another process.
     this.#held.dropped(peer.storeId);
+    this.#links.down(peer.node);
     this.#copies.down(peer.node);
     for (const log of this.#logs.values()) log.down(peer.storeId);
   }
@@ -236,6 +286,7 @@ export class Replication implements ObjectLogs {
       case 'page':
       case 'released':
       case 'heartbeat':
+      case 'sets':
         this.#replica.onRequest(peer, message);
         return;
       default:
@@ -268,7 +319,11 @@ export class Replication implements ObjectLogs {
     const { clock, bugs } = this.#options;
     const isLate = bugs?.['promise-from-receipt'] === true;
     const fromMs = isLate ? clock.monotonicMs() : (sentMs as ReturnType<Clock['monotonicMs']>);
-    this.#held.answered(peer.storeId, fromMs);
+    this.#sets.whenAllAdopted(() => {
+      // A promise of a run that has ended meanwhile says nothing.
+      if (this.#peers.get(peer.storeId)?.run === peer.run)
+        this.#held.answered(peer.storeId, fromMs);
+    });
   }
 
   #superseded(id: ObjectIdHex, epoch: Epoch): void {
@@ -288,7 +343,7 @@ export class Replication implements ObjectLogs {
   }
 
   #send(peer: PeerRun, message: LogMessage): void {
-    this.#options.network.send(peer.node, 'log', encodeMessage(message));
+    this.#links.send(peer.node, message);
   }
 
   #beat(peer: PeerRun): void {

@@ -26,6 +26,8 @@ import type { LogMessage } from './messages.ts';
 export interface CopyOrder {
   readonly object: ObjectRef;
   readonly epoch: Epoch;
+  /** Of the replica set, as it is when a page leaves. */
+  readonly generation: () => number;
   /** The node to send to. */
   readonly to: string;
   /** The state is on the other's disk as of this record. */
@@ -187,6 +189,7 @@ export class SnapshotSender {
         type: 'page',
         object: name === undefined ? order.object : { ...order.object, name },
         epoch: order.epoch,
+        generation: order.generation(),
         applied,
         alarmMs,
         index: copy.sent,

@@ -10,6 +10,7 @@ import {
   HomingError,
   isHomingError,
   type ObjectIdHex,
+  type ShardAssignment,
 } from '@homing/base';
 import type { PrometheusMetrics } from './metrics.ts';
 
@@ -36,8 +37,8 @@ export interface AdminView {
   idOf(namespace: NamespaceInfo, name: string): ObjectIdHex;
   /** What `homing recover` has to know of this node. */
   recovery?(): object;
-  /** Trusts the present etcd, and goes on above `highest`. */
-  recover?(highest: Epoch): Promise<object>;
+  /** Trusts the present etcd, and goes on above `highest`, with these replica sets. */
+  recover?(highest: Epoch, shards: readonly ShardAssignment[]): Promise<object>;
   /** Empties a node of the cluster; undefined where there is none. */
   drain?(node: string): Promise<object>;
   /** Gives an object to a node. */
@@ -159,7 +160,8 @@ async function command(
       json(response, 400, { error: 'highest must be an epoch, in decimal digits' });
       return;
     }
-    json(response, 200, await view.recover(BigInt(body.highest ?? '0') as Epoch));
+    const shards = JSON.parse(body.shards ?? '[]') as ShardAssignment[];
+    json(response, 200, await view.recover(BigInt(body.highest ?? '0') as Epoch, shards));
     return;
   }
   if (path === '/api/drain') {
@@ -182,7 +184,8 @@ async function command(
   json(response, 200, await view.migrate(namespace, id, body.to ?? ''));
 }
 
-const bodyBytesMax = 64 * 1024;
+/** Those of a recovery name all shards. */
+const bodyBytesMax = 32 * 1024 * 1024;
 
 async function readBody(request: IncomingMessage): Promise<Record<string, string | undefined>> {
   let text = '';

@@ -362,12 +362,14 @@ async function recover(args: readonly string[]): Promise<number> {
   if (states.every(({ refused }) => !refused)) {
     throw new CommandError('none of these nodes refuses its etcd: there is nothing to recover');
   }
-  const highest = String(planRecovery(states));
+  const plan = planRecovery(states);
+  const highest = String(plan.highest);
+  const shards = JSON.stringify(plan.shards);
   const answers: unknown[] = [];
   for (const [index, admin] of admins.entries()) {
     // Those that trust it already, as after a recovery that was cut short, are as they should be.
     if (states[index]?.refused === true) {
-      answers.push(await ask(admin, '/api/recover', { highest }));
+      answers.push(await ask(admin, '/api/recover', { highest, shards }));
     }
   }
   return answered(flags, answers);

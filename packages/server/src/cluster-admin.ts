@@ -70,8 +70,8 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
     describe: (namespace, id) => describe(options, namespace, id),
     idOf: (namespace, name) => namedObjectId(namespace.key, name),
     recovery: () => options.recovery.state(),
-    recover: async (highest) => {
-      await options.recovery.recover(highest);
+    recover: async (highest, shards) => {
+      await options.recovery.recover(highest, shards);
       return { node: config.node, recovered: true };
     },
     drain: (name) => drain(options, name),

@@ -133,9 +133,6 @@ async function compose(
   const identity = new DiskIdentity(store, coordinator, systemTimers, logger);
   await identity.start();
   closers.push(async () => identity.stop());
-  const setOf = (id: ObjectIdHex): ReplicaSet | undefined =>
-    coordinator.shards().get(shardKey(placementRegion, shardOf(id, config.shardsPerRegion)))
-      ?.assignment;
   const replication = new Replication({
     self: { node: config.node, storeId: store.storeId, run },
     store,
@@ -150,24 +147,25 @@ async function compose(
       confirmsReads: config.reads === 'confirm',
       commitTimeoutMs: config.commitTimeoutMs,
     },
-    setOf,
+    cluster: config.etcd.prefix,
+    keyOf: (id) => shardKey(placementRegion, shardOf(id, config.shardsPerRegion)),
     failed: (error) => fatal(error),
   });
   closers.push(async () => replication.close());
+  const setOf = (id: ObjectIdHex): ReplicaSet | undefined => replication.setOf(id);
+  followSets(coordinator, replication);
   coordinator.watch(({ type }) => {
-    if (type === 'shards') replication.setsChanged();
     if (type === 'session-lost') metrics.increment('session_expired_total');
   });
   const recovery = new Recovery({
     node: config.node,
-    prefix: config.etcd.prefix,
+    replication,
     store,
     coordinator,
     identity,
-    logger,
   });
   const controller = new Controller({
-    remembered: () => recovery.remembered(),
+    remembered: () => [...replication.sets().values()],
     coordinator,
     timers: systemTimers,
     logger,
@@ -403,6 +401,19 @@ function followPeers(coordinator: Coordinator, network: PeerNetwork, self: strin
   };
   coordinator.watch(({ type }) => {
     if (type === 'nodes') follow();
+  });
+  follow();
+}
+
+/** What etcd says of replica sets, while it is the trusted one. */
+function followSets(coordinator: Coordinator & EtcdCoordinatorExtras, replication: Replication) {
+  const follow = () => {
+    if (coordinator.refused) return;
+    const shards = [...coordinator.shards().values()];
+    replication.adopt(shards.map(({ assignment }) => assignment));
+  };
+  coordinator.watch(({ type }) => {
+    if (type === 'shards') follow();
   });
   follow();
 }

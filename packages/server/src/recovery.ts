@@ -1,21 +1,14 @@
 /**
- * What a node needs to go on with another etcd: the assignments of shards, which its disk keeps a copy
- * of, and the greatest epoch that anything on its disk may have. `homing recover` collects both from
+ * What a node needs to go on with another etcd: the replica sets that it has adopted, which are
+ * on its disk, and the greatest epoch that anything on its disk may have. `homing recover` collects both from
  * the nodes, makes sure that they are enough of them, and tells each to trust the etcd there is.
  *
  * Nothing is claimed before that: an epoch granted by an etcd that has forgotten the old ones could be
  * lower than what replicas have promised, and assignments made anew could name other stores.
  */
-import type {
-  Coordinator,
-  Epoch,
-  Logger,
-  ObjectIdHex,
-  ShardAssignment,
-  Store,
-  VersionedShard,
-} from '@homing/base';
+import type { Coordinator, Epoch, ObjectIdHex, ShardAssignment, Store } from '@homing/base';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
+import type { Replication } from '@homing/replication';
 import type { DiskIdentity } from './disk-identity.ts';
 import { CommandError } from './usage-error.ts';
 
@@ -32,78 +25,42 @@ export interface RecoveryState {
 
 export interface RecoveryOptions {
   readonly node: string;
-  readonly prefix: string;
+  readonly replication: Replication;
   readonly store: Store;
   readonly coordinator: Coordinator & EtcdCoordinatorExtras;
   readonly identity: DiskIdentity;
-  readonly logger: Logger;
 }
 
 export class Recovery {
   readonly #options: RecoveryOptions;
-  readonly #note: string;
-  #written = '';
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
-    this.#note = `shards ${options.prefix}`;
-    this.#written = Buffer.from(options.store.note(this.#note) ?? []).toString();
-    const { coordinator } = options;
-    coordinator.watch(({ type }) => {
-      if (type === 'shards') this.#keep();
-    });
-    this.#keep();
-  }
-
-  /** Assignments as this disk remembers them. */
-  remembered(): readonly ShardAssignment[] {
-    return this.#written === '' ? [] : (JSON.parse(this.#written) as ShardAssignment[]);
   }
 
   state(): RecoveryState {
-    const { node, store, coordinator } = this.#options;
+    const { node, store, coordinator, replication } = this.#options;
     return {
       node,
       storeId: store.storeId,
       refused: coordinator.refused,
       highest: String(highestOn(store, coordinator.highestEpoch())),
-      shards: this.remembered(),
+      shards: [...replication.sets().values()],
     };
   }
 
-  /** Resolves when this node claims again, under epochs greater than `highest`. */
-  async recover(highest: Epoch): Promise<void> {
-    const { store, coordinator, identity } = this.#options;
+  /**
+   * Resolves when this node claims again, under epochs greater than `highest`, and goes by `shards`,
+   * the newest that any of the nodes knows.
+   */
+  async recover(highest: Epoch, shards: readonly ShardAssignment[]): Promise<void> {
+    const { store, coordinator, identity, replication } = this.#options;
+    replication.adopt(shards);
     const own = highestOn(store, coordinator.highestEpoch());
     await coordinator.recover(own > highest ? own : highest);
     await coordinator.registerStart(store.starts);
     await identity.trust();
   }
-
-  #keep(): void {
-    const { store, coordinator, logger } = this.#options;
-    const shards = [...coordinator.shards().values()];
-    if (coordinator.refused || shards.length === 0) return;
-    const text = JSON.stringify(newest(shards, this.remembered()));
-    if (text === this.#written) return;
-    this.#written = text;
-    store.putNote(this.#note, Buffer.from(text)).catch((error: unknown) => {
-      logger.error('the assignment of shards was not written down', { error: String(error) });
-    });
-  }
-}
-
-/** Generations only grow: what etcd has forgotten is kept. */
-function newest(
-  shards: readonly VersionedShard[],
-  remembered: readonly ShardAssignment[],
-): readonly ShardAssignment[] {
-  const known = new Map(remembered.map((shard) => [`${shard.region}/${shard.shard}`, shard]));
-  for (const { assignment } of shards) {
-    const key = `${assignment.region}/${assignment.shard}`;
-    if ((known.get(key)?.generation ?? 0) <= assignment.generation) known.set(key, assignment);
-  }
-  return [...known.values()];
 }
 
 const pageHeads = 1000;
@@ -120,11 +77,18 @@ function highestOn(store: Store, granted: Epoch): Epoch {
   }
 }
 
+export interface RecoveryPlan {
+  readonly highest: Epoch;
+  /** Of each shard the assignment of the greatest generation. */
+  readonly shards: readonly ShardAssignment[];
+}
+
 /**
- * The epoch to go on above, from what all asked nodes say. Throws `CommandError` when they are not a
- * majority of every shard's stores, since the ones that are missing may know more.
+ * The epoch to go on above, and the assignments to go by, from what all asked nodes say. Throws
+ * `CommandError` when they are not a majority of every shard's stores, since the ones that are missing
+ * may know more.
  */
-export function planRecovery(states: readonly RecoveryState[]): Epoch {
+export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
   const stores = new Set(states.map(({ storeId }) => storeId));
   const shards = new Map<string, ShardAssignment>();
   for (const state of states) {
@@ -143,8 +107,9 @@ export function planRecovery(states: readonly RecoveryState[]): Epoch {
       );
     }
   }
-  return states.reduce((highest, state) => {
+  const highest = states.reduce((greatest, state) => {
     const own = BigInt(state.highest) as Epoch;
-    return own > highest ? own : highest;
+    return own > greatest ? own : greatest;
   }, 0n as Epoch);
+  return { highest, shards: [...shards.values()] };
 }

@@ -128,6 +128,7 @@ export class Disk {
         return memory.snapshot(id);
       },
       note: (name) => memory.note(name),
+      notes: (prefix) => memory.notes(prefix),
       close: async () => {},
     };
   }

@@ -124,13 +124,19 @@ export class SimNode {
       timers,
       logger,
       limits: options.limits,
-      setOf: (id) => this.setOf(id),
+      cluster: 'sim',
+      keyOf: (id) => shardKey(region, shardOf(id, options.shardCount)),
       failed,
       bugs: options.bugs.protocol,
     });
+    const follow = () => {
+      const shards = [...this.#coordinator.shards().values()];
+      this.#replication.adopt(shards.map(({ assignment }) => assignment));
+    };
     this.#coordinator.watch(({ type }) => {
-      if (type === 'shards') this.#replication.setsChanged();
+      if (type === 'shards') follow();
     });
+    follow();
     this.#assignLater();
     const candidates = (id: ObjectIdHex) => {
       const set = this.setOf(id);
@@ -178,9 +184,7 @@ export class SimNode {
   }
 
   setOf(id: ObjectIdHex): ReplicaSet | undefined {
-    const { shardCount } = this.#options;
-    const key = shardKey(region, shardOf(id, shardCount));
-    return this.#coordinator.shards().get(key)?.assignment;
+    return this.#replication.setOf(id);
   }
 
   /** One call by a client of this node; `done` is called once, unless the process dies before. */

@@ -1,6 +1,7 @@
 /**
- * A rule of the protocol is taken away, and a seed is known that notices: what the checks of the
- * simulator are worth. When what a seed draws has changed, look for others among the first hundreds.
+ * A rule of the protocol is taken away, and a seed notices: what the checks of the simulator are worth.
+ * Any change shifts what happens in a run: where the seeds that noticed last do no more, others are
+ * looked for, and the test says which one did.
  */
 import type { DeliberateBug } from '@homing/protocol';
 import { replicationLimits } from '@homing/replication';
@@ -10,7 +11,7 @@ import { runSimulation, type SimulationOptions } from '../src/simulation.ts';
 
 interface Noticed {
   readonly bug: DeliberateBug | Exclude<keyof NonNullable<SimulationOptions['bugs']>, 'protocol'>;
-  /** The first is enough today; the others are for when a change shifts what happens in it. */
+  /** Those to try first: the first is enough today. */
   readonly seeds: readonly number[];
   /** What is seen to break. */
   readonly rule: string;
@@ -39,16 +40,20 @@ const pausedOwners: Partial<Profile> = {
 
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
-  { bug: 'isUnfenced', rule: 'applied', seeds: [93, 82, 4] },
-  { bug: 'isGapTaken', rule: 'agreement', seeds: [62, 34, 68] },
-  { bug: 'isReadUncovered', rule: 'order', seeds: [72, 51, 35] },
-  { bug: 'isResultApart', rule: 'duplicate', seeds: [102, 244, 388] },
+  { bug: 'isUnfenced', rule: 'applied', seeds: [82, 4, 93] },
+  { bug: 'isGapTaken', rule: 'agreement', seeds: [12, 62, 34] },
+  { bug: 'isReadUncovered', rule: 'order', seeds: [51, 35, 72] },
+  { bug: 'isResultApart', rule: 'duplicate', seeds: [31, 102, 244] },
   { bug: 'no-barrier', rule: 'durable', seeds: [12, 42, 128] },
-  { bug: 'promise-from-receipt', rule: 'order', seeds: [41], profile: pausedOwners },
-  { bug: 'seals-ignore-promises', rule: 'order', seeds: [87, 232, 124] },
-  { bug: 'lost-not-named', rule: 'order', seeds: [87, 232, 275] },
+  { bug: 'promise-from-receipt', rule: 'order', seeds: [270, 41], profile: pausedOwners },
+  { bug: 'seals-ignore-promises', rule: 'order', seeds: [232, 124, 87] },
+  { bug: 'lost-not-named', rule: 'order', seeds: [508, 510] },
   { bug: 'torn-copy', rule: 'state', seeds: [10, 31, 32] },
 ];
+
+/** Seeds looked at before a mistake counts as not noticed. */
+const searchMax = 400;
+const searchTimeoutMs = 300_000;
 
 const ofProtocol: ReadonlySet<string> = new Set([
   'no-barrier',
@@ -59,16 +64,23 @@ const ofProtocol: ReadonlySet<string> = new Set([
 ]);
 
 /** `no-silence` and `older-epochs-count` take more luck than a seed has: replication.test.ts. */
-test.each(noticed)('$bug is noticed', async ({ bug, seeds, rule, profile }) => {
-  const bugs = ofProtocol.has(bug) ? { protocol: { [bug]: true } } : { [bug]: true };
-  const rules: string[] = [];
-  for (const seed of seeds) {
-    if (rules.includes(rule)) break;
-    const { violations } = await runSimulation({ seed, bugs, profile });
-    rules.push(...violations.map((violation) => violation.rule));
-  }
-  expect(rules).toContain(rule);
-});
+test.each(noticed)(
+  '$bug is noticed',
+  async ({ bug, seeds, rule, profile }) => {
+    const bugs = ofProtocol.has(bug) ? { protocol: { [bug]: true } } : { [bug]: true };
+    const rules: string[] = [];
+    const others = Array.from({ length: searchMax }, (_, index) => index + 1);
+    for (const seed of [...seeds, ...others]) {
+      const { violations } = await runSimulation({ seed, bugs, profile });
+      rules.push(...violations.map((violation) => violation.rule));
+      if (!rules.includes(rule)) continue;
+      if (seed !== seeds[0]) console.log(`${bug} is noticed by seed ${seed} now`);
+      break;
+    }
+    expect(rules).toContain(rule);
+  },
+  searchTimeoutMs,
+);
 
 test('without the bugs the same runs break nothing', async () => {
   for (const { seeds, profile } of noticed) {

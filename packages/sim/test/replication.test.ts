@@ -1,132 +1,9 @@
 /** Three replicas of one object on simulated disks and links: what an owner does step by step. */
-import {
-  type Epoch,
-  type LogEvents,
-  type Logger,
-  makeEpoch,
-  type ObjectIdHex,
-  type OwnedLog,
-  type RecordName,
-  spaces,
-} from '@homing/base';
-import type { DeliberateBugs } from '@homing/protocol';
-import { Replication, type ReplicationLimits, replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
-import { Disk } from '../src/disk.ts';
-import { SimNetwork } from '../src/network.ts';
-import { SeededRandom } from '../src/random.ts';
-import { Process, World } from '../src/world.ts';
-
-const silent: Logger = {
-  error: () => {},
-  warn: () => {},
-  info: () => {},
-  debug: () => {},
-  child: () => silent,
-};
-const id = 'ab'.repeat(32) as ObjectIdHex;
-const object = { namespace: 'w/C', id };
-const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
-
-class Trio {
-  readonly world = new World();
-  readonly random = new SeededRandom(1);
-  readonly network = new SimNetwork(this.world, this.random.child('network'), {
-    delayMs: [1, 5],
-    keepaliveMs: 1000,
-    reconnectMs: [5, 50],
-  });
-  readonly disks = ['a', 'b', 'c'].map(
-    (name) => new Disk(this.world, `store-${name}`, this.random.child(name), { fsyncMs: [1, 4] }),
-  );
-  readonly nodes: { replication: Replication; process: Process }[] = [];
-  readonly set = { generation: 1, members: this.disks.map(({ storeId }) => storeId) };
-  readonly #bugs: DeliberateBugs;
-  readonly #limits: ReplicationLimits;
-  #runs = 0;
-
-  constructor(bugs: DeliberateBugs = {}, limits: Partial<ReplicationLimits> = {}) {
-    this.#bugs = bugs;
-    this.#limits = { ...replicationLimits, ...limits };
-    for (let index = 0; index < 3; index++) this.start(index);
-  }
-
-  start(index: number): void {
-    const process = new Process(this.world, 1);
-    const disk = this.disks[index] as Disk;
-    const store = disk.open(process);
-    const self = { node: `n${index}`, storeId: disk.storeId, run: `run${this.#runs++}` };
-    const replication = new Replication({
-      self,
-      store,
-      network: this.network.join(self, process),
-      clock: process.clock,
-      timers: process.timers,
-      logger: silent,
-      limits: this.#limits,
-      setOf: () => this.set,
-      failed: (error) => {
-        throw error;
-      },
-      bugs: this.#bugs,
-    });
-    this.nodes[index] = { replication, process };
-  }
-
-  kill(index: number): void {
-    this.nodes[index]?.process.kill();
-    this.network.leave(`n${index}`);
-  }
-
-  async acquire(index: number, epoch: Epoch, waitMs = 20_000) {
-    const heard: string[] = [];
-    const events: LogEvents = {
-      committed: (count) => heard.push(`committed ${count}`),
-      folded: () => {},
-      lost: (error) => heard.push(`lost ${error.code}`),
-      stalled: () => heard.push('stalled'),
-    };
-    let log: OwnedLog | undefined;
-    let failure: unknown;
-    this.nodes[index]?.replication.acquire(object, epoch, events).then(
-      (acquired) => {
-        log = acquired;
-      },
-      (error: unknown) => {
-        failure = error;
-      },
-    );
-    const until = this.world.nowMs + waitMs;
-    await this.world.run(until, () => log !== undefined || failure !== undefined);
-    if (log === undefined) throw failure ?? new Error('neither acquired nor refused');
-    return { log, heard };
-  }
-
-  /** The newest record on a disk. */
-  last(index: number): RecordName | undefined {
-    return this.disks[index]?.contents.head(id)?.last;
-  }
-
-  run(ms: number): Promise<boolean> {
-    return this.world.run(this.world.nowMs + ms);
-  }
-
-  value(index: number, key: string): string | undefined {
-    const reader = (this.disks[index] as Disk).contents.reader();
-    const [value] = reader.get(id, spaces.kv, [Buffer.from(key)]);
-    return value === undefined ? undefined : Buffer.from(value).toString();
-  }
-}
-
-const put = (key: string, value: string) => ({
-  type: 'put' as const,
-  space: spaces.kv,
-  key: Buffer.from(key),
-  value: Buffer.from(value),
-});
+import { epochOf, put, Replicas } from './replicas.ts';
 
 test('an appended group is committed by a majority, and reaches every replica', async () => {
-  const trio = new Trio();
+  const trio = new Replicas();
   await trio.run(200);
   const { log, heard } = await trio.acquire(0, epochOf(5));
   log.append([put('k', '1')]);
@@ -138,7 +15,7 @@ test('an appended group is committed by a majority, and reaches every replica', 
 });
 
 test('with one replica gone it goes on, with two it stalls, and goes on when one is back', async () => {
-  const trio = new Trio();
+  const trio = new Replicas();
   await trio.run(200);
   const { log, heard } = await trio.acquire(0, epochOf(5));
   trio.kill(2);
@@ -157,7 +34,7 @@ test('with one replica gone it goes on, with two it stalls, and goes on when one
 });
 
 test('the next owner has what was committed, and the old one stops', async () => {
-  const trio = new Trio();
+  const trio = new Replicas();
   await trio.run(200);
   const first = await trio.acquire(0, epochOf(5));
   for (let n = 1; n <= 20; n++) first.log.append([put('k', String(n))]);
@@ -176,7 +53,7 @@ test('the next owner has what was committed, and the old one stops', async () =>
 });
 
 test('an owner cut off serves no read after its promises have run out', async () => {
-  const trio = new Trio();
+  const trio = new Replicas();
   await trio.run(200);
   const first = await trio.acquire(0, epochOf(5));
   await trio.run(2000);
@@ -196,7 +73,7 @@ test('an owner cut off serves no read after its promises have run out', async ()
 });
 
 test('a replica that was away long gets the state, all at once', async () => {
-  const trio = new Trio();
+  const trio = new Replicas();
   await trio.run(200);
   const { log } = await trio.acquire(0, epochOf(5));
   trio.kill(2);
@@ -215,7 +92,7 @@ test('a replica that was away long gets the state, all at once', async () => {
 
 test('what a killed owner had not committed is kept or dropped everywhere', async () => {
   for (let killAfterMs = 0; killAfterMs < 12; killAfterMs++) {
-    const trio = new Trio();
+    const trio = new Replicas();
     await trio.run(200);
     const first = await trio.acquire(0, epochOf(5));
     first.log.append([put('k', '1')]);
@@ -235,7 +112,7 @@ test('what a killed owner had not committed is kept or dropped everywhere', asyn
 
 test('a restarted replica answers no seal while what it promised before may hold', async () => {
   for (const bugs of [{}, { 'no-silence': true }] as const) {
-    const trio = new Trio(bugs);
+    const trio = new Replicas(bugs);
     await trio.run(200);
     const cut = (a: number, b: number) => {
       trio.network.cut(`n${a}`, `n${b}`);
@@ -255,7 +132,7 @@ test('a restarted replica answers no seal while what it promised before may hold
 
 test('a record of an older epoch is not committed by its copies alone', async () => {
   for (const bugs of [{}, { 'older-epochs-count': true }] as const) {
-    const trio = new Trio(bugs, { inFlightBytesMax: 1 });
+    const trio = new Replicas(bugs, { inFlightBytesMax: 1 });
     await trio.run(200);
     const alone = (index: number) => {
       for (const other of [0, 1, 2]) {

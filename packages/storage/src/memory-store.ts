@@ -283,6 +283,14 @@ class MemoryStore implements Store {
     return this.#notes.get(name);
   }
 
+  notes(prefix: string): readonly { readonly name: string; readonly value: Uint8Array }[] {
+    this.#checkOpen();
+    return [...this.#notes]
+      .filter(([name]) => name.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => ({ name, value }));
+  }
+
   async putNote(name: string, value: Uint8Array): Promise<void> {
     if (this.#closed) throw closedError();
     this.#notes.set(name, copyOf(value));

@@ -289,6 +289,13 @@ describe.each(adapters)('%s store as a replica', (_, open) => {
     await store.putNote('cluster', bytes('1'));
     await store.putNote('cluster', bytes('2'));
     expect(Buffer.from(store.note('cluster') ?? []).toString()).toBe('2');
+    await store.putNote('set b', bytes('b'));
+    await store.putNote('set a', bytes('a'));
+    await store.putNote('seu', bytes('c'));
+    expect(store.notes('set ').map(({ name, value }) => `${name}: ${Buffer.from(value)}`)).toEqual([
+      'set a: a',
+      'set b: b',
+    ]);
   });
 });
 

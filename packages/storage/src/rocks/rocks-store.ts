@@ -91,6 +91,8 @@ interface Waiting {
 
 /** More records than this above `applied` cannot be: the owner limits what is in flight. */
 const tailRecordsMax = 1_000_000;
+/** More notes than this of one prefix cannot be: there is one for each shard. */
+const notesMax = 1_000_000;
 const lowestId = Buffer.alloc(objectIdBytes);
 
 /** Compiled next to this file; tests run this file from `src` and the thread from `dist`. */
@@ -166,6 +168,20 @@ export class RocksStore implements Store {
     this.#checkOpen();
     const keys = [noteKey(name)];
     return this.#read(() => native.db_get_many_sync(this.#database, keys, noOptions)[0]);
+  }
+
+  notes(prefix: string): readonly { readonly name: string; readonly value: Uint8Array }[] {
+    this.#checkOpen();
+    const gte = noteKey(prefix);
+    const rows = this.#read(() =>
+      readRange(this.#database, { gte, lt: afterPrefix(gte) }, notesMax),
+    );
+    const notes: { name: string; value: Uint8Array }[] = [];
+    for (let index = 0; index < rows.length; index += 2) {
+      const name = (rows[index] as Buffer).subarray(1).toString();
+      notes.push({ name, value: rows[index + 1] as Buffer });
+    }
+    return notes;
   }
 
   tail(id: ObjectIdHex): readonly EncodedRecord[] {
