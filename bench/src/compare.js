@@ -5,8 +5,9 @@
  *     npm run bench -- --rounds 5
  *     npm run bench -- replicated --rounds 5
  *     npm run bench -- forwarded --rounds 5
+ *     npm run bench -- day
  */
-const benches = ['replicated', 'forwarded'];
+const benches = ['replicated', 'forwarded', 'day'];
 
 const named = process.argv[2];
 if (named === undefined || named.startsWith('-')) {

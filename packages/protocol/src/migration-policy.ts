@@ -6,8 +6,9 @@
  * What keeps it from moving to and fro:
  * - *hysteresis*: the other home must be better by a share of what this one costs;
  * - the other home must have been the best one in each of the last turns, so that a burst moves nothing;
- * - a *minimum stay* after a move, which doubles with each *bounce*, a move after a short stay. So two
- *   regions that pull alike, or in turn, move an object less and less often.
+ * - a *minimum stay* after a move, which doubles with each *bounce*, a move after a short stay, up to
+ *   an hour; a long stay forgives half of them. So two regions that pull alike, or in turn, move an
+ *   object less and less often.
  *
  * Pure: times are given. Driven by the node's migrator.
  */
@@ -27,7 +28,7 @@ export interface MigrationRules {
 export interface Stay {
   readonly home: string;
   readonly sinceMs: number;
-  /** Moves in a row that came after short stays. */
+  /** Moves that came after short stays, as far as no long one has forgiven them. */
   readonly bounces: number;
   /** The best home in the last turns, and in how many in a row; not counted beyond what is needed. */
   readonly best: string;
@@ -69,7 +70,8 @@ export function arrived(home: string, nowMs: number): Stay {
 /** After a move that the policy asked for. */
 export function moved(from: Stay, to: string, nowMs: number, rules: MigrationRules): Stay {
   const wasShort = nowMs - from.sinceMs < shortStays * stayMs(from, rules);
-  return { ...arrived(to, nowMs), bounces: wasShort ? from.bounces + 1 : 0 };
+  const bounces = wasShort ? from.bounces + 1 : Math.floor(from.bounces / 2);
+  return { ...arrived(to, nowMs), bounces };
 }
 
 /** How long this stay is to last at least. */

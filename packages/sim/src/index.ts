@@ -1,2 +1,3 @@
 /** The seeded simulator. */
 export { simulate } from './cli.ts';
+export { type DayResult, dayHours, dayRegions, meanOfDay, replayAll } from './day.ts';
