@@ -49,9 +49,10 @@ export interface OwnedLog {
 
 export interface ObjectLogs {
   /**
-   * Takes over the log of an object whose lease was granted under `epoch`: resolves when all that
-   * was ever acknowledged is in this node's state. Rejects with `fenced` (a newer epoch exists) or
+   * Takes over the log of an object whose lease was granted under `epoch`, and that is at home in the
+   * region `home`: its replica set there holds it. Resolves when all that was ever acknowledged is in
+   * this node's state. Rejects with `fenced` (a newer epoch exists) or
    * `unavailable` (no majority answered).
    */
-  acquire(object: ObjectRef, epoch: Epoch, events: LogEvents): Promise<OwnedLog>;
+  acquire(object: ObjectRef, epoch: Epoch, home: string, events: LogEvents): Promise<OwnedLog>;
 }

@@ -1,5 +1,7 @@
 /** The node: places objects, routes what is meant for them, keeps their sockets and alarms. */
+
 export { localLogs } from './local-log.ts';
+export type { MoveOutcome, MoveReason, MoveTarget } from './mover.ts';
 export {
   type ConnectWebSocket,
   type ExternalSocket,

@@ -103,6 +103,6 @@ class LocalLog implements OwnedLog {
 
 export function localLogs(store: Store): ObjectLogs {
   return {
-    acquire: async (object, epoch, events) => new LocalLog(store, object, epoch, events),
+    acquire: async (object, epoch, _home, events) => new LocalLog(store, object, epoch, events),
   };
 }

@@ -44,6 +44,7 @@ import {
   type ExecutorMessage,
   ExecutorPool,
 } from './executor-pool.ts';
+import { type MoveOutcome, type MoveReason, Mover, type MoveTarget } from './mover.ts';
 import { type ObjectStatus, ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';
 import { Placement, type PlacementCluster } from './placement.ts';
@@ -187,6 +188,7 @@ export class HomingNode implements Dispatcher {
   readonly #sessions: SessionRouter;
   readonly #sockets: SocketTable;
   readonly #alarms: AlarmClock;
+  readonly #mover: Mover;
   readonly #placement: Placement;
   readonly #links: PeerLinks | undefined;
   /** Alarms on their way, by activation; each ends with `alarm-done` or the activation's end. */
@@ -314,6 +316,7 @@ export class HomingNode implements Dispatcher {
       retryDelayMaxMs: limits.alarmRetryDelayMaxMs,
       pollMs: cluster === undefined ? undefined : limits.alarmPollMs,
     });
+    this.#mover = new Mover({ coordinator, cluster, metrics, objects: this.#objects });
     coordinator.watch((event) => {
       if (event.type === 'session') this.#objects.sessionChanged();
     });
@@ -381,11 +384,11 @@ export class HomingNode implements Dispatcher {
   }
 
   /**
-   * Gives an object of this node to another one, at once where it is idle. Resolves with false when
-   * it is not here, or could not be given.
+   * Moves an object of this node to another one, at once where it is idle; what comes meanwhile
+   * waits and is answered there. Never rejects.
    */
-  move(id: ObjectIdHex, to: NodeInfo): Promise<boolean> {
-    return this.#objects.move(id, to);
+  migrate(id: ObjectIdHex, target: MoveTarget, reason: MoveReason): Promise<MoveOutcome> {
+    return this.#mover.migrate(id, target, reason);
   }
 
   /**
@@ -409,7 +412,7 @@ export class HomingNode implements Dispatcher {
     const move = async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
         const isMoved = await this.#objects.move(id, choose(id));
-        const outcome = isMoved ? 'moved' : 'failed';
+        const outcome = isMoved ? 'moved' : 'stayed';
         this.#options.metrics.increment('migrations_total', { reason: 'drain', outcome });
       }
     };

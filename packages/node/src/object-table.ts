@@ -28,6 +28,7 @@ import {
   type ObjectLogs,
   type ObjectRef,
   type OwnedLog,
+  type Ownership,
   type RecordOperation,
   type Store,
   type Timer,
@@ -63,6 +64,8 @@ interface Entry {
   state: 'placing' | 'active' | 'leaving' | 'draining' | 'asleep';
   activation: Activation | undefined;
   log: OwnedLog | undefined;
+  /** The region whose replica set holds the object; known from its lease on. */
+  home: string | undefined;
   guard: ReadGuard | undefined;
   /** Groups that earlier activations appended to the log. */
   groupsBefore: number;
@@ -119,6 +122,8 @@ export interface ObjectStatus {
   readonly object: ObjectRef;
   readonly state: Entry['state'];
   readonly epoch: Epoch | undefined;
+  /** The region whose replica set holds it. */
+  readonly home: string | undefined;
   readonly executor: number | undefined;
 }
 
@@ -159,6 +164,7 @@ export class ObjectTable {
       object: entry.object,
       state: entry.state,
       epoch: entry.log?.epoch,
+      home: entry.home,
       executor: entry.activation?.executor.id,
     };
   }
@@ -347,6 +353,7 @@ export class ObjectTable {
       state: 'placing',
       activation: undefined,
       log: undefined,
+      home: undefined,
       guard: undefined,
       groupsBefore: 0,
       folded: 0,
@@ -367,16 +374,17 @@ export class ObjectTable {
     const isForwarded = entry.waiting.some((delivery) => delivery.isForwarded);
     this.#options.placement.place(entry.object, isForwarded).then(
       (place) => {
-        if (place.here) this.#acquire(entry, place.ownership.epoch, cause);
+        if (place.here) this.#acquire(entry, place.ownership, cause);
         else this.#sendOn(entry, place.node);
       },
       (error: unknown) => this.#give(entry, error),
     );
   }
 
-  #acquire(entry: Entry, epoch: Epoch, cause: ActivationCause): void {
+  #acquire(entry: Entry, { epoch, home }: Ownership, cause: ActivationCause): void {
     const { logs, gatherSockets } = this.#options;
-    const acquired = logs.acquire(entry.object, epoch, {
+    entry.home = home;
+    const acquired = logs.acquire(entry.object, epoch, home, {
       committed: (count) => this.#onCommitted(entry, count),
       folded: (count) => this.#onFolded(entry, count),
       lost: (error) => this.#onLost(entry, error),

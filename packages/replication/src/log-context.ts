@@ -10,6 +10,7 @@ import type { SnapshotSender } from './snapshot-sender.ts';
 export interface OpenLog {
   readonly object: ObjectRef;
   readonly epoch: Epoch;
+  readonly home: string;
   readonly isOver: boolean;
   up(store: string): void;
   /** False when nothing is outstanding. */

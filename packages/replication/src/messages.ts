@@ -29,12 +29,15 @@ export type LogRequest =
       readonly type: 'seal';
       readonly object: ObjectRef;
       readonly epoch: Epoch;
+      /** The region whose set of the object's shard is meant; likewise below. */
+      readonly home: string;
       readonly generation: number;
     }
   | {
       readonly type: 'append';
       readonly object: ObjectRef;
       readonly epoch: Epoch;
+      readonly home: string;
       readonly generation: number;
       readonly previous: RecordName;
       readonly committed: RecordName;
@@ -45,6 +48,7 @@ export type LogRequest =
       readonly type: 'confirm';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      readonly home: string;
       readonly generation: number;
       readonly round: number;
     }
@@ -53,6 +57,7 @@ export type LogRequest =
       readonly type: 'fetch';
       readonly object: ObjectRef;
       readonly epoch: Epoch;
+      readonly home: string;
       readonly generation: number;
       /** What the asking store has folded in. */
       readonly applied: RecordName;
@@ -61,6 +66,7 @@ export type LogRequest =
       readonly type: 'page';
       readonly object: ObjectRef;
       readonly epoch: Epoch;
+      readonly home: string;
       readonly generation: number;
       readonly applied: RecordName;
       readonly alarmMs: WallMs | null;
@@ -243,6 +249,7 @@ function put(writer: WireWriter, message: LogMessage): void {
 type OfEpoch = Extract<LogMessage, { readonly epoch: Epoch }>;
 
 function putRest(writer: WireWriter, message: OfEpoch): void {
+  if ('home' in message) writer.string(message.home);
   if ('generation' in message) writer.varint(message.generation);
   switch (message.type) {
     case 'append':
@@ -370,17 +377,18 @@ function takeRequest(
 ): LogMessage | undefined {
   const object = takeObject(reader);
   const epoch = takeEpoch(reader);
-  const generation = reader.varint();
+  const home = reader.string();
+  const of = { object, epoch, home, generation: reader.varint() };
   switch (type) {
     case 'seal':
-      return { type, object, epoch, generation };
+      return { type, ...of };
     case 'append': {
       const previous = takeName(reader);
       const committed = takeName(reader);
-      return { type, object, epoch, generation, previous, committed, records: takeRecords(reader) };
+      return { type, ...of, previous, committed, records: takeRecords(reader) };
     }
     case 'fetch':
-      return { type, object, epoch, generation, applied: takeName(reader) };
+      return { type, ...of, applied: takeName(reader) };
     case 'page': {
       const applied = takeName(reader);
       const alarm = reader.double();
@@ -388,9 +396,7 @@ function takeRequest(
       const isLast = reader.u8() === 1;
       return {
         type,
-        object,
-        epoch,
-        generation,
+        ...of,
         applied,
         alarmMs: alarm === noAlarm ? null : (alarm as WallMs),
         index,
@@ -419,15 +425,17 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
       return { type, id, epoch };
     default:
   }
-  const generation = reader.varint();
-  const of = { id, epoch, generation };
+  if (type === 'confirm') {
+    const home = reader.string();
+    return { type, id, epoch, home, generation: reader.varint(), round: reader.varint() };
+  }
+  const of = { id, epoch, generation: reader.varint() };
   switch (type) {
     case 'sealed':
     case 'gap':
       return { type, ...of, last: takeName(reader), applied: takeName(reader) };
     case 'acked':
       return { type, ...of, lsn: reader.varint(), committed: reader.varint() };
-    case 'confirm':
     case 'confirmed':
       return { type, ...of, round: reader.varint() };
     case 'fetched':

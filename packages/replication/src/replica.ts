@@ -43,8 +43,8 @@ export interface ReplicaOptions {
   readonly mayPromise: () => boolean;
   readonly send: (node: string, message: LogMessage) => boolean;
   readonly sets: AdoptedSets;
-  /** Of the object's shard. */
-  readonly keyOf: (id: ObjectIdHex) => string;
+  /** Of the object's shard in the region. */
+  readonly keyOf: (home: string, id: ObjectIdHex) => string;
   /** Says to the node which set it does not know: before the next message to it. */
   readonly tellSet: (node: string, key: string) => void;
   readonly bugs: DeliberateBugs;
@@ -127,11 +127,11 @@ export class Replica {
   #whenCurrent(
     from: PeerRun,
     id: ObjectIdHex,
-    { epoch, generation }: { readonly epoch: Epoch; readonly generation: number },
+    { epoch, home, generation }: Extract<LogRequest, { readonly home: string }>,
     take: () => void,
   ): void {
     const { sets, keyOf, tellSet, send, bugs } = this.#options;
-    const key = keyOf(id);
+    const key = keyOf(home, id);
     sets.whenAdopted(key, () => {
       const known = sets.get(key)?.generation ?? 0;
       const isTaken =
@@ -214,7 +214,7 @@ export class Replica {
 
   #onFetch(from: PeerRun, request: Extract<LogRequest, { type: 'fetch' }>): void {
     const { store, copies, send } = this.#options;
-    const { object, epoch, generation } = request;
+    const { object, epoch, home, generation } = request;
     const { id } = object;
     const head = store.head(id);
     const failed = () => send(from.node, { type: 'fetch-failed', id, epoch });
@@ -231,7 +231,7 @@ export class Replica {
     if (head === undefined || head.applied.lsn <= request.applied.lsn) {
       answer(head?.applied ?? noRecord);
     } else {
-      const order = { object, epoch, generation: () => generation, to: from.node };
+      const order = { object, epoch, home, generation: () => generation, to: from.node };
       copies.start({ ...order, done: answer, failed });
     }
   }

@@ -34,6 +34,15 @@ import {
 import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
 
+export interface LogOptions {
+  readonly object: ObjectRef;
+  readonly epoch: Epoch;
+  /** The region whose replica set holds the object. */
+  readonly home: string;
+  readonly set: ReplicaSet;
+  readonly events: LogEvents;
+}
+
 interface Round {
   readonly confirmed: Set<string>;
   resolve(): void;
@@ -48,6 +57,7 @@ const recordCopy = ({ name, body }: EncodedRecord): EncodedRecord => ({
 export class ReplicatedLog implements OwnedLog {
   readonly object: ObjectRef;
   readonly epoch: Epoch;
+  readonly home: string;
   readonly #context: LogContext;
   readonly #events: LogEvents;
   readonly #owner: OwnerLog;
@@ -68,17 +78,12 @@ export class ReplicatedLog implements OwnedLog {
   #isOver = false;
   #settled: (() => void)[] = [];
 
-  constructor(
-    context: LogContext,
-    object: ObjectRef,
-    epoch: Epoch,
-    set: ReplicaSet,
-    events: LogEvents,
-  ) {
+  constructor(context: LogContext, { object, epoch, home, set, events }: LogOptions) {
     const { self, limits, bugs } = context;
     this.#context = context;
     this.object = object;
     this.epoch = epoch;
+    this.home = home;
     this.#events = events;
     const { inFlightBytesMax, windowBytesMax } = limits;
     this.#owner = new OwnerLog({
@@ -174,10 +179,10 @@ export class ReplicatedLog implements OwnedLog {
   #askToConfirm(round: number): void {
     const { self, peers, store } = this.#context;
     const { id } = this.object;
-    const { epoch } = this;
+    const { epoch, home } = this;
     const { generation } = this.#owner.set;
     for (const peer of peers.stores()) {
-      this.#sendTo(peer, { type: 'confirm', id, epoch, generation, round });
+      this.#sendTo(peer, { type: 'confirm', id, epoch, home, generation, round });
     }
     if (store.head(id)?.promised === epoch) this.#onConfirmed(self.storeId, round);
   }
@@ -379,16 +384,18 @@ export class ReplicatedLog implements OwnedLog {
 
   #sendSeal(store: string): void {
     const { generation } = this.#owner.set;
-    this.#sendTo(store, { type: 'seal', object: this.object, epoch: this.epoch, generation });
+    const { object, epoch, home } = this;
+    this.#sendTo(store, { type: 'seal', object, epoch, home, generation });
   }
 
   #sendAppend({ to, previous, records, committed }: Extract<OwnerEffect, { type: 'send' }>): void {
-    const { object, epoch } = this;
+    const { object, epoch, home } = this;
     const { generation } = this.#owner.set;
     this.#sendTo(to, {
       type: 'append',
       object,
       epoch,
+      home,
       generation,
       previous,
       records,
@@ -442,6 +449,7 @@ export class ReplicatedLog implements OwnedLog {
     copies.start({
       object: this.object,
       epoch: this.epoch,
+      home: this.home,
       generation: () => this.#owner.set.generation,
       to: node,
       done: (applied) => this.#step({ type: 'copied', store, applied }),
@@ -454,7 +462,7 @@ export class ReplicatedLog implements OwnedLog {
   /** Folds in what is held here up to the other's `applied`, then asks for what is missing. */
   async #fetch(from: string, applied: RecordName): Promise<void> {
     const { store, self, replica } = this.#context;
-    const { object, epoch } = this;
+    const { object, epoch, home } = this;
     const { generation } = this.#owner.set;
     try {
       await store.append({ object, epoch, records: [], committed: applied });
@@ -465,7 +473,7 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#isOver) return;
     const own = replica.ends(object.id).applied;
     if (from === self.storeId) this.#onFetched(generation, own, store.tail(object.id));
-    else this.#sendTo(from, { type: 'fetch', object, epoch, generation, applied: own });
+    else this.#sendTo(from, { type: 'fetch', object, epoch, home, generation, applied: own });
   }
 
   #onFetched(generation: number, theirs: RecordName, records: readonly EncodedRecord[]): void {

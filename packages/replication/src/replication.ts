@@ -54,8 +54,8 @@ export interface ReplicationOptions {
   readonly limits: ReplicationLimits;
   /** Which cluster this node is of: it goes by the replica sets of no other. */
   readonly cluster: string;
-  /** The shard that holds an object: `<region>/<shard>`. */
-  readonly keyOf: (id: ObjectIdHex) => string;
+  /** The shard that holds an object which is at home in the region: `<region>/<shard>`. */
+  readonly keyOf: (home: string, id: ObjectIdHex) => string;
   /** The store failed: what is on disk is not known, and the process must end. */
   readonly failed: (error: unknown) => void;
   /** Tests only. */
@@ -175,9 +175,14 @@ export class Replication implements ObjectLogs {
     this.#heartbeat();
   }
 
-  async acquire(object: ObjectRef, epoch: Epoch, events: LogEvents): Promise<OwnedLog> {
+  async acquire(
+    object: ObjectRef,
+    epoch: Epoch,
+    home: string,
+    events: LogEvents,
+  ): Promise<OwnedLog> {
     const { self } = this.#options;
-    const set = this.setOf(object.id);
+    const set = this.setOf(home, object.id);
     if (set === undefined) {
       throw new HomingError('unavailable', 'the cluster has not assigned replicas yet: try again');
     }
@@ -185,7 +190,7 @@ export class Replication implements ObjectLogs {
       throw new HomingError('unavailable', 'this node holds no replica of the object');
     }
     this.#logs.get(object.id)?.lose();
-    const log = new ReplicatedLog(this.#context, object, epoch, set, events);
+    const log = new ReplicatedLog(this.#context, { object, epoch, home, set, events });
     this.#logs.set(object.id, log);
     await log.start();
     return log;
@@ -196,9 +201,9 @@ export class Replication implements ObjectLogs {
     if (!this.#isClosed) this.#sets.adopt(sets);
   }
 
-  /** The replica set of an object's shard; undefined while the shard is not assigned. */
-  setOf(id: ObjectIdHex): ShardAssignment | undefined {
-    return this.#sets.get(this.#options.keyOf(id));
+  /** The set that holds an object at home in the region; undefined while its shard is not assigned. */
+  setOf(home: string, id: ObjectIdHex): ShardAssignment | undefined {
+    return this.#sets.get(this.#options.keyOf(home, id));
   }
 
   /** All sets that this node goes by, by shard. */
@@ -217,7 +222,7 @@ export class Replication implements ObjectLogs {
     // Before any promise that follows: whoever counts it must know.
     this.#links.tellAll(key);
     for (const log of [...this.#logs.values()]) {
-      if (this.#options.keyOf(log.object.id) === key) log.setChanged(set);
+      if (this.#options.keyOf(log.home, log.object.id) === key) log.setChanged(set);
     }
     this.#adopted();
   }

@@ -26,6 +26,7 @@ import type { LogMessage } from './messages.ts';
 export interface CopyOrder {
   readonly object: ObjectRef;
   readonly epoch: Epoch;
+  readonly home: string;
   /** Of the replica set, as it is when a page leaves. */
   readonly generation: () => number;
   /** The node to send to. */
@@ -189,6 +190,7 @@ export class SnapshotSender {
         type: 'page',
         object: name === undefined ? order.object : { ...order.object, name },
         epoch: order.epoch,
+        home: order.home,
         generation: order.generation(),
         applied,
         alarmMs,

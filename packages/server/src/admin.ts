@@ -12,6 +12,7 @@ import {
   type ObjectIdHex,
   type ShardAssignment,
 } from '@homing/base';
+import type { MoveTarget } from '@homing/node';
 import type { PrometheusMetrics } from './metrics.ts';
 
 export interface NamespaceInfo {
@@ -41,8 +42,8 @@ export interface AdminView {
   recover?(highest: Epoch, shards: readonly ShardAssignment[]): Promise<object>;
   /** Empties a node of the cluster; undefined where there is none. */
   drain?(node: string): Promise<object>;
-  /** Gives an object to a node. */
-  migrate?(namespace: NamespaceInfo, id: ObjectIdHex, to: string): Promise<object>;
+  /** Moves an object to a node, or to one of a region. */
+  migrate?(namespace: NamespaceInfo, id: ObjectIdHex, target: MoveTarget): Promise<object>;
 }
 
 export interface AdminServer {
@@ -181,7 +182,8 @@ async function command(
     json(response, 400, { error: `the id is not one of ${namespace.name}'s` });
     return;
   }
-  json(response, 200, await view.migrate(namespace, id, body.to ?? ''));
+  const target = body.region === undefined ? { node: body.to ?? '' } : { region: body.region };
+  json(response, 200, await view.migrate(namespace, id, target));
 }
 
 /** Those of a recovery name all shards. */

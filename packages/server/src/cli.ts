@@ -88,8 +88,8 @@ Runs the worker project in dir (default: the current directory) on several nodes
   migrate: {
     summary: 'move one object to another node',
     usage: adminUsage(
-      'migrate NAMESPACE ID --to NODE | migrate NAMESPACE --name NAME --to NODE',
-      'Moves one object to a node that holds a replica of it.\n\n  --name NAME     the object of this name\n  --to NODE       where to',
+      'migrate NAMESPACE ID|--name NAME --to NODE|--region REGION',
+      'Moves one object to a node that holds a replica of it.\n\n  --name NAME     the object of this name\n  --to NODE       where to\n  --region REGION  to whichever node of the region',
     ),
     run: migrate,
   },
@@ -336,17 +336,31 @@ async function drain(args: readonly string[]): Promise<number> {
 async function migrate(args: readonly string[]): Promise<number> {
   const flags = parseFlags(
     args,
-    { ...adminFlags, name: { type: 'string' }, to: { type: 'string' } },
+    {
+      ...adminFlags,
+      name: { type: 'string' },
+      to: { type: 'string' },
+      region: { type: 'string' },
+    },
     2,
   );
   const [namespace, id] = flags.positionals;
   const name = flags.text('name');
   const to = flags.text('to');
-  if (namespace === undefined || to === undefined || (id === undefined) === (name === undefined)) {
-    throw new UsageError('migrate takes a namespace, an id or --name, and --to NODE');
+  const region = flags.text('region');
+  if (
+    namespace === undefined ||
+    (to === undefined) === (region === undefined) ||
+    (id === undefined) === (name === undefined)
+  ) {
+    throw new UsageError(
+      'migrate takes a namespace, an id or --name, and --to NODE or --region REGION',
+    );
   }
   const which = name === undefined ? { id } : { name };
-  return answered(flags, await ask(adminUrl(flags), '/api/migrate', { namespace, to, ...which }));
+  const where = to === undefined ? { region } : { to };
+  const body = { namespace, ...where, ...which };
+  return answered(flags, await ask(adminUrl(flags), '/api/migrate', body));
 }
 
 async function recover(args: readonly string[]): Promise<number> {

@@ -9,7 +9,7 @@ import {
   type VersionedShard,
 } from '@homing/base';
 import type { NodeConfig } from '@homing/config';
-import type { HomingNode } from '@homing/node';
+import type { HomingNode, MoveTarget } from '@homing/node';
 import type { ReplicaSet } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
@@ -75,7 +75,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       return { node: config.node, recovered: true };
     },
     drain: (name) => drain(options, name),
-    migrate: (namespace, id, to) => migrate(options, namespace, id, to),
+    migrate: (namespace, id, target) => migrate(options, namespace, id, target),
   };
 }
 
@@ -162,20 +162,17 @@ async function drain(options: ClusterAdminOptions, name: string): Promise<object
   return passOn(options, name, '/api/drain', { node: name });
 }
 
-/** A move is called off when the object is on its way already, or its lease was renewed. */
-const moveAttempts = 5;
-
 async function migrate(
   options: ClusterAdminOptions,
   namespace: NamespaceInfo,
   id: ObjectIdHex,
-  to: string,
+  target: MoveTarget,
 ): Promise<object> {
-  const { node, coordinator, config } = options;
+  const { node, coordinator } = options;
   const object = { namespace: namespace.key, id };
-  const target = coordinator.nodes().find((info) => info.node === to);
-  if (target === undefined) {
-    const known = coordinator.nodes().map((info) => info.node);
+  const to = 'node' in target ? target.node : undefined;
+  const known = coordinator.nodes().map((info) => info.node);
+  if (to !== undefined && !known.includes(to)) {
     throw new HomingError('invalid_argument', `no node ${to}; there is ${known.join(', ')}`);
   }
   if (node.describe(object).status === undefined) {
@@ -183,24 +180,15 @@ async function migrate(
     if (ownership === undefined) {
       throw new HomingError('invalid_argument', 'the object is on no node: a call will place it');
     }
-    return passOn(options, ownership.owner.node, '/api/migrate', {
-      namespace: namespace.name,
-      id,
-      to,
-    });
+    const where = 'node' in target ? { to: target.node } : { region: target.region };
+    const body = { namespace: namespace.name, id, ...where };
+    return passOn(options, ownership.owner.node, '/api/migrate', body);
   }
-  if (options.setOf(id)?.members.includes(target.storeId) !== true) {
-    throw new HomingError('invalid_argument', `node ${to} holds no replica of the object`);
-  }
-  let isMoved = to === config.node;
-  for (let attempt = 0; !isMoved && attempt < moveAttempts; attempt++) {
-    isMoved = await node.move(id, target);
-    if (!isMoved && node.describe(object).status === undefined) break;
-  }
-  const outcome = isMoved ? 'moved' : 'failed';
-  options.metrics.increment('migrations_total', { reason: 'operator', outcome });
-  if (!isMoved) throw new HomingError('unavailable', 'the object could not be moved: try again');
-  return { id, node: to };
+  if (to === options.config.node) return { id, node: to };
+  const moved = await node.migrate(id, target, 'operator');
+  if (moved.outcome === 'moved') return { id, node: moved.node };
+  const code = moved.outcome === 'refused' ? 'invalid_argument' : 'unavailable';
+  throw new HomingError(code, moved.why ?? 'the object was not moved');
 }
 
 async function passOn(

@@ -148,11 +148,11 @@ async function compose(
       commitTimeoutMs: config.commitTimeoutMs,
     },
     cluster: config.etcd.prefix,
-    keyOf: (id) => shardKey(placementRegion, shardOf(id, config.shardsPerRegion)),
+    keyOf: (_home, id) => shardKey(placementRegion, shardOf(id, config.shardsPerRegion)),
     failed: (error) => fatal(error),
   });
   closers.push(async () => replication.close());
-  const setOf = (id: ObjectIdHex): ReplicaSet | undefined => replication.setOf(id);
+  const setOf = (id: ObjectIdHex): ReplicaSet | undefined => replication.setOf(placementRegion, id);
   followSets(coordinator, replication);
   coordinator.watch(({ type }) => {
     if (type === 'session-lost') metrics.increment('session_expired_total');

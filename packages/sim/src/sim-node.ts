@@ -125,7 +125,7 @@ export class SimNode {
       logger,
       limits: options.limits,
       cluster: 'sim',
-      keyOf: (id) => shardKey(region, shardOf(id, options.shardCount)),
+      keyOf: (_home, id) => shardKey(region, shardOf(id, options.shardCount)),
       failed,
       bugs: options.bugs.protocol,
     });
@@ -184,7 +184,7 @@ export class SimNode {
   }
 
   setOf(id: ObjectIdHex): ReplicaSet | undefined {
-    return this.#replication.setOf(id);
+    return this.#replication.setOf(region, id);
   }
 
   /** One call by a client of this node; `done` is called once, unless the process dies before. */
@@ -215,8 +215,7 @@ export class SimNode {
 
   /** Offers an object that is here to another node. */
   async move(id: ObjectIdHex, to: string): Promise<void> {
-    const target = this.#coordinator.nodes().find(({ node }) => node === to);
-    if (target !== undefined && this.owned().includes(id)) await this.#node.move(id, target);
+    await this.#node.migrate(id, { node: to }, 'operator');
   }
 
   owned(): readonly ObjectIdHex[] {
@@ -258,8 +257,8 @@ export class SimNode {
   #logs(): ObjectLogs {
     if (this.#options.bugs.isReadUncovered !== true) return this.#replication;
     return {
-      acquire: async (object, epoch, events) => {
-        const log = await this.#replication.acquire(object, epoch, events);
+      acquire: async (object, epoch, home, events) => {
+        const log = await this.#replication.acquire(object, epoch, home, events);
         log.isCovered = () => true;
         return log;
       },

@@ -15,7 +15,7 @@ test('an owner that etcd does not reach hears of a new set from a replica', asyn
   }
   replicas.tell(1, joint);
   await replicas.run(300);
-  expect(replicas.replication(0).setOf(id)?.generation).toBe(2);
+  expect(replicas.replication(0).setOf('main', id)?.generation).toBe(2);
   log.append([put('k', '1')]);
   await replicas.run(500);
   // The old list has it; of the new one only the second node.
@@ -65,7 +65,7 @@ test('a store keeps its set over a restart, and refuses what goes by an older on
   await replicas.run(100);
   for (const index of [0, 1, 2, 3, 4]) replicas.kill(index);
   for (const index of [0, 1, 2]) replicas.start(index);
-  expect(replicas.replication(1).setOf(id)?.generation).toBe(3);
+  expect(replicas.replication(1).setOf('main', id)?.generation).toBe(3);
   await replicas.run(500);
   // It has heard so from the others, and is no member.
   await expect(replicas.acquire(0, epochOf(5))).rejects.toMatchObject({ code: 'unavailable' });

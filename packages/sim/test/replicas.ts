@@ -111,7 +111,7 @@ export class Replicas {
     };
     let log: OwnedLog | undefined;
     let failure: unknown;
-    this.nodes[index]?.replication.acquire(object, epoch, events).then(
+    this.nodes[index]?.replication.acquire(object, epoch, 'main', events).then(
       (acquired) => {
         log = acquired;
       },
