@@ -1,5 +1,5 @@
 /**
- * The programs that some tests drive: etcd, a browser, promtool, Python with gRPC. Installed with
+ * The programs that some tests drive: etcd, a browser, promtool, Python with gRPC, what breaks networks. Installed with
  * apt-get where this process may do so; a test whose program is missing skips itself and says so.
  */
 import { spawnSync } from 'node:child_process';
@@ -9,6 +9,8 @@ import { run } from './bootstrap.js';
 const programs = [
   { debianPackage: 'etcd-server', usedFor: 'the etcd adapter', probe: ['etcd', '--version'] },
   { debianPackage: 'chromium', usedFor: 'pages in a browser', probe: ['chromium', '--version'] },
+  { debianPackage: 'iproute2', usedFor: 'network namespaces', probe: ['ip', '-V'] },
+  { debianPackage: 'iptables', usedFor: 'network namespaces', probe: ['iptables', '--version'] },
   { debianPackage: 'prometheus', usedFor: 'the metrics page', probe: ['promtool', '--version'] },
   {
     debianPackage: 'python3-grpcio',

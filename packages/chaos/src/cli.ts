@@ -2,6 +2,8 @@
  * The command line. Exit status: 0 every promise was kept, 1 one was not or the cluster failed,
  * 2 bad usage.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,6 +16,7 @@ import { failoverText, measureFailover } from './failover.ts';
 import { type FaultKind, faultKinds } from './faults.ts';
 import { describeOperation } from './history.ts';
 import { loadHistory } from './history-file.ts';
+import { mayUseNamespaces } from './network-namespaces.ts';
 import { reportText } from './report.ts';
 import { runChaos } from './run.ts';
 
@@ -33,6 +36,8 @@ chaos check FILE        checks a saved history again
   --nodes N         (default 3)
   --regions LIST    given to nodes in turn (default local)
   --ttl-ms N        session TTL of nodes (default 5000)
+  --netns           each process in a network namespace, links broken by
+                    dropped packets (Linux, as root; no delays)
   --dir DIR         for data, logs and the report (default a temporary one)
   --json            the report as JSON`;
 
@@ -73,6 +78,7 @@ function parse(args: readonly string[]) {
       regions: { type: 'string', default: 'local' },
       'ttl-ms': { type: 'string', default: '5000' },
       dir: { type: 'string' },
+      netns: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -93,6 +99,7 @@ async function command(args: readonly string[]): Promise<number> {
     throw new Error('etcd is not installed: try `apt-get install etcd-server`');
   }
   checkFlags(values);
+  if (values.netns && process.env[insideVariable] === undefined) return inNamespace(args);
   const directory =
     values.dir === undefined ? mkdtempSync(join(tmpdir(), 'chaos-')) : resolve(values.dir);
   let status: number | undefined;
@@ -122,8 +129,29 @@ async function run(values: Values, directory: string): Promise<number> {
   return report.passed ? 0 : 1;
 }
 
+/** Set for the process that has a network namespace of its own. */
+const insideVariable = 'CHAOS_NAMESPACE';
+
+/** The same command again, in a namespace whose network it may break. */
+async function inNamespace(args: readonly string[]): Promise<number> {
+  if (!mayUseNamespaces()) {
+    throw new UsageError('--netns needs root, and `unshare`, `ip` and `iptables` installed');
+  }
+  const command = [process.execPath, ...process.execArgv, process.argv[1] as string, ...args];
+  const child = spawn('unshare', ['--net', ...command], {
+    stdio: 'inherit',
+    env: { ...process.env, [insideVariable]: '1' },
+  });
+  process.once('exit', () => child.kill('SIGTERM'));
+  const [status] = (await once(child, 'exit')) as [number | null];
+  return status ?? 1;
+}
+
 /** Before anything is made or started. */
 function checkFlags(values: Values): void {
+  if (values.netns && faultsOf(values.faults).includes('delay')) {
+    throw new UsageError('--netns has no fault `delay`');
+  }
   faultsOf(values.faults);
   for (const name of numberFlags) if (values[name] !== undefined) numberOf(values, name);
 }
@@ -177,6 +205,7 @@ function clusterFlags(values: Values) {
     nodes: numberOf(values, 'nodes'),
     regions: values.regions.split(','),
     sessionTtlMs: numberOf(values, 'ttl-ms'),
+    network: values.netns ? ('namespaces' as const) : ('proxies' as const),
   };
 }
 

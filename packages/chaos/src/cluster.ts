@@ -1,19 +1,23 @@
 /**
- * A homing cluster on this machine whose every process and link can be broken: etcd, nodes, and a
- * proxy in front of each node's peer port and of etcd for each node.
+ * A homing cluster on this machine whose every process and link can be broken: etcd and nodes, on a
+ * network that takes rules for each link.
  *
- * Owns the processes, proxies and the directory under which each keeps its data and log. Nodes
- * advertise the proxy as their peer address, so links between nodes go through it; clients reach
- * nodes directly. Nothing is restarted that the caller did not restart.
+ * Owns the processes, the network and the directory under which each keeps its data and log. Clients
+ * reach nodes directly, whatever is broken between them. Nothing is restarted that the caller did
+ * not restart.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import {
+  type ClusterNetwork,
+  type NodePlace,
+  namespacedNetwork,
+  proxiedNetwork,
+} from './cluster-network.ts';
 import { etcdProcess } from './etcd.ts';
-import { freePorts } from './free-ports.ts';
 import { answers, ManagedProcess } from './managed-process.ts';
-import { ownerOfPort } from './port-owner.ts';
-import { TcpProxy } from './tcp-proxy.ts';
+import type { LinkRules } from './tcp-proxy.ts';
 import type { NodeAddress } from './workload.ts';
 
 const homing = fileURLToPath(new URL('../../server/bin/homing.js', import.meta.url));
@@ -29,15 +33,10 @@ export interface ClusterOptions {
   readonly replicationFactor?: number;
   /** Default 5000. */
   readonly sessionTtlMs?: number;
+  /** Default `proxies`; `namespaces` needs a namespace of this process's own. */
+  readonly network?: 'proxies' | 'namespaces';
   /** What to give Node before `--config FILE`. Default `homing node`. */
   readonly program?: readonly string[];
-}
-
-interface Ports {
-  readonly http: number;
-  readonly grpc: number;
-  readonly peer: number;
-  readonly admin: number;
 }
 
 export interface ClusterNode extends NodeAddress {
@@ -45,36 +44,33 @@ export interface ClusterNode extends NodeAddress {
   readonly process: ManagedProcess;
   /** `http://host:port` of the admin page. */
   readonly admin: string;
-  /** Through which other nodes reach this one; rules by the node that connects. */
-  readonly peerProxy: TcpProxy;
-  /** Through which this node reaches etcd. */
-  readonly etcdProxy: TcpProxy;
+  /** Rules for connections of other nodes to this one, by the node that connects. */
+  readonly peerLinks: LinkRules;
+  /** Rules for its connections to etcd. */
+  readonly etcdLinks: LinkRules;
 }
 
 /** The configuration of one node, as `homing node --config` reads it. */
-function nodeConfig(node: {
-  readonly name: string;
-  readonly region: string;
-  readonly app: string;
-  readonly data: string;
-  readonly etcdPort: number;
-  readonly ports: Ports;
-  readonly advertisedPeerPort: number;
-  readonly replicationFactor: number;
-  readonly sessionTtlMs: number;
-}): object {
+function nodeConfig(
+  name: string,
+  region: string,
+  data: string,
+  place: NodePlace,
+  options: { readonly replicationFactor: number; readonly sessionTtlMs: number },
+): object {
+  const { host, ports, advertisedPeerPort, etcd } = place;
   return {
-    node: node.name,
-    region: node.region,
-    zone: `zone-${node.name}`,
-    app: node.app,
-    data: node.data,
-    etcd: { endpoints: [`http://127.0.0.1:${node.etcdPort}`], prefix: '/chaos/' },
-    listen: { host: '127.0.0.1', ...node.ports },
-    advertise: { host: '127.0.0.1', peer: node.advertisedPeerPort },
-    replication: { factor: node.replicationFactor },
+    node: name,
+    region,
+    zone: `zone-${name}`,
+    app: workerProject,
+    data,
+    etcd: { endpoints: [`http://${etcd}`], prefix: '/chaos/' },
+    listen: { host, ...ports },
+    advertise: { host, peer: advertisedPeerPort },
+    replication: { factor: options.replicationFactor },
     tls: { insecure: true },
-    sessionTtlMs: node.sessionTtlMs,
+    sessionTtlMs: options.sessionTtlMs,
   };
 }
 
@@ -82,72 +78,43 @@ export class Cluster {
   readonly etcd: ManagedProcess;
   readonly nodes: readonly ClusterNode[];
   readonly sessionTtlMs: number;
+  readonly #network: ClusterNetwork;
 
-  private constructor(etcd: ManagedProcess, nodes: readonly ClusterNode[], sessionTtlMs: number) {
+  private constructor(
+    etcd: ManagedProcess,
+    nodes: readonly ClusterNode[],
+    sessionTtlMs: number,
+    network: ClusterNetwork,
+  ) {
     this.etcd = etcd;
     this.nodes = nodes;
     this.sessionTtlMs = sessionTtlMs;
+    this.#network = network;
   }
 
   /** Resolves when every node is ready. Rejects, with nothing left running, when one is not. */
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const {
-      directory,
-      nodes: count = 3,
-      sessionTtlMs = 5000,
-      program = [homing, 'node'],
-    } = options;
+    const { directory, nodes: count = 3, sessionTtlMs = 5000 } = options;
     mkdirSync(directory, { recursive: true });
-    const ports = await freePorts(2 + 6 * count);
-    const take = () => ports.pop() as number;
-    const clientPort = take();
+    const nodes: ClusterNode[] = [];
+    const network =
+      options.network === 'namespaces'
+        ? namespacedNetwork()
+        : await proxiedNetwork({
+            nodes: count,
+            pids: () => nodes.flatMap(({ process: { pid } }) => (pid === undefined ? [] : [pid])),
+            nodeOf: (pid) => nodes.find(({ process }) => process.pid === pid)?.node,
+          });
     const etcd = etcdProcess({
+      ...network.etcd,
       directory: join(directory, 'etcd'),
-      clientPort,
-      peerPort: take(),
       logFile: join(directory, 'etcd.log'),
     });
-    const nodes: ClusterNode[] = [];
-    const pids = () => nodes.flatMap(({ process: { pid } }) => (pid === undefined ? [] : [pid]));
-    const sourceOf = (port: number) => {
-      const pid = ownerOfPort(port, pids());
-      return nodes.find(({ process }) => pid !== undefined && process.pid === pid)?.node;
-    };
-    const cluster = new Cluster(etcd, nodes, sessionTtlMs);
-    for (let index = 0; index < count; index++) {
-      const own = { http: take(), grpc: take(), peer: take(), admin: take() };
-      const peerProxy = new TcpProxy({ targetPort: own.peer, port: take(), sourceOf });
-      const etcdProxy = new TcpProxy({ targetPort: clientPort, port: take() });
-      const advertisedPeerPort = await peerProxy.listen();
-      const etcdPort = await etcdProxy.listen();
-      const { regions = ['local'] } = options;
-      const region = regions[index % regions.length] as string;
-      const name = `n${index + 1}`;
-      const config = nodeConfig({
-        name,
-        region,
-        app: workerProject,
-        data: join(directory, name),
-        etcdPort,
-        ports: own,
-        advertisedPeerPort,
-        replicationFactor: options.replicationFactor ?? Math.min(3, count),
-        sessionTtlMs,
-      });
-      const file = join(directory, `${name}.json`);
-      writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`);
-      const admin = `http://127.0.0.1:${own.admin}`;
-      const process_ = new ManagedProcess({
-        name,
-        command: process.execPath,
-        args: [...program, '--config', file],
-        isReady: () => answers(`${admin}/readyz`),
-        logFile: join(directory, `${name}.log`),
-      });
-      const http = `http://127.0.0.1:${own.http}`;
-      nodes.push({ node: name, region, process: process_, http, admin, peerProxy, etcdProxy });
-    }
+    const cluster = new Cluster(etcd, nodes, sessionTtlMs, network);
     try {
+      for (let index = 0; index < count; index++) {
+        nodes.push(await newNode(`n${index + 1}`, index, count, network, options));
+      }
       await etcd.start();
       await Promise.all(nodes.map((node) => node.process.start()));
     } catch (error) {
@@ -177,9 +144,9 @@ export class Cluster {
 
   /** Lifts every rule and starts what is down. */
   async heal(): Promise<void> {
-    for (const { peerProxy, etcdProxy } of this.nodes) {
-      peerProxy.heal();
-      etcdProxy.heal();
+    for (const { peerLinks, etcdLinks } of this.nodes) {
+      peerLinks.heal();
+      etcdLinks.heal();
     }
     const processes = [this.etcd, ...this.nodes.map((node) => node.process)];
     for (const process_ of processes) process_.signal('SIGCONT');
@@ -198,9 +165,43 @@ export class Cluster {
   /** Kills everything. The directory stays. */
   async dispose(): Promise<void> {
     await Promise.all([this.etcd.kill(), ...this.nodes.map((node) => node.process.kill())]);
-    for (const { peerProxy, etcdProxy } of this.nodes) {
-      await peerProxy.close();
-      await etcdProxy.close();
-    }
+    await this.#network.dispose();
   }
+}
+
+/** Not started yet. */
+async function newNode(
+  name: string,
+  index: number,
+  count: number,
+  network: ClusterNetwork,
+  options: ClusterOptions,
+): Promise<ClusterNode> {
+  const {
+    directory,
+    regions = ['local'],
+    sessionTtlMs = 5000,
+    program = [homing, 'node'],
+  } = options;
+  const place = await network.node(name);
+  const region = regions[index % regions.length] as string;
+  const replicationFactor = options.replicationFactor ?? Math.min(3, count);
+  const config = nodeConfig(name, region, join(directory, name), place, {
+    replicationFactor,
+    sessionTtlMs,
+  });
+  const file = join(directory, `${name}.json`);
+  writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`);
+  const { host, ports, within, peerLinks, etcdLinks } = place;
+  const admin = `http://${host}:${ports.admin}`;
+  const [command = '', ...args] = [...within, process.execPath, ...program, '--config', file];
+  const process_ = new ManagedProcess({
+    name,
+    command,
+    args,
+    isReady: () => answers(`${admin}/readyz`),
+    logFile: join(directory, `${name}.log`),
+  });
+  const http = `http://${host}:${ports.http}`;
+  return { node: name, region, process: process_, http, admin, peerLinks, etcdLinks };
 }

@@ -12,17 +12,23 @@ export function isEtcdInstalled(): boolean {
 /** Not started yet. */
 export function etcdProcess(options: {
   readonly directory: string;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** What its command is started with. */
+  readonly within?: readonly string[];
   readonly clientPort: number;
   readonly peerPort: number;
   readonly logFile?: string;
 }): ManagedProcess {
-  const { directory, clientPort, peerPort, logFile } = options;
-  const client = `http://127.0.0.1:${clientPort}`;
-  const peer = `http://127.0.0.1:${peerPort}`;
+  const { directory, host = '127.0.0.1', within = [], clientPort, peerPort, logFile } = options;
+  const client = `http://${host}:${clientPort}`;
+  const peer = `http://${host}:${peerPort}`;
+  const [command = program, ...args] = [...within, program];
   return new ManagedProcess({
     name: program,
-    command: program,
+    command,
     args: [
+      ...args,
       ...['--name', 'chaos', '--data-dir', directory],
       ...['--listen-client-urls', client, '--advertise-client-urls', client],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],

@@ -5,7 +5,7 @@
  * `heal` is idempotent and leaves what it did not break alone. Called by `nemesis.ts`, which chooses,
  * and by tests.
  */
-import type { Rule } from './tcp-proxy.ts';
+import type { LinkRules, Rule } from './tcp-proxy.ts';
 
 export const faultKinds = ['kill', 'killall', 'pause', 'etcd', 'partition', 'delay'] as const;
 export type FaultKind = (typeof faultKinds)[number];
@@ -32,8 +32,10 @@ export interface Victim {
 /** A node as partitions see it. */
 export interface Linked {
   readonly node: string;
-  readonly peerProxy: { set(rule: Rule, source?: string): void };
-  readonly etcdProxy: { set(rule: Rule, source?: string): void };
+  /** Connections of other nodes to it; the source is the other node's name. */
+  readonly peerLinks: Pick<LinkRules, 'set'>;
+  /** Its connections to etcd. */
+  readonly etcdLinks: Pick<LinkRules, 'set'>;
 }
 
 const startsMax = 30;
@@ -89,14 +91,14 @@ export function etcdPartitionFault(node: Linked): Fault {
   return {
     kind: 'partition',
     target: `${node.node} from etcd`,
-    inject: async () => node.etcdProxy.set(blackHole),
-    heal: async () => node.etcdProxy.set(none),
+    inject: async () => node.etcdLinks.set(blackHole),
+    heal: async () => node.etcdLinks.set(none),
   };
 }
 
 export type PartitionShape = 'both ways' | 'outgoing' | 'incoming' | 'reset';
 
-/** Between a node and others. Connections go through the proxy of whoever accepts them. */
+/** Between a node and others. The rules for a connection are with whoever accepts it. */
 export function partitionFault(
   node: Linked,
   others: readonly Linked[],
@@ -127,12 +129,12 @@ export function delayFault(node: Linked, others: readonly Linked[], delayMs: num
 }
 
 /** For connections that the node itself made, and for those it accepted. */
-interface LinkRules {
+interface RulesByRole {
   readonly dialled: Rule;
   readonly accepted: Rule;
 }
 
-function partitionRules(shape: PartitionShape): LinkRules {
+function partitionRules(shape: PartitionShape): RulesByRole {
   switch (shape) {
     case 'both ways':
       return { dialled: blackHole, accepted: blackHole };
@@ -148,12 +150,12 @@ function partitionRules(shape: PartitionShape): LinkRules {
 function setLinks(
   node: Linked,
   others: readonly Linked[],
-  rules: LinkRules,
+  rules: RulesByRole,
   etcd: Rule | undefined,
 ): void {
   for (const other of others) {
-    other.peerProxy.set(rules.dialled, node.node);
-    node.peerProxy.set(rules.accepted, other.node);
+    other.peerLinks.set(rules.dialled, node.node);
+    node.peerLinks.set(rules.accepted, other.node);
   }
-  if (etcd !== undefined) node.etcdProxy.set(etcd);
+  if (etcd !== undefined) node.etcdLinks.set(etcd);
 }

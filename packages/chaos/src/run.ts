@@ -22,6 +22,7 @@ export interface RunOptions {
   readonly faults: readonly FaultKind[];
   readonly regions?: readonly string[];
   readonly sessionTtlMs?: number;
+  readonly network?: 'proxies' | 'namespaces';
   readonly program?: readonly string[];
   readonly clients?: number;
   readonly objects?: number;

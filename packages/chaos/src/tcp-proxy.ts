@@ -29,6 +29,14 @@ export interface Rule {
   readonly delayMs?: number;
 }
 
+/** How connections to one target behave, whatever makes them behave so. */
+export interface LinkRules {
+  /** For connections of one source, or of all that have no rule of their own. */
+  set(rule: Rule, source?: string): void;
+  /** Back to forwarding everything. */
+  heal(): void;
+}
+
 export interface TcpProxyOptions {
   readonly targetHost?: string;
   readonly targetPort: number;
@@ -45,7 +53,7 @@ const open: Rule = {};
 /** What a direction forwards: bytes, the end of the stream, or a broken connection. */
 type Item = { readonly sinceMs: number; readonly what: Buffer | 'end' | 'reset' };
 
-export class TcpProxy {
+export class TcpProxy implements LinkRules {
   readonly #options: TcpProxyOptions;
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
@@ -67,14 +75,12 @@ export class TcpProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Sets the rule for connections of one source, or of all that have none of their own. */
   set(rule: Rule, source?: string): void {
     if (source === undefined) this.#general = rule;
     else this.#rules.set(source, rule);
     this.#apply();
   }
 
-  /** Back to forwarding everything. */
   heal(): void {
     this.#general = open;
     this.#rules.clear();

@@ -103,8 +103,8 @@ describe('partitions', () => {
     const rules = new Map<string, Rule>();
     const linked = (node: string): Linked => ({
       node,
-      peerProxy: { set: (rule, source) => rules.set(`${source}→${node}`, rule) },
-      etcdProxy: { set: (rule) => rules.set(`${node}→etcd`, rule) },
+      peerLinks: { set: (rule, source) => rules.set(`${source}→${node}`, rule) },
+      etcdLinks: { set: (rule) => rules.set(`${node}→etcd`, rule) },
     });
     const [n1, n2, n3] = [linked('n1'), linked('n2'), linked('n3')] as const;
     return { n1, n2, n3, rules };
