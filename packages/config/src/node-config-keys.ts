@@ -183,7 +183,7 @@ export const nodeConfigKeys = {
   'tls.clients.cert': optional(
     path,
     'none: clear text',
-    'Certificate of the http and grpc ports, with `tls.clients.key`. Not supported yet: a node that is given one does not start.',
+    'Certificate of the http and grpc ports, with `tls.clients.key`; read at start.',
   ),
   'tls.clients.key': optional(path, 'none', 'Private key of `tls.clients.cert`.'),
   'tls.clients.ca': optional(

@@ -5,6 +5,7 @@
  * of objects: the dispatcher takes requests, and sockets by the name their 101 response gave.
  */
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Dispatcher, HomingError, isHomingError, type Logger } from '@homing/base';
@@ -28,7 +29,16 @@ export interface GatewayOptions {
   readonly trustForwarded?: boolean;
   /** Compress WebSocket messages where clients can. Default false. */
   readonly webSocketCompression?: boolean;
+  /** Without it the port is in clear text. */
+  readonly tls?: GatewayTls | undefined;
   readonly limits?: Partial<GatewayLimits>;
+}
+
+/** PEM. With `ca` every client has to show a certificate that chains to one of these. */
+export interface GatewayTls {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  readonly ca?: Buffer | undefined;
 }
 
 export interface Gateway {
@@ -68,12 +78,17 @@ class Edge implements Gateway {
     this.#limits = { ...gatewayLimits, ...options.limits };
     const { colo, region, trustForwarded = false } = options;
     this.#place = { colo, region, trustForwarded };
-    this.#server = createServer({
+    const serverOptions = {
       maxHeaderSize: this.#limits.headerBytesMax,
       headersTimeout: this.#limits.headersTimeoutMs,
       requestTimeout: this.#limits.requestTimeoutMs,
       keepAliveTimeout: this.#limits.keepAliveTimeoutMs,
-    });
+    };
+    const { tls } = options;
+    this.#server =
+      tls === undefined
+        ? createServer(serverOptions)
+        : createTlsServer({ ...serverOptions, ...tls, requestCert: tls.ca !== undefined });
     this.#server.maxConnections = this.#limits.connectionsMax;
     this.#sockets = new WebSocketServer({
       noServer: true,

@@ -1,5 +1,6 @@
 /** An incoming HTTP request as the parts that the worker's side puts a Request together from. */
 import type { IncomingMessage } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import { HomingError } from '@homing/base';
 import type { GatewayLimits } from './limits.ts';
 
@@ -63,7 +64,8 @@ function clientAddress(request: IncomingMessage, place: Place): string {
 function requestUrl(request: IncomingMessage, place: Place): string {
   const path = request.url ?? '/';
   const proto = place.trustForwarded ? request.headers['x-forwarded-proto'] : undefined;
-  const scheme = proto === 'https' ? 'https' : 'http';
+  const isSecure = request.socket instanceof TLSSocket || proto === 'https';
+  const scheme = isSecure ? 'https' : 'http';
   const host = request.headers.host ?? 'localhost';
   const url = path.startsWith('/') ? `${scheme}://${host}${path}` : path;
   if (!URL.canParse(url)) throw new HomingError('invalid_argument', 'the request has no valid URL');

@@ -56,6 +56,10 @@ export interface RpcOptions {
     readonly epoch: bigint;
   };
   readonly logger: Logger;
+  /** PEM; without it the port is in clear text. With `ca` every client has to show a certificate. */
+  readonly tls?:
+    | { readonly cert: Buffer; readonly key: Buffer; readonly ca?: Buffer | undefined }
+    | undefined;
   readonly limits?: Partial<RpcLimits>;
 }
 
@@ -82,7 +86,7 @@ export async function startRpc(options: RpcOptions): Promise<RpcServer> {
   } as unknown as ConstructorParameters<typeof ReflectionService>[0]).addToServer(server);
   const port = await new Promise<number>((resolve, reject) => {
     const address = `${options.host.includes(':') ? `[${options.host}]` : options.host}:${options.port}`;
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(address, credentialsOf(options), (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
     });
@@ -103,6 +107,13 @@ export async function startRpc(options: RpcOptions): Promise<RpcServer> {
       return closing;
     },
   };
+}
+
+function credentialsOf({ tls }: RpcOptions): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const { ca, cert, key } = tls;
+  const pair = { cert_chain: cert, private_key: key };
+  return ServerCredentials.createSsl(ca ?? null, [pair], ca !== undefined);
 }
 
 /** The files of the descriptor set: field 1, repeated. */

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import {
   type Coordinator,
   HomingError,
@@ -96,12 +97,7 @@ async function compose(
   closers: (() => Promise<unknown>)[],
 ): Promise<Omit<ClusterNode, 'close'>> {
   const limits = nodeLimitsOf(config);
-  if (config.tls.clients !== undefined) {
-    throw new CommandError(
-      'tls.clients is not supported yet: the http and grpc ports are in clear text. Leave it out, and ' +
-        'put a proxy that ends TLS before them.',
-    );
-  }
+  const clientTls = clientTlsOf(config);
   const project = readProject(config.app, config.env === undefined ? {} : { env: config.env });
   for (const warning of project.warnings) print(`warning: ${warning}`);
   mkdirSync(config.data, { recursive: true });
@@ -242,6 +238,7 @@ async function compose(
     colo: config.node,
     region: config.region,
     logger: forPeople(logger, print),
+    tls: clientTls,
   }).catch(portTaken('listen.http', ports.http));
   closers.push(() => gateway.close(config.drainTimeoutMs, serviceRestart));
   const rpc = await startRpc({
@@ -251,6 +248,7 @@ async function compose(
     namespaces: (name) => namespaces.keyOf(name),
     locate: (object) => node.locate(object),
     logger,
+    tls: clientTls,
   }).catch(portTaken('listen.grpc', ports.grpc));
   closers.push(() => rpc.close(config.drainTimeoutMs));
   const drain = drainOf(node, coordinator, network, candidates, config, logger);
@@ -296,6 +294,25 @@ function nodeLimitsOf(config: NodeConfig): DevLimits {
     limits[name] = value;
   }
   return limits as unknown as DevLimits;
+}
+
+/** Read before anything is started: a file that is missing or wrong ends the process with its name. */
+function clientTlsOf({ tls }: NodeConfig) {
+  if (tls.clients === undefined) return undefined;
+  const { cert, key, ca } = tls.clients;
+  const files = {
+    cert: readFileSync(cert),
+    key: readFileSync(key),
+    ...(ca !== undefined && { ca: readFileSync(ca) }),
+  };
+  try {
+    createSecureContext(files);
+  } catch (error) {
+    throw new CommandError(
+      `tls.clients: ${cert} and ${key} are no certificate in PEM with its key: ${String(error)}`,
+    );
+  }
+  return files;
 }
 
 /** A port of 0 is chosen now, since the session tells other nodes of it. */
