@@ -386,6 +386,12 @@ export interface Network {
    * link, or it holds `linkBufferBytesMax` that the peer has not taken: then nothing was sent.
    */
   send(node: string, purpose: LinkPurpose, message: Uint8Array): boolean;
+  /**
+   * As `send`, for a small message that nobody would miss and that must not be left out: it may go
+   * beyond the bound by `linkReserveBytes`. Where the link does not take it even so, the link ends in
+   * this turn of the event loop, and takes nothing until then: both ends hear of it by `down`.
+   */
+  sendOrEnd(node: string, purpose: LinkPurpose, message: Uint8Array): void;
   /** The peer's process where a link stands. */
   peer(node: string, purpose: LinkPurpose): PeerRun | undefined;
   close(): Promise<void>;

@@ -32,7 +32,9 @@ export interface EdgeSocketsOptions {
   readonly sockets: SocketTable;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** As `Network.send`, and as `Network.sendOrEnd`. */
   readonly send: (node: string, message: CallMessage) => boolean;
+  readonly sendOrEnd: (node: string, message: CallMessage) => void;
   /** Finds the object its owner, here or elsewhere. */
   readonly find: (object: ObjectRef, delivery: Delivery) => void;
   /** The node said it does not own the object. */
@@ -151,7 +153,7 @@ class EdgeSocket implements SocketPort {
     this.copy = { ...this.copy, autoResponseMs: atMs };
     this.client.send(autoResponse.response);
     if (this.link.kind === 'node') {
-      this.#edge.send(this.link.node, { type: 'auto-responded', socket: this.id, atMs });
+      this.#edge.sendOrEnd(this.link.node, { type: 'auto-responded', socket: this.id, atMs });
     }
     return true;
   }
@@ -206,6 +208,10 @@ export class EdgeSockets {
     return this.#options.send(node, message);
   }
 
+  sendOrEnd(node: string, message: CallMessage): void {
+    this.#options.sendOrEnd(node, message);
+  }
+
   /** Attaches a client. `node` is where the socket was made, undefined for here. */
   attach(socket: string, client: SocketSink, node: string | undefined): SocketPort {
     const { sockets } = this.#options;
@@ -231,7 +237,7 @@ export class EdgeSockets {
     const edge = this.#sockets.get(message.socket);
     if (edge === undefined) {
       const event = { type: 'close', code: 1006, reason: '', wasClean: false } as const;
-      this.send(node, { type: 'event', socket: message.socket, event });
+      this.sendOrEnd(node, { type: 'event', socket: message.socket, event });
       return;
     }
     this.#setObject(edge, message.object);
@@ -271,7 +277,7 @@ export class EdgeSockets {
     this.detached(object.id);
     const edges = [...(this.#byObject.get(object.id) ?? [])];
     const sockets = edges.map((edge) => edge.copy);
-    this.send(node, { type: 'taken', object, epoch, sockets });
+    this.sendOrEnd(node, { type: 'taken', object, epoch, sockets });
     this.#seeking.delete(object.id);
     for (const edge of edges) edge.relink({ kind: 'node', node });
   }

@@ -73,8 +73,10 @@ export class PeerLinks {
     const { network, placement, coordinator, sockets, clock, timers, limits } = options;
     const send = (node: string, message: CallMessage) =>
       network.send(node, 'call', encodeCall(message));
+    const sendOrEnd = (node: string, message: CallMessage) => this.#send(node, message);
     this.#peerSessions = new PeerSessions({
       send,
+      sendOrEnd,
       open: options.open,
       learned: (id, node, epoch) => placement.learn(id, node, epoch),
       notOwner: (id, node) => placement.forget(id, node),
@@ -85,6 +87,7 @@ export class PeerLinks {
       clock,
       timers,
       send,
+      sendOrEnd,
       find: (object, delivery) => options.objects().deliver(object, 'socket', delivery),
       notOwner: (id, node) => placement.forget(id, node),
       bufferBytesMax: limits.socketWaitingBytesMax,
@@ -94,6 +97,7 @@ export class PeerLinks {
       sockets,
       timers,
       send,
+      sendOrEnd,
       reachable: () => this.#up,
       isLive: (node) =>
         this.#up.has(node) || coordinator.nodes().some((other) => other.node === node),
@@ -163,6 +167,7 @@ export class PeerLinks {
     }
   }
 
+  /** Where the link does not take it the alarm is looked at again, like any that is still due. */
   wake(node: string, object: ObjectRef): void {
     const message = encodeCall({ type: 'wake', object, cause: 'alarm' });
     this.#options.network.send(node, 'call', message);
@@ -196,8 +201,9 @@ export class PeerLinks {
     this.#edge.down(node);
   }
 
+  /** What must not be left out while the link stands. */
   #send(node: string, message: CallMessage): void {
-    this.#options.network.send(node, 'call', encodeCall(message));
+    this.#options.network.sendOrEnd(node, 'call', encodeCall(message));
   }
 
   #onMessage(peer: PeerRun, bytes: Uint8Array): void {

@@ -5,7 +5,9 @@
  * Invariants
  * 1. A session whose link broke ends: with `unavailable` (surely not executed) where nothing had
  *    been sent, with `outcome_unknown` otherwise.
- * 2. `closed` is never called from within `open`.
+ * 2. No message of a session is left out while its link stands: where the link takes no more, the
+ *    session ends if its other end can be told so, else the link.
+ * 3. `closed` is never called from within `open`.
  *
  * Called by the node, which routes messages here.
  */
@@ -26,7 +28,9 @@ import type { Activation } from './object-table.ts';
 import type { RemoteSessions, RemoteSink } from './session-router.ts';
 
 export interface PeerSessionsOptions {
+  /** As `Network.send`, and as `Network.sendOrEnd`. */
   readonly send: (node: string, message: CallMessage) => boolean;
+  readonly sendOrEnd: (node: string, message: CallMessage) => void;
   /** Opens a session to an object here for another node. */
   readonly open: (
     object: ObjectRef,
@@ -67,15 +71,18 @@ export class PeerSessions implements RemoteSessions {
       const error = new HomingError('unavailable', `node ${node} cannot be reached: try again`);
       queueMicrotask(() => this.#end(session, error));
     }
+    let isCut = false;
     return {
       send: (frame) => {
-        if (!isSent || !this.#outgoing.has(session)) return;
+        if (!isSent || isCut || !this.#outgoing.has(session)) return;
         if (this.#options.send(node, { type: 'frame', session, frame })) return;
+        isCut = true;
+        this.#options.sendOrEnd(node, { type: 'close', session });
         queueMicrotask(() => this.#end(session, unknownOutcome(node)));
       },
       close: () => {
-        if (this.#outgoing.delete(session) && isSent) {
-          this.#options.send(node, { type: 'close', session });
+        if (this.#outgoing.delete(session) && isSent && !isCut) {
+          this.#options.sendOrEnd(node, { type: 'close', session });
         }
       },
     };
@@ -156,7 +163,7 @@ export class PeerSessions implements RemoteSessions {
   }
 
   #onOpen(node: string, session: number, object: ObjectRef): void {
-    const { send, open } = this.#options;
+    const { send, sendOrEnd, open } = this.#options;
     let sessions = this.#incoming.get(node);
     if (sessions === undefined) {
       sessions = new Map();
@@ -173,10 +180,10 @@ export class PeerSessions implements RemoteSessions {
         closed: (error) => {
           known.delete(session);
           const data = errorToData(this.#withOwner(object.id, error));
-          if (data !== undefined) send(node, { type: 'ended', session, error: data });
+          if (data !== undefined) sendOrEnd(node, { type: 'ended', session, error: data });
         },
       },
-      ({ epoch }) => send(node, { type: 'accepted', session, epoch }),
+      ({ epoch }) => sendOrEnd(node, { type: 'accepted', session, epoch }),
     );
     known.set(session, port);
   }
@@ -189,7 +196,7 @@ export class PeerSessions implements RemoteSessions {
     const error = errorToData(
       new HomingError('overloaded', 'the answer is read too slowly', { executed: 'maybe' }),
     );
-    if (error !== undefined) this.#options.send(node, { type: 'ended', session, error });
+    if (error !== undefined) this.#options.sendOrEnd(node, { type: 'ended', session, error });
   }
 
   #withOwner(id: ObjectIdHex, error: unknown): unknown {

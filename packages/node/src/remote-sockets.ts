@@ -23,7 +23,9 @@ import type { MirroringSink, SocketTable } from './socket-table.ts';
 export interface RemoteSocketsOptions {
   readonly sockets: SocketTable;
   readonly timers: Timers;
+  /** As `Network.send`, and as `Network.sendOrEnd`. */
   readonly send: (node: string, message: CallMessage) => boolean;
+  readonly sendOrEnd: (node: string, message: CallMessage) => void;
   /** Whether a node has a session, or can be reached. */
   readonly isLive: (node: string) => boolean;
   /** Nodes that can be asked. */
@@ -88,33 +90,33 @@ export class RemoteSockets {
   }
 
   onAttach(node: string, socket: string): void {
-    const { sockets, send } = this.#options;
+    const { sockets, sendOrEnd } = this.#options;
     const described = sockets.describe(socket);
     if (described === undefined) {
-      send(node, { type: 'gone', socket });
+      sendOrEnd(node, { type: 'gone', socket });
       return;
     }
     const { object, state } = described;
-    send(node, { type: 'attached', socket, object, state });
+    sendOrEnd(node, { type: 'attached', socket, object, state });
     try {
       const port = sockets.attach(socket, this.#sink(node, socket, object));
       this.#of(node).set(socket, { port, object });
     } catch {
-      send(node, { type: 'gone', socket });
+      sendOrEnd(node, { type: 'gone', socket });
     }
   }
 
   /** Clients of an object that this node owns can be reached again. */
   onReattach(node: string, object: ObjectRef, copies: readonly SocketCopy[]): void {
     this.#adopt(node, object, copies, true);
-    this.#options.send(node, { type: 'reattached', object });
+    this.#options.sendOrEnd(node, { type: 'reattached', object });
   }
 
   onEvent(node: string, { socket, event }: Extract<CallMessage, { type: 'event' }>): void {
     const sockets = this.#byNode.get(node);
     const remote = sockets?.get(socket);
     if (remote === undefined) {
-      this.#options.send(node, { type: 'returned', socket, event });
+      this.#options.sendOrEnd(node, { type: 'returned', socket, event });
       return;
     }
     if (event.type === 'message') remote.port.message(event.data);
@@ -134,14 +136,15 @@ export class RemoteSockets {
         this.#rememberLeft(socket, node);
         hasAny = true;
       }
-      if (hasAny) this.#options.send(node, { type: 'not-here', object });
+      if (hasAny) this.#options.sendOrEnd(node, { type: 'not-here', object });
     }
   }
 
   /** Gives an event back that came before the object left. False where nobody is known to want it. */
   giveBack(socket: string, event: SocketEvent): boolean {
     const node = this.#left.get(socket);
-    return node !== undefined && this.#options.send(node, { type: 'returned', socket, event });
+    if (node !== undefined) this.#options.sendOrEnd(node, { type: 'returned', socket, event });
+    return node !== undefined;
   }
 
   #rememberLeft(socket: string, node: string): void {
@@ -193,20 +196,20 @@ export class RemoteSockets {
   }
 
   #sink(node: string, socket: string, object: ObjectRef | undefined): MirroringSink {
-    const { send } = this.#options;
+    const { send, sendOrEnd } = this.#options;
     return {
       send: (data) => {
         // A link that takes no more: what follows a lost frame must not be seen.
         if (!send(node, { type: 'send', socket, data })) this.#drop(node, socket);
       },
       close: (code, reason) => {
-        send(node, { type: 'close-socket', socket, code, reason });
+        sendOrEnd(node, { type: 'close-socket', socket, code, reason });
       },
       attachment: (attachment) => {
-        send(node, { type: 'attachment', socket, attachment });
+        sendOrEnd(node, { type: 'attachment', socket, attachment });
       },
       autoResponse: (pair) => {
-        if (object !== undefined) send(node, { type: 'auto-response', object, pair });
+        if (object !== undefined) sendOrEnd(node, { type: 'auto-response', object, pair });
       },
     };
   }
@@ -218,7 +221,7 @@ export class RemoteSockets {
     if (remote === undefined) return;
     queueMicrotask(() => {
       remote.port.closed(1006, '', false);
-      this.#options.send(node, { type: 'gone', socket });
+      this.#options.sendOrEnd(node, { type: 'gone', socket });
     });
   }
 

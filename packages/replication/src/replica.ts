@@ -41,7 +41,10 @@ export interface ReplicaOptions {
   readonly lostMax: number;
   /** Once the disk knows for how long. */
   readonly mayPromise: () => boolean;
+  /** Sends what may be left out. */
   readonly send: (node: string, message: LogMessage) => boolean;
+  /** Sends what the peer waits for: where the link does not take it, the link ends. */
+  readonly answer: (node: string, message: LogMessage) => void;
   readonly sets: AdoptedSets;
   /** Of the object's shard in the region. */
   readonly keyOf: (home: string, id: ObjectIdHex) => string;
@@ -130,7 +133,7 @@ export class Replica {
     { epoch, home, generation }: Extract<LogRequest, { readonly home: string }>,
     take: () => void,
   ): void {
-    const { sets, keyOf, tellSet, send, bugs } = this.#options;
+    const { sets, keyOf, tellSet, answer, bugs } = this.#options;
     const key = keyOf(home, id);
     sets.whenAdopted(key, () => {
       const known = sets.get(key)?.generation ?? 0;
@@ -139,18 +142,18 @@ export class Replica {
       if (isTaken) take();
       else if (generation < known) {
         tellSet(from.node, key);
-        send(from.node, { type: 'stale-generation', id, epoch });
+        answer(from.node, { type: 'stale-generation', id, epoch });
       }
     });
   }
 
   /** Whoever promised no newer epoch has let no newer owner in: it need not have heard of this one. */
   #onConfirm(from: PeerRun, request: Extract<LogRequest, { type: 'confirm' }>): void {
-    const { store, send } = this.#options;
+    const { store, answer } = this.#options;
     const { id, epoch, generation, round } = request;
     const promised = store.head(id)?.promised ?? 0n;
-    if (promised > epoch) send(from.node, { type: 'refused', id, epoch });
-    else send(from.node, { type: 'confirmed', id, epoch, generation, round });
+    if (promised > epoch) answer(from.node, { type: 'refused', id, epoch });
+    else answer(from.node, { type: 'confirmed', id, epoch, generation, round });
   }
 
   /** As a seal by a peer; resolves when it may be counted. Rejects with `fenced`. */
@@ -186,7 +189,7 @@ export class Replica {
     const { id } = object;
     this.seal(object, epoch, from).then(
       ({ last, applied }) => {
-        this.#options.send(from.node, { type: 'sealed', id, epoch, generation, last, applied });
+        this.#options.answer(from.node, { type: 'sealed', id, epoch, generation, last, applied });
       },
       (error: unknown) => this.#refuse(from, object.id, epoch, error),
     );
@@ -195,54 +198,55 @@ export class Replica {
   #onAppend(from: PeerRun, request: Extract<LogRequest, { type: 'append' }>): void {
     const { object, epoch, previous, records, committed, generation } = request;
     const { id } = object;
-    const { store, grants, send, superseded } = this.#options;
+    const { store, grants, answer, superseded } = this.#options;
     store.append({ object, epoch, previous, records, committed }).then(
       () => {
         superseded(id, epoch);
         grants.hold(id, from);
         const { lsn } = records.at(-1)?.name ?? previous;
         const committedLsn = committed.lsn;
-        send(from.node, { type: 'acked', id, epoch, generation, lsn, committed: committedLsn });
+        answer(from.node, { type: 'acked', id, epoch, generation, lsn, committed: committedLsn });
       },
       (error: unknown) => {
         if (isHomingError(error) && isGap(error)) {
-          send(from.node, { type: 'gap', id, epoch, generation, ...pick(this.ends(id)) });
+          answer(from.node, { type: 'gap', id, epoch, generation, ...pick(this.ends(id)) });
         } else this.#refuse(from, id, epoch, error);
       },
     );
   }
 
   #onFetch(from: PeerRun, request: Extract<LogRequest, { type: 'fetch' }>): void {
-    const { store, copies, send } = this.#options;
+    const { store, copies, send, answer } = this.#options;
     const { object, epoch, home, generation } = request;
     const { id } = object;
     const head = store.head(id);
-    const failed = () => send(from.node, { type: 'fetch-failed', id, epoch });
+    const failed = () => answer(from.node, { type: 'fetch-failed', id, epoch });
     if (head !== undefined && head.promised !== epoch) {
       failed();
       return;
     }
-    const answer = (applied: RecordName) => {
+    const sendTail = (applied: RecordName) => {
       const records = store.tail(id);
       const isSame = this.ends(id).applied.lsn === applied.lsn;
-      if (!isSame) failed();
-      else send(from.node, { type: 'fetched', id, epoch, generation, applied, records });
+      const tail = { type: 'fetched', id, epoch, generation, applied, records } as const;
+      // It may be long, and the link have no room: then the other asks again.
+      if (!isSame || !send(from.node, tail)) failed();
     };
     if (head === undefined || head.applied.lsn <= request.applied.lsn) {
-      answer(head?.applied ?? noRecord);
+      sendTail(head?.applied ?? noRecord);
     } else {
       const order = { object, epoch, home, generation: () => generation, to: from.node };
-      copies.start({ ...order, done: answer, failed });
+      copies.start({ ...order, done: sendTail, failed });
     }
   }
 
   #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {
-    const { store, send } = this.#options;
+    const { store, answer } = this.#options;
     const { object, epoch, index } = request;
     store.install(request).then(
-      () => send(from.node, { type: 'page-taken', id: object.id, epoch, index }),
+      () => answer(from.node, { type: 'page-taken', id: object.id, epoch, index }),
       (error: unknown) => {
-        send(from.node, { type: 'page-refused', id: object.id, epoch });
+        answer(from.node, { type: 'page-refused', id: object.id, epoch });
         if (isHomingError(error) && isGap(error)) return;
         this.#refuse(from, object.id, epoch, error);
       },
@@ -250,9 +254,9 @@ export class Replica {
   }
 
   #refuse(from: PeerRun, id: ObjectIdHex, epoch: Epoch, error: unknown): void {
-    const { send, failed } = this.#options;
+    const { answer, failed } = this.#options;
     if (isHomingError(error) && error.code === 'fenced') {
-      send(from.node, { type: 'refused', id, epoch });
+      answer(from.node, { type: 'refused', id, epoch });
     } else if (!isHomingError(error) || error.code === 'corruption') failed(error);
   }
 

@@ -114,9 +114,10 @@ export class Replication implements ObjectLogs {
         if (!this.#isClosed) failed(error);
       },
     });
-    this.#links = new SetLinks(this.#sets, (node, message) =>
-      network.send(node, 'log', encodeMessage(message)),
-    );
+    this.#links = new SetLinks(this.#sets, {
+      send: (node, message) => network.send(node, 'log', encodeMessage(message)),
+      sendOrEnd: (node, message) => network.sendOrEnd(node, 'log', encodeMessage(message)),
+    });
     const send = (node: string, message: LogMessage) => this.#links.send(node, message);
     this.#copies = new SnapshotSender({ store, timers, limits, send, bugs });
     this.#replica = new Replica({
@@ -128,6 +129,7 @@ export class Replication implements ObjectLogs {
       lostMax: limits.lostMax,
       mayPromise: () => this.#mayPromise,
       send,
+      answer: (node, message) => this.#links.sendOrEnd(node, message),
       sets: this.#sets,
       keyOf: options.keyOf,
       tellSet: (node, key) => this.#links.tell(node, key),
@@ -347,6 +349,7 @@ export class Replication implements ObjectLogs {
     this.#replica.released([id], this.#options.self);
   }
 
+  /** What may be left out: heartbeats follow each other, and a release only saves others waiting. */
   #send(peer: PeerRun, message: LogMessage): void {
     this.#links.send(peer.node, message);
   }

@@ -14,15 +14,21 @@ import type { LogMessage } from './messages.ts';
 /** Sets in one message. */
 const setsMax = 64;
 
+/** As `Network` has them, for the `log` links. */
+export interface SetLinkPort {
+  send(node: string, message: LogMessage): boolean;
+  sendOrEnd(node: string, message: LogMessage): void;
+}
+
 export class SetLinks {
   readonly #sets: AdoptedSets;
-  readonly #send: (node: string, message: LogMessage) => boolean;
+  readonly #link: SetLinkPort;
   /** Shards whose set the node has not been told of on the link that stands. */
   readonly #untold = new Map<string, Set<string>>();
 
-  constructor(sets: AdoptedSets, send: (node: string, message: LogMessage) => boolean) {
+  constructor(sets: AdoptedSets, link: SetLinkPort) {
     this.#sets = sets;
-    this.#send = send;
+    this.#link = link;
   }
 
   /** A new link knows nothing. */
@@ -50,10 +56,19 @@ export class SetLinks {
 
   /** False when nothing was sent. */
   send(node: string, message: LogMessage): boolean {
-    return this.#flush(node) && this.#send(node, message);
+    return this.#flush(node) && this.#link.send(node, message);
   }
 
-  #flush(node: string): boolean {
+  /** Sends what the peer waits for: the link takes it, or ends. */
+  sendOrEnd(node: string, message: LogMessage): void {
+    this.#flush(node, (sets) => {
+      this.#link.sendOrEnd(node, sets);
+      return true;
+    });
+    this.#link.sendOrEnd(node, message);
+  }
+
+  #flush(node: string, send = (sets: LogMessage) => this.#link.send(node, sets)): boolean {
     const untold = this.#untold.get(node);
     while (untold !== undefined && untold.size > 0) {
       const keys = [...untold].slice(0, setsMax);
@@ -61,7 +76,7 @@ export class SetLinks {
         const set = this.#sets.get(key);
         return set === undefined ? [] : [set];
       });
-      if (!this.#send(node, { type: 'sets', sets })) return false;
+      if (!send({ type: 'sets', sets })) return false;
       for (const key of keys) untold.delete(key);
     }
     return true;

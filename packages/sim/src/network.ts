@@ -41,6 +41,8 @@ interface Link {
   readonly ends: readonly [End, End];
   readonly purpose: LinkPurpose;
   isUp: boolean;
+  /** A message that must not be left out was not taken: it breaks with this turn. */
+  isFull: boolean;
   /** What is on its way from each end, oldest first. */
   readonly onWay: readonly [Way, Way];
 }
@@ -87,6 +89,7 @@ export class SimNetwork {
       },
       setPeers: () => {},
       send: (node, purpose, message) => this.#send(end, node, purpose, message),
+      sendOrEnd: (node, purpose, message) => this.#sendOrEnd(end, node, purpose, message),
       peer: (node, purpose) => {
         const link = end.links.get(keyOf(node, purpose));
         return link?.ends.find((other) => other !== end)?.peer;
@@ -160,7 +163,13 @@ export class SimNetwork {
     const isThere = (end: End) =>
       this.#ends.get(end.peer.node) === end && end.process.isAlive && end.handlers.has(purpose);
     if (!isThere(a) || !isThere(b)) return;
-    const link: Link = { ends: [a, b], purpose, isUp: true, onWay: [newWay(), newWay()] };
+    const link: Link = {
+      ends: [a, b],
+      purpose,
+      isUp: true,
+      isFull: false,
+      onWay: [newWay(), newWay()],
+    };
     const [fromA, fromB] = [keyOf(b.peer.node, purpose), keyOf(a.peer.node, purpose)];
     const old = [a.links.get(fromA), b.links.get(fromB)];
     if (old[0] !== undefined && old[0] === old[1] && old[0].isUp) return;
@@ -197,14 +206,21 @@ export class SimNetwork {
     this.#connectLater(a, b, link.purpose);
   }
 
-  #send(end: End, node: string, purpose: LinkPurpose, message: Uint8Array): boolean {
+  #send(
+    end: End,
+    node: string,
+    purpose: LinkPurpose,
+    message: Uint8Array,
+    extraBytes = 0,
+  ): boolean {
     const link = end.links.get(keyOf(node, purpose));
     if (link === undefined) return false;
+    if (link.isFull) return false;
     if (!link.isUp) return true;
     const side = link.ends[0] === end ? 0 : 1;
     const way = link.onWay[side];
     const { delayMs, slowShare, keepaliveMs, bufferBytesMax } = this.#faults;
-    if (way.bytes > (bufferBytesMax ?? Number.POSITIVE_INFINITY)) return false;
+    if (way.bytes > (bufferBytesMax ?? Number.POSITIVE_INFINITY) + extraBytes) return false;
     const [low, high] = delayMs;
     const isSlow = !this.#isHealed && this.#random.chance(slowShare ?? 0);
     const extraMs = isSlow ? this.#random.between(0, keepaliveMs) : 0;
@@ -215,6 +231,14 @@ export class SimNetwork {
     way.bytes += message.length;
     if (way.parcels.length === 1) this.#deliverLater(link, side);
     return true;
+  }
+
+  #sendOrEnd(end: End, node: string, purpose: LinkPurpose, message: Uint8Array): void {
+    const link = end.links.get(keyOf(node, purpose));
+    if (link === undefined || link.isFull) return;
+    if (this.#send(end, node, purpose, message, reserveBytes)) return;
+    link.isFull = true;
+    this.#world.at(0, () => this.#break(link));
   }
 
   #deliverLater(link: Link, side: 0 | 1): void {
@@ -247,6 +271,8 @@ export class SimNetwork {
   }
 }
 
+/** What a full link still takes of messages that must not be left out. */
+const reserveBytes = 500;
 const noBytes = new Uint8Array();
 
 function newWay(): Way {

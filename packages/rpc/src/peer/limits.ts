@@ -5,6 +5,8 @@
 export interface PeerLimits {
   /** Sent and not yet taken by the peer, on one link; beyond it `send` answers false. */
   readonly linkBufferBytesMax: number;
+  /** Beyond that, for messages that must not be left out; where this is full too, the link ends. */
+  readonly linkReserveBytes: number;
   /** Messages sent together travel in frames of at most this; a longer message is cut up. */
   readonly frameBytesMax: number;
   /** A longer message is a caller's mistake. */
@@ -36,6 +38,7 @@ export const frameBytesLimit = 4 * mebibyte;
 
 const defaults: PeerLimits = {
   linkBufferBytesMax: 32 * mebibyte,
+  linkReserveBytes: mebibyte,
   frameBytesMax: 256 * kibibyte,
   messageBytesMax: 64 * mebibyte,
   flowWindowBytes: 4 * mebibyte,

@@ -58,7 +58,12 @@ function makeLink(delayMs = 0) {
       down() {},
       message: (_peer: PeerRun, message) => void heard.push(Buffer.from(message).toString()),
     },
-    limits: peerLimits({ keepaliveMs: 600, keepaliveTimeoutMs: 1000 }),
+    limits: peerLimits({
+      keepaliveMs: 600,
+      keepaliveTimeoutMs: 1000,
+      linkBufferBytesMax: 100,
+      linkReserveBytes: 50,
+    }),
     timers,
     counts: { messagesSent: 0, framesSent: 0, bytesSent: 0 },
     delayMs: () => delayMs,
@@ -130,4 +135,21 @@ test('a link with a delay hears everything later, in order, and nothing once it 
   link.end('enough');
   timers.run(40);
   expect(heard).toEqual(['one', 'two', 'hang up: enough', 'end: enough']);
+});
+
+test('what must not be left out has a reserve, and ends the link past it', async () => {
+  const { link, heard } = makeLink();
+  expect(link.send(Buffer.alloc(90))).toBe(true);
+  expect(link.send(Buffer.alloc(20))).toBe(false);
+  link.sendOrEnd(Buffer.alloc(20));
+  await Promise.resolve();
+  expect(heard).toEqual([]);
+  link.sendOrEnd(Buffer.alloc(90));
+  // Nothing may follow what was left out, also where there is room for it.
+  expect(link.send(Buffer.alloc(0))).toBe(false);
+  await Promise.resolve();
+  expect(heard).toEqual([
+    'hang up: the peer does not take what it is sent',
+    'end: the peer does not take what it is sent',
+  ]);
 });

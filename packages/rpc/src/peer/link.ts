@@ -70,6 +70,8 @@ export class Link {
   #listening: Timer | undefined;
   /** Frames that came and are not heard yet, oldest first. */
   readonly #delayed: Buffer[] = [];
+  /** A message that must not be left out was not taken: it ends with this turn. */
+  #isFull = false;
   #isOver = false;
 
   constructor(options: LinkOptions) {
@@ -114,15 +116,27 @@ export class Link {
 
   /** As `Network.send`. */
   send(message: Uint8Array): boolean {
-    const { linkBufferBytesMax, messageBytesMax } = this.#options.limits;
+    return this.#take(message, this.#options.limits.linkBufferBytesMax);
+  }
+
+  /** As `Network.sendOrEnd`. */
+  sendOrEnd(message: Uint8Array): void {
+    const { linkBufferBytesMax, linkReserveBytes } = this.#options.limits;
+    if (this.#take(message, linkBufferBytesMax + linkReserveBytes) || this.#isFull) return;
+    this.#isFull = true;
+    queueMicrotask(() => this.end('the peer does not take what it is sent'));
+  }
+
+  #take(message: Uint8Array, bufferBytesMax: number): boolean {
+    const { messageBytesMax } = this.#options.limits;
     if (message.length > messageBytesMax) {
       throw new TypeError(
         `network: a message of ${message.length} bytes, messageBytesMax is ${messageBytesMax}`,
       );
     }
     const { buffered } = this;
-    if (this.#isOver) return false;
-    if (buffered > 0 && buffered + batchedBytes(message) > linkBufferBytesMax) return false;
+    if (this.#isOver || this.#isFull) return false;
+    if (buffered > 0 && buffered + batchedBytes(message) > bufferBytesMax) return false;
     this.#writer.push(message);
     this.#options.counts.messagesSent++;
     if (!this.#isFlushDue && this.#framesInFlight < framesInFlightMax) {

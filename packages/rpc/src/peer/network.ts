@@ -133,6 +133,10 @@ class GrpcNetwork implements PeerNetwork {
     return this.#context.table.get(node, purpose)?.send(message) ?? false;
   }
 
+  sendOrEnd(node: string, purpose: LinkPurpose, message: Uint8Array): void {
+    this.#context.table.get(node, purpose)?.sendOrEnd(message);
+  }
+
   peer(node: string, purpose: LinkPurpose): PeerRun | undefined {
     return this.#context.table.get(node, purpose)?.peer;
   }
