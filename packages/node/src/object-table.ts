@@ -321,9 +321,11 @@ export class ObjectTable {
   /**
    * Gives an object to another node, once it has ended what it runs; calls that come meanwhile go
    * there. Resolves with false when the object is not here or could not be given. Without `to`
-   * whoever is next to need it takes it.
+   * whoever is next to need it takes it. A node that holds no replica is given nothing: it could not
+   * own the object, and nobody else could claim it.
    */
   async move(id: ObjectIdHex, to: NodeInfo | undefined): Promise<boolean> {
+    if (to !== undefined && !this.#options.placement.mayOwn(id, to.storeId)) return false;
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.leave !== undefined) return false;
     const asleep = new Promise<void>((resolve) => {
@@ -613,12 +615,14 @@ export class ObjectTable {
 
   /** Until the outcome is known the object neither runs nor is looked for: what comes waits. */
   async #handOver(entry: Entry, to: NodeInfo | undefined): Promise<boolean> {
-    const { coordinator, logger } = this.#options;
+    const { coordinator, placement, logger } = this.#options;
     const { object, log } = entry;
     if (this.#entries.get(object.id) !== entry || log === undefined || log.isOver) return false;
     let isGiven = true;
     try {
       if (to === undefined) await coordinator.release(object, log.epoch);
+      // Its replica set may have changed while it came to rest.
+      else if (!placement.mayOwn(object.id, to.storeId)) isGiven = false;
       else isGiven = await coordinator.transfer(object, log.epoch, to);
     } catch (error) {
       // Whether it was given away is not known: claiming anew rules out that it happens later.
@@ -632,7 +636,7 @@ export class ObjectTable {
       this.#afterDrain(entry);
       return false;
     }
-    if (to !== undefined) this.#options.placement.learn(object.id, to.node, afterOf(log.epoch));
+    if (to !== undefined) placement.learn(object.id, to.node, afterOf(log.epoch));
     this.#forget(entry);
     return true;
   }

@@ -86,6 +86,12 @@ export class Placement {
     if (this.#owners.get(id)?.node === node) this.#owners.delete(id);
   }
 
+  /** Whether a node with this store may own the object: it holds a replica. */
+  mayOwn(id: ObjectIdHex, storeId: string): boolean {
+    const { cluster } = this.#options;
+    return cluster === undefined || cluster.candidates(id)?.includes(storeId) === true;
+  }
+
   leaving(node: string): void {
     this.#leaving.add(node);
   }

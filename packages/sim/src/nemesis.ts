@@ -133,8 +133,8 @@ export class Nemesis {
     if (kind === 'move') {
       const { id } = random.pick(cluster.objects);
       const owner = cluster.nodes.find((each) => each.isServing && each.owned().includes(id));
-      // Only a member may be asked to own it.
-      if (cluster.isMember(cluster.disk(other).storeId, id)) void owner?.move(id, other);
+      // A node that holds no replica is to be refused.
+      void owner?.move(id, other);
       return;
     }
     if (node.isDraining) return;

@@ -213,7 +213,7 @@ export class SimNode {
     return port;
   }
 
-  /** Offers an object that is here to another node. */
+  /** Offers an object that is here to another node, which may hold no replica of it. */
   async move(id: ObjectIdHex, to: string): Promise<void> {
     await this.#node.migrate(id, { node: to }, 'operator');
   }
