@@ -59,9 +59,9 @@ export class TestCluster {
   }
 
   /** Starts a node that was killed, on the same disk and ports. */
-  async restart(name: string): Promise<void> {
+  async restart(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     const before = this.#output.length;
-    const child = this.#spawn([bin, 'node', '--config', join(this.data, `${name}.json`)]);
+    const child = this.#spawn([bin, 'node', '--config', join(this.data, `${name}.json`)], env);
     await this.#printed(child, /^ready /m, before);
     this.node(name).pid = child.pid ?? 0;
   }
@@ -130,8 +130,11 @@ export class TestCluster {
     rmSync(this.data, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  #spawn(args: string[]): ChildProcess {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  #spawn(args: string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     this.#children.push(child);
     const onData = (chunk: Buffer) => (this.#output += String(chunk));
     child.stdout?.on('data', onData);
