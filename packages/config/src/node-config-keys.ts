@@ -82,6 +82,35 @@ const endpoints: Kind<readonly string[]> = {
   fromText: (given) => given.split(',').map((one) => one.trim()),
 };
 
+/** What `migration` says of one namespace; what is left out is as for all. */
+export interface NamespaceRules {
+  readonly mode?: 'auto' | 'off' | undefined;
+  readonly minimumStayMs?: number | undefined;
+  readonly hysteresisPercent?: number | undefined;
+  readonly tripsMin?: number | undefined;
+}
+
+const namespaceRules: Kind<Readonly<Record<string, NamespaceRules>>> = {
+  schema: z.record(
+    z.string(),
+    z.strictObject({
+      mode: z.enum(['auto', 'off']).optional(),
+      minimumStayMs: z.int().min(0).max(timerMaxMs).optional(),
+      hysteresisPercent: z.int().min(0).max(90).optional(),
+      tripsMin: z.int().min(1).max(1_000_000).optional(),
+    }),
+  ),
+  allowed:
+    'an object with mode, minimumStayMs, hysteresisPercent and tripsMin for each; JSON as text',
+  fromText: (given) => {
+    try {
+      return JSON.parse(given);
+    } catch {
+      return given;
+    }
+  },
+};
+
 function required<T>(kind: Kind<T>, meaning: string): ConfigKey<T> {
   return { kind, meaning, fallback: undefined, absent: undefined };
 }
@@ -159,6 +188,46 @@ export const nodeConfigKeys = {
     whole(1, 7),
     3,
     'Nodes that hold a copy of an object; a majority must be up to serve it. The same on every node.',
+  ),
+  'migration.mode': byDefault(
+    oneOf('auto', 'off'),
+    'auto',
+    'Whether objects move to the region that they are called from. `off`: only when asked to.',
+  ),
+  'migration.windowMs': byDefault(
+    ms(1000),
+    30_000,
+    'How far back calls count: after this long a third of their weight is left.',
+  ),
+  'migration.minimumStayMs': byDefault(
+    ms(0),
+    30_000,
+    'How long an object stays at least after a move; twice as long with each move that follows a short stay, up to an hour.',
+  ),
+  'migration.hysteresisPercent': byDefault(
+    whole(0, 90),
+    25,
+    'How much less its callers must wait with another home, for an object to move there.',
+  ),
+  'migration.tripsMin': byDefault(
+    whole(1, 1_000_000),
+    5,
+    'Round trips in a window below which an object stays where it is.',
+  ),
+  'migration.movesMax': byDefault(
+    whole(0, 1000),
+    4,
+    'Objects that a node moves toward their callers at a time.',
+  ),
+  'migration.pingMs': byDefault(
+    ms(100),
+    2000,
+    'How often nodes measure how far they are from each other.',
+  ),
+  'migration.namespaces': optional(
+    namespaceRules,
+    'none',
+    'What differs for a namespace, by its binding or class: `{ "ROOM": { "mode": "off" } }`.',
   ),
   'tls.insecure': byDefault(
     truth,

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { ConfigError } from './config-error.ts';
 import { anyAddresses, problemsTogether } from './node-config-checks.ts';
-import type { NodeConfigPath, NodeConfigValues } from './node-config-keys.ts';
+import type { NamespaceRules, NodeConfigPath, NodeConfigValues } from './node-config-keys.ts';
 import { NodeConfigSources } from './node-config-sources.ts';
 
 /** What the keys mean: docs/configuration.md. All paths are absolute. Frozen, all of it. */
@@ -41,6 +41,17 @@ export interface NodeConfig {
     readonly admin?: number;
   };
   readonly replication: { readonly factor: number };
+  readonly migration: {
+    readonly mode: 'auto' | 'off';
+    readonly windowMs: number;
+    readonly minimumStayMs: number;
+    readonly hysteresisPercent: number;
+    readonly tripsMin: number;
+    readonly movesMax: number;
+    readonly pingMs: number;
+    /** By binding or class. */
+    readonly namespaces?: Readonly<Record<string, NamespaceRules>>;
+  };
   /** Either `insecure`, or `peer` is there. */
   readonly tls: {
     readonly insecure: boolean;
@@ -135,6 +146,16 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
       }),
     },
     replication: { factor: value('replication.factor') },
+    migration: {
+      mode: value('migration.mode'),
+      windowMs: value('migration.windowMs'),
+      minimumStayMs: value('migration.minimumStayMs'),
+      hysteresisPercent: value('migration.hysteresisPercent'),
+      tripsMin: value('migration.tripsMin'),
+      movesMax: value('migration.movesMax'),
+      pingMs: value('migration.pingMs'),
+      ...given({ namespaces: value('migration.namespaces') }),
+    },
     tls: {
       insecure: value('tls.insecure'),
       ...(peerCa !== undefined &&

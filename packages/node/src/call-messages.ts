@@ -10,6 +10,7 @@ import {
   type Epoch,
   type ErrorData,
   frameOf,
+  type ObjectIdHex,
   type ObjectRef,
   putEpoch,
   putObjectId,
@@ -21,11 +22,23 @@ import {
   WireReader,
   type WireWriter,
 } from '@homing/base';
+import type { CallerShare, DistanceRow } from '@homing/protocol';
 
 /** A socket of an object, and what must follow it to the object's next owner. */
 export interface SocketCopy extends SocketState {
   /** The automatic answer of the object that the socket belongs to. */
   readonly autoResponse: AutoResponsePair | undefined;
+}
+
+/** What an owner knew of an object's callers, for the next one. */
+export interface CarriedCallers {
+  readonly id: ObjectIdHex;
+  readonly shares: readonly Omit<CallerShare, 'trips'>[];
+  readonly home: string;
+  /** How long the object has been there. */
+  readonly stayedMs: number;
+  /** Moves after short stays, which make the next stay longer. */
+  readonly bounces: number;
 }
 
 export type CallMessage =
@@ -92,7 +105,12 @@ export type CallMessage =
       readonly type: 'auto-response';
       readonly object: ObjectRef;
       readonly pair: AutoResponsePair | undefined;
-    };
+    }
+  /** Answered by `pong`: how far the two nodes are apart. `row`: from the sender to each region. */
+  | { readonly type: 'ping'; readonly sentMs: number; readonly row: DistanceRow }
+  | { readonly type: 'pong'; readonly sentMs: number }
+  /** The object is the receiver's now, or will be. */
+  | { readonly type: 'callers'; readonly carried: CarriedCallers };
 
 const types = {
   open: 1,
@@ -121,6 +139,9 @@ const types = {
   flushed: 24,
   leaving: 25,
   'leaving-heard': 26,
+  ping: 27,
+  pong: 28,
+  callers: 29,
 } as const satisfies Record<CallMessage['type'], number>;
 
 const typeNames = new Map<number, CallMessage['type']>(
@@ -205,14 +226,58 @@ function put(writer: WireWriter, message: CallMessage): void {
       putObject(writer, message.object);
       writer.u8(message.cause === 'alarm' ? 0 : 1);
       return;
+    case 'ping':
+      writer.double(message.sentMs);
+      putRow(writer, message.row);
+      return;
+    case 'pong':
+      writer.double(message.sentMs);
+      return;
+    case 'callers':
+      putCarried(writer, message.carried);
+      return;
     default:
       putOfSocket(writer, message);
   }
 }
 
+function putRow(writer: WireWriter, row: DistanceRow): void {
+  writer.varint(row.size);
+  for (const [region, ms] of row) {
+    writer.string(region);
+    writer.double(ms);
+  }
+}
+
+function putCarried(writer: WireWriter, carried: CarriedCallers): void {
+  putObjectId(writer, carried.id);
+  writer.string(carried.home);
+  writer.double(carried.stayedMs);
+  writer.varint(carried.bounces);
+  writer.varint(carried.shares.length);
+  for (const { region, calls, frames, bytes } of carried.shares) {
+    writer.string(region);
+    writer.double(calls);
+    writer.double(frames);
+    writer.double(bytes);
+  }
+}
+
 type OfSocket = Exclude<
   CallMessage,
-  { type: 'open' | 'frame' | 'reply' | 'close' | 'accepted' | 'ended' | 'wake' }
+  {
+    type:
+      | 'open'
+      | 'frame'
+      | 'reply'
+      | 'close'
+      | 'accepted'
+      | 'ended'
+      | 'wake'
+      | 'ping'
+      | 'pong'
+      | 'callers';
+  }
 >;
 
 function putOfSocket(writer: WireWriter, message: OfSocket): void {
@@ -382,9 +447,36 @@ export function decodeCall(bytes: Uint8Array): CallMessage | undefined {
         object: takeObject(reader),
         cause: reader.u8() === 0 ? 'alarm' : 'socket',
       };
+    case 'ping':
+      return { type, sentMs: reader.double(), row: takeRow(reader) };
+    case 'pong':
+      return { type, sentMs: reader.double() };
+    case 'callers':
+      return { type, carried: takeCarried(reader) };
     default:
       return takeOfSocket(reader, type);
   }
+}
+
+function takeRow(reader: WireReader): DistanceRow {
+  const row = new Map<string, number>();
+  for (let left = reader.varint(); left > 0; left--) row.set(reader.string(), reader.double());
+  return row;
+}
+
+function takeCarried(reader: WireReader): CarriedCallers {
+  const id = takeObjectId(reader);
+  const home = reader.string();
+  const stayedMs = reader.double();
+  const bounces = reader.varint();
+  const shares: CarriedCallers['shares'][number][] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    const region = reader.string();
+    const calls = reader.double();
+    const frames = reader.double();
+    shares.push({ region, calls, frames, bytes: reader.double() });
+  }
+  return { id, home, shares, stayedMs, bounces };
 }
 
 function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {

@@ -1,6 +1,8 @@
 /** The node: places objects, routes what is meant for them, keeps their sockets and alarms. */
 
+export type { CallersView } from './callers.ts';
 export { localLogs } from './local-log.ts';
+export type { MigrationOptions } from './migrator.ts';
 export type { MoveOutcome, MoveReason, MoveTarget } from './mover.ts';
 export {
   type ConnectWebSocket,

@@ -38,12 +38,14 @@ import {
   type WorkerExports,
 } from '@homing/base';
 import { AlarmClock } from './alarm-clock.ts';
+import { Callers, type CallersView } from './callers.ts';
 import {
   type Executor,
   type ExecutorChoice,
   type ExecutorMessage,
   ExecutorPool,
 } from './executor-pool.ts';
+import { type MigrationOptions, Migrator } from './migrator.ts';
 import { type MoveOutcome, type MoveReason, Mover, type MoveTarget } from './mover.ts';
 import { type ObjectStatus, ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';
@@ -156,6 +158,8 @@ export interface NodeOptions {
   readonly logs: ObjectLogs;
   /** Undefined for a node of its own. */
   readonly cluster?: NodeCluster | undefined;
+  /** How objects move toward their callers; without it none does. */
+  readonly migration?: MigrationOptions | undefined;
   readonly coordinator: Coordinator;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -189,6 +193,8 @@ export class HomingNode implements Dispatcher {
   readonly #sockets: SocketTable;
   readonly #alarms: AlarmClock;
   readonly #mover: Mover;
+  readonly #callers: Callers | undefined;
+  readonly #migrator: Migrator | undefined;
   readonly #placement: Placement;
   readonly #links: PeerLinks | undefined;
   /** Alarms on their way, by activation; each ends with `alarm-done` or the activation's end. */
@@ -208,7 +214,8 @@ export class HomingNode implements Dispatcher {
 
   constructor(options: NodeOptions) {
     this.#options = options;
-    const { store, coordinator, clock, timers, logger, metrics, limits } = options;
+    const { store, coordinator, clock, timers, logger, metrics, limits, migration } = options;
+    this.#callers = migration && new Callers({ region: migration.region, coordinator, clock });
     this.#sockets = new SocketTable({
       clock,
       unattachedBytesMax: limits.socketWaitingBytesMax,
@@ -241,6 +248,7 @@ export class HomingNode implements Dispatcher {
             atMs,
           });
         },
+        counted: (object, node, bytes) => this.#callers?.frame(object, node, bytes),
       },
     });
     const { cluster } = options;
@@ -268,9 +276,12 @@ export class HomingNode implements Dispatcher {
             metrics,
             limits,
             objects: () => this.#objects,
-            open: (object, sink, accepted) =>
-              this.#sessions.open({ kind: 'object', object }, sink, { kind: 'peer', accepted }),
+            open: (object, sink, accepted, node) => {
+              const origin = { kind: 'peer', node, accepted } as const;
+              return this.#sessions.open({ kind: 'object', object }, sink, origin);
+            },
             alarmDue: (object) => this.#ringHere(object),
+            migration: migration && this.#callers && { ...migration, callers: this.#callers },
           });
     this.#objects = new ObjectTable({
       store,
@@ -298,6 +309,7 @@ export class HomingNode implements Dispatcher {
       deliver: (object, delivery) => this.#objects.deliver(object, 'request', delivery),
       output: (activation, pass, refuse) => this.#objects.output(activation, pass, refuse),
       remote: this.#links?.sessions,
+      callers: this.#callers,
       clock,
       timers,
       placementTimeoutMs,
@@ -317,6 +329,18 @@ export class HomingNode implements Dispatcher {
       pollMs: cluster === undefined ? undefined : limits.alarmPollMs,
     });
     this.#mover = new Mover({ coordinator, cluster, metrics, objects: this.#objects });
+    const distances = this.#links?.distances;
+    if (migration !== undefined && this.#callers !== undefined && distances !== undefined) {
+      this.#migrator = new Migrator({
+        ...migration,
+        callers: this.#callers,
+        distances,
+        clock,
+        timers,
+        logger,
+        migrate: (id, region) => this.migrate(id, { region }, 'callers'),
+      });
+    }
     coordinator.watch((event) => {
       if (event.type === 'session') this.#objects.sessionChanged();
     });
@@ -387,8 +411,26 @@ export class HomingNode implements Dispatcher {
    * Moves an object of this node to another one, at once where it is idle; what comes meanwhile
    * waits and is answered there. Never rejects.
    */
-  migrate(id: ObjectIdHex, target: MoveTarget, reason: MoveReason): Promise<MoveOutcome> {
-    return this.#mover.migrate(id, target, reason);
+  async migrate(id: ObjectIdHex, target: MoveTarget, reason: MoveReason): Promise<MoveOutcome> {
+    const carried = this.#callers?.carried(id);
+    const moved = await this.#mover.migrate(id, target, reason);
+    if (moved.node !== undefined && carried !== undefined) this.#links?.carry(moved.node, carried);
+    return moved;
+  }
+
+  /** Who calls an object of this node; undefined where it is not here, or nothing is known. */
+  callersOf(id: ObjectIdHex): CallersView | undefined {
+    return this.#callers?.view(id);
+  }
+
+  /** Round trips from this node to the regions that it knows, in milliseconds. */
+  distances(): ReadonlyMap<string, number> {
+    return this.#links?.distances?.regions.row() ?? new Map();
+  }
+
+  /** Moves toward callers that are under way. */
+  get moving(): number {
+    return this.#migrator?.moving ?? 0;
   }
 
   /**
@@ -453,6 +495,8 @@ export class HomingNode implements Dispatcher {
   async close(): Promise<void> {
     this.#closing = true;
     this.#alarms.stop();
+    this.#migrator?.stop();
+    this.#links?.distances?.stop();
     await this.#links?.leave();
     await this.#pool?.stop('the node is shutting down');
     await this.#objects.close(new HomingError('unavailable', 'the node is shutting down'));
@@ -654,6 +698,7 @@ export class HomingNode implements Dispatcher {
   /** What the object's sockets carried stays with its clients, who look for its next owner. */
   #left(object: ObjectRef): void {
     if (this.#sockets.hasSockets(object.id)) this.#links?.left(object);
+    this.#callers?.forget(object.id);
     this.#sockets.forget(object.id);
   }
 

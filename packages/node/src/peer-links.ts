@@ -21,7 +21,9 @@ import type {
   SocketState,
   Timers,
 } from '@homing/base';
-import { type CallMessage, decodeCall, encodeCall } from './call-messages.ts';
+import { type CallMessage, type CarriedCallers, decodeCall, encodeCall } from './call-messages.ts';
+import type { Callers } from './callers.ts';
+import { Distances } from './distances.ts';
 import { EdgeSockets } from './edge-sockets.ts';
 import type { Activation, ObjectTable } from './object-table.ts';
 import { PeerSessions } from './peer-sessions.ts';
@@ -50,9 +52,14 @@ export interface PeerLinksOptions {
     object: ObjectRef,
     sink: FrameSink,
     accepted: (activation: Activation) => void,
+    node: string,
   ) => FramePort;
   /** Another node says that the object's alarm is due. */
   readonly alarmDue: (object: ObjectRef) => void;
+  /** Where objects move toward their callers. */
+  readonly migration:
+    | { readonly region: string; readonly pingMs: number; readonly callers: Callers }
+    | undefined;
 }
 
 /** Ends the part of a socket's name that names the node it was made on. */
@@ -64,6 +71,7 @@ export class PeerLinks {
   readonly #peerSessions: PeerSessions;
   readonly #edge: EdgeSockets;
   readonly #remote: RemoteSockets;
+  readonly distances: Distances | undefined;
   readonly #up = new Set<string>();
   /** Nodes that have not heard yet that this one is ending. */
   readonly #unheard = new Set<string>();
@@ -104,8 +112,24 @@ export class PeerLinks {
       gatherTimeoutMs: limits.gatherTimeoutMs,
       adopted: (object, states) => this.#adopted(object, states),
     });
+    const { migration } = options;
+    this.distances =
+      migration === undefined
+        ? undefined
+        : new Distances({
+            region: migration.region,
+            pingMs: migration.pingMs,
+            coordinator,
+            clock,
+            timers,
+            reachable: () => this.#up,
+            send,
+          });
     network.serve('call', {
-      up: (peer) => this.#up.add(peer.node),
+      up: (peer) => {
+        this.#up.add(peer.node);
+        this.distances?.up(peer.node);
+      },
       down: (peer) => this.#onDown(peer.node),
       message: (peer, bytes) => this.#onMessage(peer, bytes),
     });
@@ -113,6 +137,7 @@ export class PeerLinks {
       if (event.type !== 'nodes') return;
       const live = new Set([...coordinator.nodes().map(({ node }) => node), ...this.#up]);
       this.#remote.nodesChanged(live);
+      this.distances?.nodesChanged(live);
     });
   }
 
@@ -178,6 +203,11 @@ export class PeerLinks {
     if (!this.#edge.resend(object, socket, event)) this.#remote.giveBack(socket, event);
   }
 
+  /** Tells the next owner of an object what was known of its callers here. */
+  carry(node: string, carried: CarriedCallers): void {
+    this.#send(node, { type: 'callers', carried });
+  }
+
   get socketCount(): number {
     return this.#edge.size;
   }
@@ -234,6 +264,13 @@ export class PeerLinks {
         return;
       case 'leaving-heard':
         this.#unheard.delete(peer.node);
+        return;
+      case 'ping':
+      case 'pong':
+        this.distances?.onMessage(peer.node, message);
+        return;
+      case 'callers':
+        this.#options.migration?.callers.expect(message.carried);
         return;
       default:
         this.#onSocketMessage(peer.node, message);

@@ -36,6 +36,7 @@ export interface PeerSessionsOptions {
     object: ObjectRef,
     sink: { frame(frame: Uint8Array): void; closed(error: unknown): void },
     accepted: (activation: Activation) => void,
+    node: string,
   ) => FramePort;
   /** A node told who owns an object, or that it does not itself. */
   readonly learned: (id: ObjectIdHex, node: string, epoch: Epoch) => void;
@@ -184,6 +185,7 @@ export class PeerSessions implements RemoteSessions {
         },
       },
       ({ epoch }) => sendOrEnd(node, { type: 'accepted', session, epoch }),
+      node,
     );
     known.set(session, port);
   }

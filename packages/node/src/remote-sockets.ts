@@ -198,6 +198,7 @@ export class RemoteSockets {
   #sink(node: string, socket: string, object: ObjectRef | undefined): MirroringSink {
     const { send, sendOrEnd } = this.#options;
     return {
+      node,
       send: (data) => {
         // A link that takes no more: what follows a lost frame must not be seen.
         if (!send(node, { type: 'send', socket, data })) this.#drop(node, socket);

@@ -43,6 +43,8 @@ export interface SessionRouterOptions {
     refuse: (error: HomingError) => void,
   ) => void;
   readonly remote: RemoteSessions | undefined;
+  /** Who calls objects here; undefined where nobody wants to know. */
+  readonly callers: SessionCallers | undefined;
   readonly clock: Clock;
   readonly timers: Timers;
   /** How long a call that was surely not executed is sent again. */
@@ -55,10 +57,20 @@ export interface SessionRouterOptions {
   readonly waitingBytesMax: number;
 }
 
+/** Counts what goes to and from objects here. `node`: where it comes from, undefined for this one. */
+export interface SessionCallers {
+  call(object: ObjectRef, node: string | undefined): void;
+  frame(object: ObjectRef, node: string | undefined, bytes: number): void;
+}
+
 /** Where a session comes from: what was forwarded once is not forwarded again. */
 export type SessionOrigin =
   | { readonly kind: 'edge' }
-  | { readonly kind: 'peer'; readonly accepted: (activation: Activation) => void };
+  | {
+      readonly kind: 'peer';
+      readonly node: string;
+      readonly accepted: (activation: Activation) => void;
+    };
 
 type State = 'unopened' | 'placing' | 'open' | 'closed';
 
@@ -99,7 +111,10 @@ class Session implements FramePort, Delivery {
     switch (this.#state) {
       case 'open':
         if (this.#remote !== undefined) this.#remote.send(frame);
-        else this.executor?.post({ type: 'frame', session: this.number, frame });
+        else {
+          this.count(frame);
+          this.executor?.post({ type: 'frame', session: this.number, frame });
+        }
         return;
       case 'closed':
         return;
@@ -126,10 +141,21 @@ class Session implements FramePort, Delivery {
     return this.#origin.kind === 'peer';
   }
 
+  /** A frame of a session that is open here, in either direction. */
+  count(frame: Uint8Array): void {
+    if (this.#target.kind !== 'object') return;
+    this.#router.callers?.frame(this.#target.object, this.#from, frame.byteLength);
+  }
+
+  get #from(): string | undefined {
+    return this.#origin.kind === 'peer' ? this.#origin.node : undefined;
+  }
+
   deliver(activation: Activation): void {
     if (this.#state === 'closed') return;
     this.activation = activation.number;
     if (this.#origin.kind === 'peer') this.#origin.accepted(activation);
+    if (this.#target.kind === 'object') this.#router.callers?.call(this.#target.object, this.#from);
     this.opened(activation.executor, { activation: activation.number });
   }
 
@@ -236,6 +262,10 @@ export class SessionRouter {
     return this.#options.remote;
   }
 
+  get callers(): SessionCallers | undefined {
+    return this.#options.callers;
+  }
+
   get clock(): Clock {
     return this.#options.clock;
   }
@@ -286,7 +316,9 @@ export class SessionRouter {
       const session = this.#sessions.get(number);
       if (session === undefined) return;
       this.#output(session, () => {
-        if (this.#sessions.has(number)) session.sink.frame(frame);
+        if (!this.#sessions.has(number)) return;
+        session.count(frame);
+        session.sink.frame(frame);
       });
       return;
     }

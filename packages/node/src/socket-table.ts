@@ -44,6 +44,8 @@ export interface SocketTableEvents {
   memoryEvent(executor: number, socket: string, event: SocketEvent): void;
   /** The client got an automatic answer. */
   autoResponded(object: ObjectRef, socket: string, atMs: WallMs): void;
+  /** A frame to or from an object's client, which is on `node`; undefined for this one. */
+  counted(object: ObjectRef, node: string | undefined, bytes: number): void;
 }
 
 export interface SocketTableOptions {
@@ -55,6 +57,8 @@ export interface SocketTableOptions {
 
 /** A client that keeps a copy of what must follow the socket to another owner. */
 export interface MirroringSink extends SocketSink {
+  /** The client's. */
+  readonly node: string;
   attachment(attachment: Uint8Array | undefined): void;
   autoResponse(pair: AutoResponsePair | undefined): void;
 }
@@ -207,6 +211,7 @@ export class SocketTable {
     const entry = this.#sockets.get(socket);
     if (entry === undefined) return;
     if (entry.sink !== undefined) {
+      this.#count(entry, data);
       entry.sink.send(data);
       return;
     }
@@ -318,7 +323,14 @@ export class SocketTable {
         return;
       }
     }
+    this.#count(entry, data);
     this.#deliver(entry, { type: 'message', data });
+  }
+
+  #count({ home, sink }: Socket, data: string | Uint8Array): void {
+    if (home.kind !== 'object') return;
+    const node = isMirroring(sink) ? sink.node : undefined;
+    this.#options.events.counted(home.object, node, data.length);
   }
 
   #deliver(entry: Socket, event: SocketEvent): void {

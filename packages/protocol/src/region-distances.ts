@@ -53,6 +53,11 @@ export class RegionDistances {
     this.#told.delete(node);
   }
 
+  /** Those that something is known of. */
+  nodes(): Set<string> {
+    return new Set([...this.#peers.keys(), ...this.#told.keys()]);
+  }
+
   /** What this node has measured: the mean of its distances to a region's nodes. */
   row(): DistanceRow {
     const sums = new Map<string, { ms: number; count: number }>();

@@ -36,6 +36,8 @@ export interface AdminView {
     id: ObjectIdHex,
   ): object | undefined | Promise<object | undefined>;
   idOf(namespace: NamespaceInfo, name: string): ObjectIdHex;
+  /** What this node knows of the callers of an object that it owns. */
+  callers?(id: ObjectIdHex): object | undefined;
   /** What `homing recover` has to know of this node. */
   recovery?(): object;
   /** Trusts the present etcd, and goes on above `highest`, with these replica sets. */
@@ -109,7 +111,10 @@ async function answer(
       objects(view, url, response);
       return;
     case '/api/describe':
-      await describe(view, url, response);
+      await describe(view, url, response, (namespace, id) => view.describe(namespace, id));
+      return;
+    case '/api/callers':
+      await describe(view, url, response, (_namespace, id) => view.callers?.(id));
       return;
     case '/api/recovery':
       json(response, 200, view.recovery?.() ?? {});
@@ -201,7 +206,12 @@ async function readBody(request: IncomingMessage): Promise<Record<string, string
   );
 }
 
-async function describe(view: AdminView, url: URL, response: ServerResponse): Promise<void> {
+async function describe(
+  view: AdminView,
+  url: URL,
+  response: ServerResponse,
+  find: AdminView['describe'],
+): Promise<void> {
   const wanted = url.searchParams.get('namespace') ?? '';
   const namespace = findNamespace(view, wanted);
   if (namespace === null) {
@@ -217,7 +227,7 @@ async function describe(view: AdminView, url: URL, response: ServerResponse): Pr
     json(response, 400, { error: why });
     return;
   }
-  const found = await view.describe(namespace, id);
+  const found = await find(namespace, id);
   if (found === undefined) json(response, 404, { error: 'this object was never used', id });
   else json(response, 200, found);
 }

@@ -15,6 +15,7 @@ import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
 import { refreshGauges } from './admin-view.ts';
+import { askCallers, callersAnswer } from './callers-view.ts';
 import type { PrometheusMetrics } from './metrics.ts';
 import type { Recovery } from './recovery.ts';
 import type { Namespaces } from './worker-version.ts';
@@ -50,6 +51,10 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       for (const [peer, records] of options.replication.lag()) {
         metrics.set('replication_lag_records', records, { peer });
       }
+      metrics.set('migrations_in_flight', node.moving);
+      for (const [region, ms] of node.distances()) {
+        metrics.set('region_round_trip_seconds', ms / 1000, { to_region: region });
+      }
     },
     ready: isReady,
     status: () => status(options, isReady()),
@@ -68,6 +73,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
     objects: (namespace, after, limit) =>
       store.heads({ namespace, after, limit }).map((head) => shown(options, head)),
     describe: (namespace, id) => describe(options, namespace, id),
+    callers: (id) => callersAnswer(node, id),
     idOf: (namespace, name) => namedObjectId(namespace.key, name),
     recovery: () => options.recovery.state(),
     recover: async (highest, shards) => {
@@ -102,6 +108,10 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     controller: coordinator.isController,
     startedAt: options.startedAt.toISOString(),
     nodes: coordinator.nodes().length,
+    roundTripsMs: Object.fromEntries(
+      [...node.distances()].map(([region, ms]) => [region, Math.round(ms * 100) / 100]),
+    ),
+    moving: node.moving,
     shards: assignments.length,
     underReplicated: assignments.filter(({ members }) => members.length < options.factor).length,
     objectsOwned: node.ownedCount,
@@ -136,6 +146,10 @@ async function describe(
   const owner = own === undefined ? ownership?.owner : coordinator.self;
   const stores = new Map(coordinator.nodes().map((info) => [info.storeId, info.node]));
   const set = options.setOf(id);
+  const callers =
+    own === undefined
+      ? owner && (await askCallers(coordinator, owner.node, namespace, id))
+      : callersAnswer(node, id);
   return {
     namespace: namespace.name,
     className: namespace.className,
@@ -149,6 +163,9 @@ async function describe(
     generation: set?.generation ?? null,
     log: head === undefined ? null : { epoch: String(head.last.epoch), lsn: head.last.lsn },
     alarm: head?.alarmMs == null ? null : new Date(head.alarmMs).toISOString(),
+    callers: callers?.callers ?? [],
+    staySeconds: callers?.staySeconds ?? null,
+    stays: callers?.stays ?? null,
   };
 }
 

@@ -34,6 +34,7 @@ import { Controller } from './controller.ts';
 import { DiskIdentity, readGuard } from './disk-identity.ts';
 import { type DevLimits, devLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
+import { migrationOptions } from './migration-options.ts';
 import { Recovery } from './recovery.ts';
 import { RegionDelay } from './region-delay.ts';
 import { systemClock, systemTimers } from './system.ts';
@@ -187,6 +188,7 @@ async function compose(
         return rank === -1 ? undefined : rank;
       },
     },
+    migration: migrationOptions(config, namespaces, coordinator),
     coordinator,
     clock: systemClock,
     timers: systemTimers,

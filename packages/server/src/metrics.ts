@@ -54,6 +54,11 @@ const gauges: Readonly<Record<string, Declaration>> = {
   objects_active: { help: 'Objects in memory', labels: ['namespace'] },
   objects_owned: { help: 'Objects this node is the owner of' },
   sockets: { help: 'WebSockets', labels: ['state'] },
+  migrations_in_flight: { help: 'Objects that are moving toward their callers' },
+  region_round_trip_seconds: {
+    help: 'Round trip to the nodes of a region, measured',
+    labels: ['to_region'],
+  },
   replication_lag_records: { help: 'Records a peer has not acknowledged', labels: ['peer'] },
 };
 

@@ -1,0 +1,97 @@
+/**
+ * A cluster of two regions, 80 ms apart: objects move to where they are called from, and stay where
+ * they are told to. Real processes and etcd.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { example } from './program.ts';
+import { hasEtcd, TestCluster } from './test-cluster.ts';
+
+let cluster: TestCluster | undefined;
+
+afterEach(() => {
+  cluster?.dispose();
+  cluster = undefined;
+  for (const name of Object.keys(process.env)) {
+    if (name.startsWith('HOMING_MIGRATION_')) delete process.env[name];
+  }
+});
+
+/** Shorter than a person would have it. */
+const quick = {
+  HOMING_MIGRATION_WINDOW_MS: '3000',
+  HOMING_MIGRATION_MINIMUM_STAY_MS: '1000',
+  HOMING_MIGRATION_PING_MS: '200',
+};
+
+const flags = ['--nodes', '4', '--regions', 'eu,us', '--rtt', '80'];
+
+async function start(environment: Readonly<Record<string, string>>): Promise<TestCluster> {
+  Object.assign(process.env, quick, environment);
+  cluster = await TestCluster.start(example('counter'), ...flags);
+  return cluster;
+}
+
+interface Described {
+  readonly node: string;
+  readonly region: string;
+  readonly callers: readonly { readonly region: string; readonly share: number }[];
+  readonly stays: string | null;
+}
+
+async function describe(on: string, name: string): Promise<Described> {
+  const query = new URLSearchParams({ namespace: 'COUNTER', name });
+  const response = await fetch(`http://${cluster?.node(on).admin}/api/describe?${query}`);
+  return (await response.json()) as Described;
+}
+
+async function increment(on: string, name: string): Promise<number> {
+  const url = `http://${cluster?.node(on).http}/${name}`;
+  const response = await fetch(url, { method: 'POST' });
+  expect(response.status).toBe(200);
+  return ((await response.json()) as { value: number }).value;
+}
+
+/** The nodes take the regions in turn: n1 and n3 are in eu. */
+const regionOf = (node: string) => (Number(node.slice(1)) % 2 === 1 ? 'eu' : 'us');
+
+test.skipIf(!hasEtcd)(
+  'objects move to their callers, with nothing lost',
+  async () => {
+    await start({});
+    let count = 0;
+    for (const caller of ['n1', 'n2', 'n1']) {
+      while ((count === 0 ? '' : (await describe('n1', 'a')).region) !== regionOf(caller)) {
+        for (let call = 0; call < 10; call++) expect(await increment(caller, 'a')).toBe(++count);
+        await sleep(100);
+      }
+    }
+    const { callers } = await describe('n2', 'a');
+    expect(callers.map(({ region }) => region)).toContain('eu');
+    const pages = await Promise.all(
+      (cluster?.nodes ?? []).map(async ({ admin }) =>
+        (await fetch(`http://${admin}/metrics`)).text(),
+      ),
+    );
+    expect(pages[0]).toMatch(/homing_region_round_trip_seconds\{to_region="us"\} 0\.[01]/);
+    expect(pages.join()).toMatch(/homing_migrations_total\{reason="callers",outcome="moved"\} \d/);
+  },
+  120_000,
+);
+
+test.skipIf(!hasEtcd)(
+  'a namespace whose mode is off stays',
+  async () => {
+    await start({ HOMING_MIGRATION_NAMESPACES: '{"COUNTER":{"mode":"off"}}' });
+    await increment('n1', 'b');
+    const { region } = await describe('n1', 'b');
+    const far = region === 'eu' ? 'n2' : 'n1';
+    const untilMs = Date.now() + 6000;
+    while (Date.now() < untilMs) {
+      await increment(far, 'b');
+      await sleep(50);
+    }
+    expect((await describe('n1', 'b')).region).toBe(region);
+  },
+  120_000,
+);
