@@ -226,6 +226,33 @@ export interface Store {
    * Rejects with `fenced`, and with `invalid_argument` when a page is not the one expected.
    */
   install(request: InstallRequest): Promise<void>;
+  /**
+   * Forgets an object by order of whoever has the right to (docs/protocol.md, Deletion): erases all
+   * that is held of it, where `promised` is older than `epoch`, and raises the floor to `epoch`.
+   * Resolves when that is on disk; what was held is erased behind the caller's back. Rejects with
+   * `fenced` when the object has promised `epoch` or a newer one: then nothing was done.
+   */
+  forget(id: ObjectIdHex, epoch: Epoch): Promise<void>;
+  /**
+   * Erases all that is held of objects, whatever they have promised, and leaves floors as they are:
+   * for a store that is in the objects' replica set no more. Goes through the objects after `after`
+   * in id order, looks at `limit` of them and erases those that `isMeant` accepts. Resolves, when that
+   * is on disk, with the last one looked at, or undefined when there are no more.
+   */
+  erasePage(options: {
+    readonly isMeant: (id: ObjectIdHex) => boolean;
+    readonly after?: ObjectIdHex | undefined;
+    readonly limit: number;
+  }): Promise<ObjectIdHex | undefined>;
+  /**
+   * What an object that this store knows nothing of counts as having promised: the greatest epoch
+   * under which any object of its bucket was forgotten. Synchronous, as `head`.
+   */
+  floor(id: ObjectIdHex): Epoch;
+  /** The floors of all buckets, in a fixed order. Synchronous. */
+  floors(): readonly Epoch[];
+  /** Raises floors to another store's, bucket by bucket. Resolves when that is on disk. */
+  raiseFloors(floors: readonly Epoch[]): Promise<void>;
   /** Records held above `applied`, oldest first; synchronous, as `head`. */
   tail(id: ObjectIdHex): readonly EncodedRecord[];
   /** Undefined for an object never written to. Pages are read when asked for, synchronously. */

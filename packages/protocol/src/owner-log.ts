@@ -378,7 +378,8 @@ export class OwnerLog {
     if (store === this.self) {
       // The own state reaches the base, fetched or not; its tail may be another's.
       progress.matched = Math.max(this.#base.lsn, this.#holds(sealed.last) ? sealed.last.lsn : 0);
-      this.#folded = Math.max(this.#base.lsn, sealed.applied.lsn);
+      const { applied } = sealed;
+      this.#folded = Math.max(this.#base.lsn, this.#holds(applied) ? applied.lsn : 0);
       progress.told = this.#folded;
       progress.known = this.#folded;
     } else if (this.#holds(sealed.last)) {
@@ -486,7 +487,7 @@ export class OwnerLog {
     this.#emit(store, progress, next, this.#lastToSend({ ...progress, matched: next - 1 }));
   }
 
-  /** A store that has applied more than there is here heard of a newer owner, and will say so. */
+  /** A store that has applied a record of a newer owner will say so. */
   #probeAfter(store: string, progress: Progress, applied: RecordName): void {
     this.#probe(store, progress, Math.min(applied.lsn, this.last.lsn) + 1);
   }
@@ -531,7 +532,13 @@ export class OwnerLog {
     if (progress === undefined || progress.state === 'down' || progress.state === 'copying') return;
     if (this.#phase !== 'settling' && this.#phase !== 'serving') return;
     const { lsn } = this.#base;
-    if (applied.lsn >= lsn) this.#probeAfter(store, progress, applied);
+    // It may have lost what it acknowledged, and says so.
+    progress.matched = this.#holds(last) ? Math.min(progress.matched, last.lsn) : 0;
+    progress.known = Math.min(progress.known, progress.matched);
+    const isKnown = this.#holds(applied) || applied.epoch > this.epoch;
+    if (applied.lsn >= lsn && isKnown) this.#probeAfter(store, progress, applied);
+    // The whole log is here: it replaces whatever the store has of a former life.
+    else if (lsn === 0) this.#probe(store, progress, 1);
     else if (last.lsn >= lsn && progress.next > lsn + 1 && progress.state === 'streaming') {
       this.#probe(store, progress, lsn + 1);
     } else {

@@ -15,6 +15,7 @@
  */
 import {
   type Clock,
+  compareRecordNames,
   type Epoch,
   HomingError,
   isHomingError,
@@ -151,7 +152,7 @@ export class Replica {
   #onConfirm(from: PeerRun, request: Extract<LogRequest, { type: 'confirm' }>): void {
     const { store, answer } = this.#options;
     const { id, epoch, generation, round } = request;
-    const promised = store.head(id)?.promised ?? 0n;
+    const promised = store.head(id)?.promised ?? store.floor(id);
     if (promised > epoch) answer(from.node, { type: 'refused', id, epoch });
     else answer(from.node, { type: 'confirmed', id, epoch, generation, round });
   }
@@ -227,12 +228,12 @@ export class Replica {
     }
     const sendTail = (applied: RecordName) => {
       const records = store.tail(id);
-      const isSame = this.ends(id).applied.lsn === applied.lsn;
+      const isSame = compareRecordNames(this.ends(id).applied, applied) === 0;
       const tail = { type: 'fetched', id, epoch, generation, applied, records } as const;
       // It may be long, and the link have no room: then the other asks again.
       if (!isSame || !send(from.node, tail)) failed();
     };
-    if (head === undefined || head.applied.lsn <= request.applied.lsn) {
+    if (head === undefined || compareRecordNames(head.applied, request.applied) <= 0) {
       sendTail(head?.applied ?? noRecord);
     } else {
       const order = { object, epoch, home, generation: () => generation, to: from.node };

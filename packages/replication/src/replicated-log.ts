@@ -12,6 +12,7 @@
  */
 import {
   assert,
+  compareRecordNames,
   type EncodedRecord,
   type Epoch,
   encodeBody,
@@ -478,7 +479,9 @@ export class ReplicatedLog implements OwnedLog {
 
   #onFetched(generation: number, theirs: RecordName, records: readonly EncodedRecord[]): void {
     const own = this.#context.replica.ends(this.object.id).applied;
-    const base = own.lsn > theirs.lsn ? own : theirs;
+    // What is applied here and not in the other's log is of a former life.
+    const isOwn = records.some(({ name }) => compareRecordNames(name, own) === 0);
+    const base = isOwn ? own : theirs;
     const rest = records.filter(({ name }) => name.lsn > base.lsn);
     this.#step({ type: 'fetched', generation, base, records: rest });
   }

@@ -119,6 +119,17 @@ export class Disk {
       seal: (object, epoch) => ask(object.id, () => memory.seal(object, epoch)),
       install: (request) => ask(request.object.id, () => memory.install(request)),
       putNote: (name, value) => ask(undefined, () => memory.putNote(name, value)),
+      forget: (id, epoch) => ask(id, () => memory.forget(id, epoch)),
+      erasePage: async (options) => {
+        let next: ObjectIdHex | undefined;
+        await ask(undefined, async () => {
+          next = await memory.erasePage(options);
+        });
+        return next;
+      },
+      floor: (id) => memory.floor(id),
+      floors: () => memory.floors(),
+      raiseFloors: (floors) => ask(undefined, () => memory.raiseFloors(floors)),
       head: (id) => memory.head(id),
       heads: (options) => memory.heads(options),
       dueAlarms: (options) => memory.dueAlarms(options),

@@ -5,8 +5,17 @@
  * A log is its applied prefix (known by the name of its newest record only) and a tail of records
  * held beside the state. An append drops the part of the tail that it contradicts, adds its records,
  * and folds what is now known committed into the state.
+ *
+ * An object that was forgotten begins anew, from LSN 1. A store that did not hear of it holds a log of
+ * the *former life* still: everything in it is older by epoch, whatever its LSNs.
  */
-import { compareRecordNames, type Epoch, HomingError, type RecordName } from '@homing/base';
+import {
+  compareRecordNames,
+  type Epoch,
+  HomingError,
+  noRecord,
+  type RecordName,
+} from '@homing/base';
 
 export interface ObjectLog {
   readonly promised: Epoch;
@@ -18,6 +27,8 @@ export interface ObjectLog {
 
 export interface AppendPlan {
   readonly promised: Epoch;
+  /** State and log are of a former life: all of it goes before anything else. */
+  readonly isRestart: boolean;
   /** So many records at the head of the request are held already. */
   readonly skip: number;
   /** So many of the tail stay; those after are of a dead epoch and go. */
@@ -82,10 +93,22 @@ export function checkPromise(promised: Epoch, epoch: Epoch): void {
   });
 }
 
-/** What lies at or below `applied` is held, whatever its epoch: it was committed. */
-function holds(log: ObjectLog, name: RecordName): boolean {
-  if (name.lsn <= log.applied.lsn) return true;
-  return log.tail[name.lsn - log.applied.lsn - 1]?.epoch === name.epoch;
+/**
+ * What lies below `applied` is held, whatever its epoch: it was committed. One of a greater epoch is
+ * of a life that this log knows nothing of.
+ */
+function holds({ applied, tail }: ObjectLog, name: RecordName): boolean {
+  if (name.lsn === 0) return true;
+  if (name.lsn < applied.lsn) return name.epoch <= applied.epoch;
+  if (name.lsn === applied.lsn) return name.epoch === applied.epoch;
+  return tail[name.lsn - applied.lsn - 1]?.epoch === name.epoch;
+}
+
+/** The sender has the whole log, from its first record on, and what is applied here is not in it. */
+function isFormerLife({ applied }: ObjectLog, { names, previous }: AppendNames): boolean {
+  const [first] = names;
+  if (first?.lsn !== 1 || previous?.lsn !== 0) return false;
+  return applied.lsn > 0 && first.epoch > applied.epoch;
 }
 
 /**
@@ -93,12 +116,14 @@ function holds(log: ObjectLog, name: RecordName): boolean {
  * what is held, or contradict an applied record; `TypeError` when the records themselves are not a
  * sequence. Then nothing may be written.
  */
-export function planAppend(log: ObjectLog, append: AppendNames): AppendPlan {
+export function planAppend(held: ObjectLog, append: AppendNames): AppendPlan {
   const { names, previous, committed } = append;
   checkNames(names);
-  const epoch = append.epoch ?? names.at(-1)?.epoch ?? log.promised;
+  const epoch = append.epoch ?? names.at(-1)?.epoch ?? held.promised;
   // Past this check it is the greater of the two.
-  checkPromise(log.promised, epoch);
+  checkPromise(held.promised, epoch);
+  const isRestart = isFormerLife(held, append);
+  const log = isRestart ? { promised: held.promised, applied: noRecord, tail: [] } : held;
   if (previous !== undefined && !holds(log, previous)) throw refuse(log, previous);
   let skip = 0;
   let keep = log.tail.length;
@@ -118,10 +143,19 @@ export function planAppend(log: ObjectLog, append: AppendNames): AppendPlan {
   }
   return {
     promised: epoch,
+    isRestart,
     skip,
     keep,
     fold: foldCount(log, keep, skip === 0 ? names : names.slice(skip), committed),
   };
+}
+
+/** The error for an order to forget an object that has been promised to somebody since. */
+export function stillPromised(promised: Epoch, epoch: Epoch): HomingError {
+  return new HomingError('fenced', `the object is to be forgotten below epoch ${epoch}`, {
+    executed: 'no',
+    details: { epoch: String(promised) },
+  });
 }
 
 /** A page of a snapshot that is not the one that follows: the sender begins anew. */

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   type AppendRequest,
+  compareRecordNames,
   type DueAlarm,
   decodeBody,
   type EncodedRecord,
@@ -30,7 +31,15 @@ import {
   type Store,
   type WallMs,
 } from '@homing/base';
-import { checkPromise, type ObjectLog, planAppend, unexpectedPage } from './append-plan.ts';
+import {
+  checkPromise,
+  type ObjectLog,
+  planAppend,
+  stillPromised,
+  unexpectedPage,
+} from './append-plan.ts';
+import { erasePage } from './erase-page.ts';
+import { bucketOf, checkFloors, noFloors } from './floors.ts';
 
 interface MemoryObject {
   readonly namespace: string;
@@ -50,8 +59,6 @@ interface Staged {
   readonly name: RecordName;
   readonly records: LogRecord[];
 }
-
-const emptyLog: ObjectLog = { promised: 0n as Epoch, applied: noRecord, tail: [] };
 
 function keyString(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
@@ -190,6 +197,7 @@ class MemoryStore implements Store {
   readonly readerHandle = undefined;
   readonly #objects = new Map<ObjectIdHex, MemoryObject>();
   readonly #notes = new Map<string, Uint8Array>();
+  #floors = noFloors;
   #closed = false;
 
   reader(): StateReader {
@@ -201,13 +209,21 @@ class MemoryStore implements Store {
     const { object: ref, records, committed, epoch, previous } = request;
     const held = this.#objects.get(ref.id);
     const log: ObjectLog =
-      held === undefined ? emptyLog : { ...held, tail: held.tail.map((record) => record.name) };
+      held === undefined
+        ? { promised: this.floor(ref.id), applied: noRecord, tail: [] }
+        : { ...held, tail: held.tail.map((record) => record.name) };
     const names = records.map((record) => record.name);
     const plan = planAppend(log, { epoch, previous, names, committed });
     if (plan.skip === records.length && plan.fold === 0 && plan.promised === log.promised) return;
     const object = held ?? this.#create(ref);
     object.name ??= ref.name;
     object.promised = plan.promised;
+    if (plan.isRestart) {
+      object.tail = [];
+      object.applied = noRecord;
+      object.alarmMs = null;
+      object.spaces.clear();
+    }
     const added = records.slice(plan.skip).map(copyRecord);
     object.tail = [...object.tail.slice(0, plan.keep), ...added];
     for (const record of object.tail.splice(0, plan.fold)) fold(object, record);
@@ -215,7 +231,7 @@ class MemoryStore implements Store {
 
   async seal(ref: ObjectRef, epoch: Epoch): Promise<void> {
     if (this.#closed) throw closedError();
-    checkPromise(this.#objects.get(ref.id)?.promised ?? emptyLog.promised, epoch);
+    checkPromise(this.#promised(ref.id), epoch);
     const object = this.#objects.get(ref.id) ?? this.#create(ref);
     object.promised = epoch;
   }
@@ -223,7 +239,7 @@ class MemoryStore implements Store {
   async install(request: InstallRequest): Promise<void> {
     if (this.#closed) throw closedError();
     const { object: ref, epoch, applied, index, isLast } = request;
-    checkPromise(this.#objects.get(ref.id)?.promised ?? emptyLog.promised, epoch);
+    checkPromise(this.#promised(ref.id), epoch);
     const object = this.#objects.get(ref.id) ?? this.#create(ref);
     object.promised = epoch;
     object.name ??= ref.name;
@@ -235,7 +251,7 @@ class MemoryStore implements Store {
     staged.records.push(decodeBody(request.page));
     if (!isLast) return;
     object.staged = undefined;
-    if (applied.lsn <= object.applied.lsn) return;
+    if (compareRecordNames(applied, object.applied) <= 0) return;
     const held = object.tail.findIndex(
       ({ name }) => name.lsn === applied.lsn && name.epoch === applied.epoch,
     );
@@ -244,6 +260,44 @@ class MemoryStore implements Store {
     for (const record of staged.records) fold(object, record);
     object.applied = applied;
     object.alarmMs = request.alarmMs;
+  }
+
+  async forget(id: ObjectIdHex, epoch: Epoch): Promise<void> {
+    if (this.#closed) throw closedError();
+    const promised = this.#objects.get(id)?.promised;
+    if (promised !== undefined && promised >= epoch) throw stillPromised(promised, epoch);
+    this.#objects.delete(id);
+    this.#raise(bucketOf(id), epoch);
+  }
+
+  async erasePage(options: Parameters<Store['erasePage']>[0]): Promise<ObjectIdHex | undefined> {
+    if (this.#closed) throw closedError();
+    return erasePage(this, options, async (id) => {
+      this.#objects.delete(id);
+    });
+  }
+
+  floor(id: ObjectIdHex): Epoch {
+    return this.#floors[bucketOf(id)] as Epoch;
+  }
+
+  floors(): readonly Epoch[] {
+    return this.#floors;
+  }
+
+  async raiseFloors(floors: readonly Epoch[]): Promise<void> {
+    if (this.#closed) throw closedError();
+    checkFloors(floors);
+    for (const [bucket, epoch] of floors.entries()) this.#raise(bucket, epoch);
+  }
+
+  #raise(bucket: number, epoch: Epoch): void {
+    if (epoch <= (this.#floors[bucket] as Epoch)) return;
+    this.#floors = this.#floors.with(bucket, epoch);
+  }
+
+  #promised(id: ObjectIdHex): Epoch {
+    return this.#objects.get(id)?.promised ?? this.floor(id);
   }
 
   tail(id: ObjectIdHex): readonly EncodedRecord[] {
@@ -301,7 +355,7 @@ class MemoryStore implements Store {
       namespace,
       id,
       name,
-      promised: emptyLog.promised,
+      promised: this.floor(id),
       applied: noRecord,
       tail: [],
       staged: undefined,

@@ -11,18 +11,21 @@
  */
 import {
   assert,
+  type Epoch,
   type ErrorData,
   errorToData,
   isHomingError,
+  noRecord,
   OperationCursor,
   operationTypes,
   sealBody,
   type WallMs,
 } from '@homing/base';
-import { type AppendPlan, checkPromise, planAppend } from '../append-plan.ts';
+import { type AppendPlan, checkPromise, planAppend, stillPromised } from '../append-plan.ts';
 import type { Watermark } from './directory.ts';
+import { Floors } from './floor-table.ts';
 import { headHasName, headNamespace, newHead, writeHeadFields } from './head-codec.ts';
-import { generationValue, installPage } from './install.ts';
+import { discardStaged, generationValue, installPage } from './install.ts';
 import {
   alarmKeyOf,
   families,
@@ -35,7 +38,7 @@ import {
   statePrefixBytes,
 } from './keys.ts';
 import { type Batch, type Database, native, noOptions } from './native.ts';
-import { type CachedObject, ObjectCache, type TailRecord } from './object-cache.ts';
+import { type CachedObject, ObjectCache, spaceNumbers, type TailRecord } from './object-cache.ts';
 import { requestKinds, WireReader } from './wire.ts';
 
 export interface CommitLimits {
@@ -65,6 +68,7 @@ export class Committer {
   readonly #watermark: Watermark;
   readonly #limits: CommitLimits;
   readonly #cache: ObjectCache;
+  readonly #floors: Floors;
   readonly #batch: Batch = native.batch_init();
   readonly #reader = new WireReader();
   readonly #cursor = new OperationCursor();
@@ -84,6 +88,7 @@ export class Committer {
     this.#watermark = watermark;
     this.#limits = limits;
     this.#cache = new ObjectCache(database, limits.headCacheEntries);
+    this.#floors = new Floors(database);
     this.#scratch[0] = families.state;
   }
 
@@ -101,6 +106,11 @@ export class Committer {
     const cleared = this.#cleared;
     this.#cleared = false;
     return cleared;
+  }
+
+  /** Nothing is left of an object that was forgotten: its generations may begin anew. */
+  erased(id: Buffer): void {
+    this.#cache.drop(id);
   }
 
   /** Writes the next batch. Throws when it cannot be known to be on disk. */
@@ -136,7 +146,12 @@ export class Committer {
       this.#note();
       return undefined;
     }
+    if (this.#reader.kind === requestKinds.floors) {
+      this.#raiseFloors();
+      return undefined;
+    }
     const object = this.#cache.get(buffer, this.#reader.idStart);
+    if (object.head === undefined) object.promised = this.#floors.of(object.id);
     try {
       this.#take(object);
       return undefined;
@@ -155,6 +170,17 @@ export class Committer {
       return;
     }
     assert(epoch !== undefined, 'wire: a request without an epoch');
+    if (kind === requestKinds.erase) {
+      this.#erase(object);
+      return;
+    }
+    if (kind === requestKinds.forget) {
+      const isKnown = object.head !== undefined;
+      if (isKnown && object.promised >= epoch) throw stillPromised(object.promised, epoch);
+      this.#erase(object);
+      this.#floors.raise(this.#batch, object.id[object.id.length - 1] as number, epoch);
+      return;
+    }
     checkPromise(object.promised, epoch);
     if (kind === requestKinds.seal) {
       if (object.promised !== epoch || object.head === undefined) this.#touch(object);
@@ -169,6 +195,38 @@ export class Committer {
     const value = buffer.subarray(bodies[0], bodies[1]);
     native.batch_put(this.#batch, key, value, noOptions);
     this.#mustSync = true;
+  }
+
+  #raiseFloors(): void {
+    const { buffer, bodies } = this.#reader;
+    const [start = 0, end = 0] = bodies;
+    for (let at = start; at < end; at += 8) {
+      this.#floors.raise(this.#batch, (at - start) / 8, buffer.readBigUInt64BE(at) as Epoch);
+    }
+    this.#mustSync = true;
+  }
+
+  /**
+   * Takes an object out of every index, at once; its keys are erased behind. Its generations go on
+   * counting until that is done.
+   */
+  #erase(object: CachedObject): void {
+    this.#mustSync = true;
+    if (object.head === undefined) return;
+    const key = Buffer.concat([namespacePrefix(headNamespace(object.head).toString()), object.id]);
+    native.batch_del(this.#batch, key, noOptions);
+    native.batch_del(this.#batch, object.headKey, noOptions);
+    this.#empty(object);
+    discardStaged(this.#batch, object);
+    object.head = undefined;
+  }
+
+  /** Leaves nothing of the object's state and log. */
+  #empty(object: CachedObject): void {
+    this.#dropTail(object, 0);
+    this.#setAlarm(object, null);
+    for (const space of spaceNumbers) this.#clear(object, space);
+    object.applied = noRecord;
   }
 
   #install(object: CachedObject): void {
@@ -196,6 +254,7 @@ export class Committer {
     // A duplicate: what it repeats is on disk, or in this very batch.
     if (added === 0 && plan.fold === 0 && plan.promised === object.promised) return;
     this.#touch(object);
+    if (plan.isRestart) this.#empty(object);
     // Folding alone needs no fsync: the records are on disk, and what is committed is found again.
     this.#mustSync ||= added > 0 || plan.promised !== object.promised;
     object.promised = plan.promised;
@@ -343,7 +402,9 @@ export class Committer {
   #write(): number {
     for (const object of this.#dirty) {
       object.isDirty = false;
-      const head = object.head as Buffer;
+      const { head } = object;
+      // Erased in this very batch.
+      if (head === undefined) continue;
       writeHeadFields(head, object);
       native.batch_put(this.#batch, object.headKey, head, noOptions);
     }

@@ -10,7 +10,7 @@
  *
  * Called by the committer on the storage thread, within the batch it is making.
  */
-import { OperationCursor, operationTypes } from '@homing/base';
+import { compareRecordNames, OperationCursor, operationTypes } from '@homing/base';
 import { unexpectedPage } from '../append-plan.ts';
 import {
   afterPrefix,
@@ -32,6 +32,15 @@ export function generationValue(generation: number): Buffer {
   const value = Buffer.allocUnsafe(4);
   value.writeUInt32BE(generation);
   return value;
+}
+
+/** Gives up a snapshot that is being staged, for good; its number stays used by those of the spaces. */
+export function discardStaged(batch: Batch, object: CachedObject): void {
+  if (object.stagedGeneration === 0) return;
+  discard(batch, object);
+  native.batch_del(batch, installKeyOf(object.id), noOptions);
+  object.stagedGeneration = 0;
+  object.staged = undefined;
 }
 
 /** Marks what is staged under the object's generation as garbage. */
@@ -89,7 +98,7 @@ export function installPage(batch: Batch, object: CachedObject, request: WireRea
   stage(batch, object, request);
   if (!request.isLast) return false;
   object.staged = undefined;
-  if (committed.lsn <= object.applied.lsn) {
+  if (compareRecordNames(committed, object.applied) <= 0) {
     // Its number stays used, by the key, until what was staged under it is surely erased.
     discard(batch, object);
     return false;

@@ -12,6 +12,7 @@
  *     a due(8) id                           alarm index; the value is the namespace
  *     x id space(1) generation(4)           a generation that was cleared, to be erased
  *     i id                                  generation under which a snapshot is being installed
+ *     f bucket(1)                           floor of a bucket of ids, absent while it is 0
  */
 import { type ObjectIdHex, objectIdBytes, writeUint64 } from '@homing/base';
 
@@ -26,6 +27,7 @@ export const families = {
   alarm: 0x61,
   garbage: 0x78,
   install: 0x69,
+  floor: 0x66,
 } as const;
 export type Family = (typeof families)[keyof typeof families];
 
@@ -54,6 +56,10 @@ export function installKeyOf(id: Uint8Array): Buffer {
   const key = idKey(families.install, 1 + objectIdBytes);
   key.set(id, 1);
   return key;
+}
+
+export function floorKey(bucket: number): Buffer {
+  return Buffer.of(families.floor, bucket);
 }
 
 function idKey(family: Family, size: number): Buffer {

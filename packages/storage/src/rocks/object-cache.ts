@@ -127,6 +127,10 @@ export class ObjectCache {
     return object;
   }
 
+  drop(id: Buffer): void {
+    this.#objects.delete(id.toString('latin1'));
+  }
+
   /**
    * Forgets those loaded longest ago above the limit. Called between batches only. Reloading a
    * busy object now and then is cheaper than counting its uses.

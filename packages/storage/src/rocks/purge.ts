@@ -6,6 +6,9 @@
  * Small generations are deleted key by key; only large ones get a range deletion, because each of
  * those slows every later read of its memtable and files a little.
  *
+ * With the last generation of an object that was forgotten its generation keys go too, so that nothing
+ * is left; the storage thread is told, whose memory of them is out of date then.
+ *
  * Nothing here is fsynced: all writes go through one log in order, so the mark can only be lost
  * together with, or after, the deletions it stands for, and deleting again changes nothing.
  */
@@ -16,9 +19,11 @@ import {
   garbagePrefix,
   generationKeyOf,
   generationOffset,
+  headKeyOf,
   statePrefixBytes,
 } from './keys.ts';
 import { type Batch, type Database, native, noOptions, readRange } from './native.ts';
+import { spaceNumbers } from './object-cache.ts';
 
 /** Keys deleted one by one in a step; a generation of more gets a range deletion. */
 const stepKeys = 256;
@@ -26,9 +31,11 @@ const stepKeys = 256;
 export class Purge {
   readonly #database: Database;
   readonly #batch: Batch = native.batch_init();
+  readonly #erased: (id: Buffer) => void;
 
-  constructor(database: Database) {
+  constructor(database: Database, erased: (id: Buffer) => void) {
     this.#database = database;
+    this.#erased = erased;
   }
 
   /** Erases one generation. Returns false when there was none left. Throws what RocksDB throws. */
@@ -43,9 +50,26 @@ export class Purge {
     if (keys.length > stepKeys) native.db_clear(this.#database, range);
     else for (const key of keys) native.batch_del(this.#batch, key, noOptions);
     native.batch_del(this.#batch, mark, noOptions);
+    const id = mark.subarray(1, 1 + objectIdBytes);
+    const isLast = this.#isLastOfForgotten(id);
+    if (isLast) {
+      for (const space of spaceNumbers) {
+        native.batch_del(this.#batch, generationKeyOf(id, space), noOptions);
+      }
+    }
     native.batch_write(this.#database, this.#batch, { sync: false });
     native.batch_clear(this.#batch);
+    if (isLast) this.#erased(id);
     return true;
+  }
+
+  /** Whether nothing is known of the object but the one generation that is being erased. */
+  #isLastOfForgotten(id: Buffer): boolean {
+    const [head] = native.db_get_many_sync(this.#database, [headKeyOf(id)], noOptions);
+    if (head !== undefined) return false;
+    const marks = Buffer.concat([Buffer.of(families.garbage), id]);
+    const rows = readRange(this.#database, { gte: marks, lt: afterPrefix(marks) }, 2);
+    return rows.length === 2;
   }
 
   /** What readers see must never be garbage: a defect here is to end the process, not the data. */

@@ -37,12 +37,16 @@ import {
   unsealBody,
   type WallMs,
 } from '@homing/base';
+import { erasePage } from '../erase-page.ts';
+import { bucketOf, checkFloors } from '../floors.ts';
 import type { CommitLimits, CommitReport } from './committer.ts';
+import { readFloors } from './floor-table.ts';
 import { decodeHead } from './head-codec.ts';
 import {
   afterPrefix,
   alarmKeyOf,
   families,
+  floorKey,
   headKey,
   headKeyOf,
   idHexOf,
@@ -158,6 +162,31 @@ export class RocksStore implements Store {
 
   install(request: InstallRequest): Promise<void> {
     return this.#ask(() => this.#writer.install(request));
+  }
+
+  forget(id: ObjectIdHex, epoch: Epoch): Promise<void> {
+    return this.#ask(() => this.#writer.forget(id, epoch));
+  }
+
+  erasePage(options: Parameters<Store['erasePage']>[0]): Promise<ObjectIdHex | undefined> {
+    return erasePage(this, options, (id) => this.#ask(() => this.#writer.erase(id)));
+  }
+
+  floor(id: ObjectIdHex): Epoch {
+    this.#checkOpen();
+    const keys = [floorKey(bucketOf(id))];
+    const [value] = this.#read(() => native.db_get_many_sync(this.#database, keys, noOptions));
+    return (value?.readBigUInt64BE() ?? 0n) as Epoch;
+  }
+
+  floors(): readonly Epoch[] {
+    this.#checkOpen();
+    return this.#read(() => readFloors(this.#database));
+  }
+
+  async raiseFloors(floors: readonly Epoch[]): Promise<void> {
+    checkFloors(floors);
+    await this.#ask(() => this.#writer.floors(floors));
   }
 
   putNote(name: string, value: Uint8Array): Promise<void> {

@@ -35,7 +35,7 @@ function run(port: NonNullable<typeof parentPort>, data: StorageThreadData): voi
   const watermark = new Watermark(data.directory);
   const committer = new Committer(database, watermark, data.limits);
   discardLeftovers(database);
-  const purge = new Purge(database);
+  const purge = new Purge(database, (id) => committer.erased(id));
   let hasGarbage = true;
   let isScheduled = false;
   let isClosing = false;

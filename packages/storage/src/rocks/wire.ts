@@ -6,7 +6,7 @@
  * One request, big-endian:
  *
  *     size       4   of what follows
- *     kind       1   append, seal, install or note
+ *     kind       1   append, seal, install, note, forget, erase or floors
  *     id         32
  *     epoch      8   the sender's
  *     committed  16  epoch, LSN; of an install: what the pages have folded in
@@ -18,7 +18,8 @@
  *     name       4 + n   length + 1, 0 for none
  *     records    4, then each: size 4, body as in record-codec.ts
  *
- * A note has its name in place of the object's and its value as the only record.
+ * A note has its name in place of the object's and its value as the only record; floors come as the
+ * only record, 8 bytes each.
  *
  * Both ends are one program in one process: nothing here is versioned or checksummed.
  */
@@ -42,13 +43,21 @@ import {
 } from '@homing/base';
 import { namespaceBytesMax } from './head-codec.ts';
 
-export const requestKinds = { append: 1, seal: 2, install: 3, note: 4 } as const;
+export const requestKinds = {
+  append: 1,
+  seal: 2,
+  install: 3,
+  note: 4,
+  forget: 5,
+  erase: 6,
+  floors: 7,
+} as const;
 
 const initialBytes = 16 * 1024;
 const requestFixedBytes = 4 + 1 + objectIdBytes + 8 + 16 + 16 + 13 + 2 + 4 + 4;
 const none = 0xffff_ffff_ffff_ffffn;
-/** A note belongs to no object. */
-const noteObject: ObjectRef = { namespace: '', id: '00'.repeat(objectIdBytes) as ObjectIdHex };
+/** Notes and floors belong to no object. */
+const noObject: ObjectRef = { namespace: '', id: '00'.repeat(objectIdBytes) as ObjectIdHex };
 
 interface Request {
   readonly kind: number;
@@ -117,13 +126,36 @@ export class WireWriter {
 
   note(name: string, value: Uint8Array): number {
     const record = { name: noRecord, body: value };
-    const object = { ...noteObject, name };
+    const object = { ...noObject, name };
     return this.#add({
       ...plain,
       kind: requestKinds.note,
       object,
       epoch: noRecord.epoch,
       records: [record],
+    });
+  }
+
+  forget(id: ObjectIdHex, epoch: Epoch): number {
+    const object = { namespace: '', id };
+    return this.#add({ ...plain, kind: requestKinds.forget, object, epoch, records: [] });
+  }
+
+  erase(id: ObjectIdHex): number {
+    const object = { namespace: '', id };
+    const { epoch } = noRecord;
+    return this.#add({ ...plain, kind: requestKinds.erase, object, epoch, records: [] });
+  }
+
+  floors(floors: readonly Epoch[]): number {
+    const body = Buffer.alloc(8 * floors.length);
+    for (const [bucket, epoch] of floors.entries()) body.writeBigUInt64BE(epoch, 8 * bucket);
+    return this.#add({
+      ...plain,
+      kind: requestKinds.floors,
+      object: noObject,
+      epoch: noRecord.epoch,
+      records: [{ name: noRecord, body }],
     });
   }
 
