@@ -42,6 +42,10 @@ export interface AdminView {
   recovery?(): object;
   /** Trusts the present etcd, and goes on above `highest`, with these replica sets. */
   recover?(highest: Epoch, shards: readonly ShardAssignment[]): Promise<object>;
+  /** How objects move toward their callers. */
+  migrations?(): object;
+  /** Bounds these moves in the whole cluster, or with undefined takes the bound back. */
+  capMigrations?(cap: number | undefined): Promise<object>;
   /** Empties a node of the cluster; undefined where there is none. */
   drain?(node: string): Promise<object>;
   /** Moves an object to a node, or to one of a region. */
@@ -119,6 +123,13 @@ async function answer(
     case '/api/recovery':
       json(response, 200, view.recovery?.() ?? {});
       return;
+    case '/api/migrations':
+      if (request.method !== 'POST') {
+        json(response, 200, view.migrations?.() ?? { mode: 'off' });
+        return;
+      }
+      await command(view, url.pathname, request, response);
+      return;
     case '/api/drain':
     case '/api/recover':
     case '/api/migrate':
@@ -168,6 +179,15 @@ async function command(
     }
     const shards = JSON.parse(body.shards ?? '[]') as ShardAssignment[];
     json(response, 200, await view.recover(BigInt(body.highest ?? '0') as Epoch, shards));
+    return;
+  }
+  if (path === '/api/migrations' && view.capMigrations !== undefined) {
+    if (!/^(none|\d{1,6})$/.test(body.cap ?? '')) {
+      json(response, 400, { error: 'cap must be a whole number, or none' });
+      return;
+    }
+    const cap = body.cap === 'none' ? undefined : Number(body.cap);
+    json(response, 200, await view.capMigrations(cap));
     return;
   }
   if (path === '/api/drain') {

@@ -93,6 +93,16 @@ Runs the worker project in dir (default: the current directory) on several nodes
     ),
     run: migrate,
   },
+  migrations: {
+    summary: 'how objects move toward their callers, and a cap on it',
+    usage: adminUsage(
+      'migrations [--cap N|none]',
+      'Shows how objects move toward their callers. With --cap, bounds how many each node of the cluster\n' +
+        'moves at a time, from now on: 0 stops such moves. Moves that you ask for, and drains, go on.\n\n' +
+        '  --cap N         at most so many; none takes the cap back',
+    ),
+    run: migrations,
+  },
   recover: {
     summary: 'go on after etcd was wiped or restored from a backup',
     usage: `homing recover --admin URL [--admin URL …]
@@ -361,6 +371,16 @@ async function migrate(args: readonly string[]): Promise<number> {
   const where = to === undefined ? { region } : { to };
   const body = { namespace, ...where, ...which };
   return answered(flags, await ask(adminUrl(flags), '/api/migrate', body));
+}
+
+async function migrations(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(args, { ...adminFlags, cap: { type: 'string' } }, 0);
+  const cap = flags.text('cap');
+  if (cap !== undefined && !/^(none|\d{1,6})$/.test(cap)) {
+    throw new UsageError('--cap must be a whole number, or none');
+  }
+  const body = cap === undefined ? undefined : { cap };
+  return answered(flags, await ask(adminUrl(flags), '/api/migrations', body));
 }
 
 async function recover(args: readonly string[]): Promise<number> {

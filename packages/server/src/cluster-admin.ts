@@ -9,6 +9,7 @@ import {
   type VersionedShard,
 } from '@homing/base';
 import type { NodeConfig } from '@homing/config';
+import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { HomingNode, MoveTarget } from '@homing/node';
 import type { ReplicaSet } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
@@ -25,7 +26,7 @@ export interface ClusterAdminOptions {
   readonly store: Store;
   readonly metrics: PrometheusMetrics;
   readonly namespaces: Namespaces;
-  readonly coordinator: Coordinator;
+  readonly coordinator: Coordinator & EtcdCoordinatorExtras;
   readonly network: PeerNetwork;
   readonly replication: Replication;
   readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
@@ -81,7 +82,23 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       return { node: config.node, recovered: true };
     },
     drain: (name) => drain(options, name),
+    migrations: () => migrations(options),
+    capMigrations: async (cap) => {
+      await coordinator.putSetting('migrations-max', cap);
+      return migrations(options);
+    },
     migrate: (namespace, id, target) => migrate(options, namespace, id, target),
+  };
+}
+
+/** How many objects may move toward their callers at a time, on each node. */
+function migrations({ node, config, coordinator }: ClusterAdminOptions): object {
+  const { mode, movesMax } = config.migration;
+  return {
+    mode,
+    movesMax,
+    cap: coordinator.setting('migrations-max') ?? null,
+    moving: node.moving,
   };
 }
 

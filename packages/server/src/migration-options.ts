@@ -1,6 +1,7 @@
 /** How objects move toward their callers, as a node's configuration says. */
 import type { Coordinator } from '@homing/base';
 import type { NodeConfig } from '@homing/config';
+import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { MigrationOptions } from '@homing/node';
 import type { MigrationRules } from '@homing/protocol';
 import { CommandError } from './usage-error.ts';
@@ -10,7 +11,7 @@ import type { Namespaces } from './worker-version.ts';
 export function migrationOptions(
   { region, migration }: NodeConfig,
   namespaces: Namespaces,
-  coordinator: Coordinator,
+  coordinator: Coordinator & EtcdCoordinatorExtras,
 ): MigrationOptions {
   const byKey = new Map<string, MigrationRules | undefined>();
   for (const { key } of namespaces.list()) byKey.set(key, rulesOf(migration, {}));
@@ -29,7 +30,7 @@ export function migrationOptions(
     windowMs: migration.windowMs,
     pingMs: migration.pingMs,
     rulesOf: (key) => byKey.get(key),
-    movesMax: () => migration.movesMax,
+    movesMax: () => movesMax(migration.movesMax, coordinator),
     regionsOf: () => [
       ...new Set(
         coordinator
@@ -39,6 +40,11 @@ export function migrationOptions(
       ),
     ],
   };
+}
+
+/** What the configuration allows, or less where an operator has said so. */
+function movesMax(configured: number, coordinator: EtcdCoordinatorExtras): number {
+  return Math.min(configured, coordinator.setting('migrations-max') ?? configured);
 }
 
 type Given = NonNullable<NodeConfig['migration']['namespaces']>[string];

@@ -95,3 +95,27 @@ test.skipIf(!hasEtcd)(
   },
   120_000,
 );
+
+test.skipIf(!hasEtcd)(
+  'a cap of 0 stops such moves on all nodes at once, until it is taken back',
+  async () => {
+    await start({});
+    await cluster?.admin('n2', '/api/migrations', { cap: 0 });
+    await increment('n1', 'c');
+    const { region } = await describe('n1', 'c');
+    const far = region === 'eu' ? 'n2' : 'n1';
+    const untilMs = Date.now() + 6000;
+    while (Date.now() < untilMs) {
+      await increment(far, 'c');
+      await sleep(50);
+    }
+    expect((await describe('n1', 'c')).region).toBe(region);
+    const answer = await cluster?.admin('n3', '/api/migrations', { cap: 'none' });
+    expect(await answer?.json()).toMatchObject({ mode: 'auto', movesMax: 4, moving: 0 });
+    while ((await describe('n1', 'c')).region === region) {
+      await increment(far, 'c');
+      await sleep(50);
+    }
+  },
+  120_000,
+);

@@ -36,6 +36,7 @@ import { Mirror } from './mirror.ts';
 import { untilAnswered } from './pacer.ts';
 import { Records } from './records.ts';
 import { Session } from './session.ts';
+import { Settings } from './settings.ts';
 import { foundAt, type KeyValue } from './transaction.ts';
 
 export interface EtcdCoordinatorOptions {
@@ -75,7 +76,14 @@ export interface EtcdCoordinatorExtras {
   recover(highest: Epoch): Promise<void>;
   /** Notes a start of the store; `behind` where etcd knows of more, so the disk is a restored copy. */
   registerStart(starts: number): Promise<'ok' | 'behind'>;
+  /** A setting of the whole cluster, as last seen; undefined where it is not made. */
+  setting(name: ClusterSetting): number | undefined;
+  /** Makes a setting, or takes it back. Rejects with `unavailable`: then it may be repeated. */
+  putSetting(name: ClusterSetting, value: number | undefined): Promise<void>;
 }
+
+/** migrations-max: moves toward callers at a time, on each node, at most. */
+export type ClusterSetting = 'migrations-max';
 
 const defaultSessionTtlMs = 5000;
 
@@ -90,6 +98,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   readonly #election: Election;
   readonly #claims: Claims;
   readonly #records: Records;
+  readonly #settings: Settings;
   readonly #watchers: Watchers;
   readonly #grants = new Grants();
   readonly #disk: DiskContext;
@@ -114,7 +123,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     const shared = { client, identity, keys, limits, clock, timers, logger };
     const mirror = new Mirror({
       ...shared,
-      prefixes: [keys.nodes, keys.shards, keys.controller],
+      prefixes: [keys.nodes, keys.shards, keys.controller, keys.settings],
       changed: (changed, revision) => this.#changed(changed, revision),
     });
     const session = new Session({
@@ -135,6 +144,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     this.#election = new Election({ ...shared, mirror, session });
     this.#claims = new Claims({ ...shared, session, grants: this.#grants });
     this.#records = new Records({ ...shared, mirror, grants: this.#grants });
+    this.#settings = new Settings({ ...shared, mirror });
     this.#watchers = new Watchers((cause) => {
       logger.error('a watcher of the coordinator failed', { cause });
     });
@@ -277,6 +287,15 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   async registerStart(starts: number): Promise<'ok' | 'behind'> {
     this.#checkOpen();
     return await registerStart(this.#disk, this.#options.storeId, starts);
+  }
+
+  setting(name: ClusterSetting): number | undefined {
+    return this.#settings.get(name);
+  }
+
+  async putSetting(name: ClusterSetting, value: number | undefined): Promise<void> {
+    this.#checkOpen();
+    await this.#settings.put(name, value);
   }
 
   async #close(): Promise<void> {

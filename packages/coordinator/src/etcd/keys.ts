@@ -20,6 +20,7 @@ export class Keys {
   readonly shards: string;
   readonly controller: string;
   readonly base: string;
+  readonly settings: string;
   readonly #prefix: string;
 
   constructor(prefix: string) {
@@ -28,10 +29,15 @@ export class Keys {
     this.shards = `${this.#prefix}shards/`;
     this.controller = `${this.#prefix}controller`;
     this.base = `${this.#prefix}base`;
+    this.settings = `${this.#prefix}settings/`;
   }
 
   node(node: string): string {
     return this.nodes + encodeURIComponent(node);
+  }
+
+  setting(name: string): string {
+    return this.settings + encodeURIComponent(name);
   }
 
   store(storeId: string): string {
@@ -111,6 +117,13 @@ export const encodeStarts = (starts: number): Buffer => encode({ starts });
 export function decodeStarts(kv: KeyValue): number | undefined {
   const { starts } = decode(kv);
   return isCount(starts) ? starts : undefined;
+}
+
+export const encodeSetting = (value: number): Buffer => encode({ value });
+
+export function decodeSetting(kv: KeyValue): number | undefined {
+  const { value } = decode(kv);
+  return isCount(value) ? value : undefined;
 }
 
 /** What is added to etcd's revisions; text, since JSON's numbers end at 53 bits. */
