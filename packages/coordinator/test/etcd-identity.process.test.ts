@@ -2,7 +2,7 @@
 import { type Epoch, makeEpoch } from '@homing/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { objectNumber } from './cluster-conformance.ts';
-import { etcdMissing, memoryLogger, TestEtcd, until } from './etcd.ts';
+import { etcdMissing, memoryLogger, TestEtcd, TestProxy, until } from './etcd.ts';
 import { type EtcdNode, openNode } from './etcd-cluster.ts';
 
 describe.skipIf(etcdMissing)('the identity of etcd', () => {
@@ -26,7 +26,11 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
   const guardOf = (node: EtcdNode) => ({
     clusterId: node.clusterId,
     highest: node.highestEpoch(),
+    witness: node.witness,
   });
+  const fill = (count: number) => {
+    for (let more = 0; more < count; more++) etcd.etcdctl('put', 'filler', '');
+  };
   const refusal = { code: 'unavailable', message: expect.stringContaining('homing recover') };
   const keys = () => etcd.etcdctl('get', '', '--prefix', '--keys-only');
 
@@ -123,6 +127,48 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     const last = (await node.claim(object)).ownership;
     expect(last.epoch > makeEpoch(9_000_000n, 0)).toBe(true);
     expect(await other.locate(object)).toEqual(last);
+  });
+
+  test('an old backup that has passed our revision: refused at the next start', async () => {
+    const node = await open();
+    await until('there is a witness', () => node.witness > 0);
+    await node.close();
+    const backup = etcd.backup();
+    const again = await open({ guard: guardOf(node), limits: { witnessIntervalMs: 50 } });
+    const { epoch } = (await again.claim(object)).ownership;
+    await until('the witness is raised', () => again.witness > node.witness + 1);
+    const guard = guardOf(again);
+    await again.close();
+    await etcd.restore(backup);
+    fill(40);
+    const last = await open({ guard });
+    expect([last.clusterId, last.refused]).toEqual([guard.clusterId, true]);
+    await expect(last.claim(object)).rejects.toMatchObject(refusal);
+    await last.recover(guard.highest);
+    await until('there is a session', () => last.self !== undefined);
+    expect((await last.claim(object)).ownership.epoch > epoch).toBe(true);
+    await until('the witness goes on', () => last.witness > guard.witness);
+    await last.close();
+    const next = await open({ guard: guardOf(last) });
+    expect(next.refused).toBe(false);
+  });
+
+  test('an old backup that has passed our revision: refused by a node that was cut off', async () => {
+    const proxy = await new TestProxy(etcd.port).start();
+    const limits = { witnessIntervalMs: 50, requestTimeoutMs: 500 };
+    const node = await open({ endpoints: [proxy.endpoint], limits });
+    await node.claim(object);
+    const backup = etcd.backup();
+    const { witness } = node;
+    // One raise may have been under way when the backup was made.
+    await until('the witness is raised', () => node.witness > witness + 1);
+    proxy.set('closed');
+    await etcd.restore(backup);
+    fill(60);
+    proxy.set('open');
+    await until('it is refused', () => node.refused);
+    await expect(node.claim(objectNumber(2))).rejects.toMatchObject(refusal);
+    await proxy.stop();
   });
 
   test('what was granted before a recovery counts for nothing after it', async () => {

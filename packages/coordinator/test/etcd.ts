@@ -152,6 +152,32 @@ export class TestEtcd {
     await this.start();
   }
 
+  /** A backup of what is stored now; returns its path. */
+  backup(): string {
+    const file = join(this.directory, `backup-${this.#generation}-${Date.now()}`);
+    this.etcdctl('snapshot', 'save', file);
+    return file;
+  }
+
+  /** The same address and cluster, and what was stored when the backup was made. */
+  async restore(file: string): Promise<void> {
+    await this.kill();
+    this.#generation += 1;
+    const peer = `http://127.0.0.1:${this.#peerPort}`;
+    this.etcdctl(
+      ...[
+        'snapshot',
+        'restore',
+        file,
+        '--data-dir',
+        join(this.directory, String(this.#generation)),
+      ],
+      ...['--initial-advertise-peer-urls', peer, '--initial-cluster', `default=${peer}`],
+      ...['--initial-cluster-token', this.#token],
+    );
+    await this.start();
+  }
+
   async remove(): Promise<void> {
     await this.kill();
     rmSync(this.directory, { recursive: true, force: true });

@@ -6,12 +6,14 @@ import type { Epoch, Logger, Store, Timer, Timers } from '@homing/base';
 
 const clusterNote = 'etcd-cluster';
 const epochNote = 'highest-epoch';
-/** How often the highest epoch is looked at; written only when it grew. */
+const witnessNote = 'etcd-witness';
+/** How often the highest epoch and the witness are looked at; written only when they grew. */
 const writeMs = 1000;
 
 export interface DiskGuard {
   readonly clusterId: string | undefined;
   readonly highest: Epoch;
+  readonly witness: number;
 }
 
 const text = (bytes: Uint8Array | undefined) =>
@@ -21,12 +23,14 @@ export function readGuard(store: Store): DiskGuard {
   return {
     clusterId: text(store.note(clusterNote)),
     highest: BigInt(text(store.note(epochNote)) ?? '0') as Epoch,
+    witness: Number(text(store.note(witnessNote)) ?? '0'),
   };
 }
 
 export interface GuardedEtcd {
   readonly clusterId: string;
   readonly refused: boolean;
+  readonly witness: number;
   highestEpoch(): Epoch;
 }
 
@@ -37,6 +41,7 @@ export class DiskIdentity {
   readonly #timers: Timers;
   readonly #logger: Logger;
   #written: Epoch;
+  #writtenWitness: number;
   #timer: Timer | undefined;
   #isStopped = false;
 
@@ -45,7 +50,9 @@ export class DiskIdentity {
     this.#etcd = etcd;
     this.#timers = timers;
     this.#logger = logger;
-    this.#written = readGuard(store).highest;
+    const { highest, witness } = readGuard(store);
+    this.#written = highest;
+    this.#writtenWitness = witness;
   }
 
   /** Resolves when the cluster's id is on disk. */
@@ -75,9 +82,15 @@ export class DiskIdentity {
   }
 
   async #write(): Promise<void> {
+    const { refused, witness } = this.#etcd;
     const highest = this.#etcd.highestEpoch();
-    if (this.#etcd.refused || highest <= this.#written) return;
-    await this.#store.putNote(epochNote, Buffer.from(String(highest)));
-    this.#written = highest;
+    if (refused) return;
+    if (highest > this.#written) {
+      await this.#store.putNote(epochNote, Buffer.from(String(highest)));
+      this.#written = highest;
+    }
+    if (witness === this.#writtenWitness) return;
+    await this.#store.putNote(witnessNote, Buffer.from(String(witness)));
+    this.#writtenWitness = witness;
   }
 }

@@ -38,6 +38,7 @@ import { Records } from './records.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
 import { foundAt, type KeyValue } from './transaction.ts';
+import { Witness } from './witness.ts';
 
 export interface EtcdCoordinatorOptions {
   /** `host:port`, with `https://` for TLS. One is used at a time, the next when it fails. */
@@ -70,6 +71,8 @@ export interface EtcdCoordinatorExtras {
   readonly clusterId: string;
   /** No epoch granted so far, to whomever, that this node can know of is greater; for the disk. */
   highestEpoch(): Epoch;
+  /** Of the trusted etcd, which will never again hold less; for the disk. */
+  readonly witness: number;
   /** Why nothing is claimed or written: etcd is not the one that the disk knows. */
   readonly refused: boolean;
   /** Trusts the present etcd, whose epochs from now on are greater than `highest`. */
@@ -95,6 +98,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   readonly #client: EtcdClient;
   readonly #mirror: Mirror;
   readonly #session: Session;
+  readonly #witness: Witness;
   readonly #election: Election;
   readonly #claims: Claims;
   readonly #records: Records;
@@ -126,8 +130,16 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
       prefixes: [keys.nodes, keys.shards, keys.controller, keys.settings],
       changed: (changed, revision) => this.#changed(changed, revision),
     });
+    const witness = new Witness({
+      ...shared,
+      storeId,
+      count: options.guard.witness ?? 0,
+      intervalMs: limits.witnessIntervalMs,
+      hasSession: () => this.#session.lease !== undefined,
+    });
     const session = new Session({
       ...shared,
+      witness,
       ttlMs: options.sessionTtlMs ?? defaultSessionTtlMs,
       node: { node, storeId, region, zone, addresses: Object.freeze({ ...options.addresses }) },
       written: (kv) => this.#wroteKey(kv),
@@ -140,6 +152,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     this.#client = client;
     this.#mirror = mirror;
     this.#session = session;
+    this.#witness = witness;
     this.#disk = shared;
     this.#election = new Election({ ...shared, mirror, session });
     this.#claims = new Claims({ ...shared, session, grants: this.#grants });
@@ -157,9 +170,13 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     const { clock, timers } = this.#options;
     const startLimits = { ...this.#limits, operationTimeoutMs: this.#limits.startTimeoutMs };
     const first = await untilAnswered({ clock, timers, limits: startLimits }, (timeoutMs) =>
-      this.#client.transact({ apply: [{ get: this.#keys.base }] }, timeoutMs),
+      this.#client.transact(
+        { apply: [{ get: this.#keys.base }, { get: this.#witness.key }] },
+        timeoutMs,
+      ),
     );
     this.#identity.begin(first, foundAt(first, 0));
+    this.#witness.inspect(foundAt(first, 1), first.revision);
     const standing = Promise.all([this.#mirror.start(), this.#session.start()]);
     if (this.#identity.refused) {
       // Both wait for `recover`; until then there is nobody to tell of a failure but the log.
@@ -265,6 +282,10 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     return this.#identity.highestEpoch;
   }
 
+  get witness(): number {
+    return this.#witness.count;
+  }
+
   get refused(): boolean {
     return this.#identity.refused;
   }
@@ -274,6 +295,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     const wasRefused = this.refused;
     await recover(this.#disk, highest, () => {
       if (!wasRefused) return;
+      this.#witness.accept();
       this.#grants.clear();
       this.#mirror.outlive();
     });
@@ -300,6 +322,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
 
   async #close(): Promise<void> {
     this.#claims.close();
+    this.#witness.stop();
     this.#election.stop();
     this.#mirror.stop();
     const ended = this.#session.close();
@@ -310,6 +333,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   }
 
   #began(self: NodeInfo): void {
+    this.#witness.start();
     this.#watchers.tell({ type: 'session', self });
     this.#election.consider();
   }

@@ -6,7 +6,7 @@
  * 1. `highest` is the greatest (revision + base) that any answer or the disk has shown; every epoch
  *    granted so far is at most that.
  * 2. An answer from another cluster, or of a lower revision than was known when its request left, ends
- *    trust: from then on nothing is claimed and nothing written, until an operator's `recover`.
+ *    trust, and so does a witness that etcd has forgotten (witness.ts): from then on nothing is claimed and nothing written, until an operator's `recover`.
  * 3. Epochs are made with the `base` that etcd holds at the very transaction: claims compare it, and
  *    readings of records read it too.
  */
@@ -22,6 +22,8 @@ export interface EtcdGuard {
   readonly clusterId?: string | undefined;
   /** Greatest `highestEpoch()` ever written down; 0 on a new disk. */
   readonly highest: Epoch;
+  /** See witness.ts; absent is 0. */
+  readonly witness?: number | undefined;
 }
 
 interface Base {
@@ -89,7 +91,7 @@ export class Identity implements Inspector {
     this.inspectCluster(clusterId);
     const height = revision + this.#base.value;
     if (height < floor) {
-      this.#refuse(`its revision is ${height}, and was ${floor} before`);
+      this.refuse(`its revision is ${height}, and was ${floor} before`);
     } else if (height > this.#highest && !this.refused) {
       this.#highest = height;
     }
@@ -98,7 +100,7 @@ export class Identity implements Inspector {
   inspectCluster(clusterId: string): void {
     this.#clusterId ??= clusterId;
     if (clusterId === this.#clusterId) return;
-    this.#refuse(`its cluster id is ${clusterId}, and was ${this.#clusterId} before`);
+    this.refuse(`its cluster id is ${clusterId}, and was ${this.#clusterId} before`);
   }
 
   /** The first answer of this run, with what it found under `base`. */
@@ -112,7 +114,7 @@ export class Identity implements Inspector {
     if (this.#base !== undefined && revision < this.#base.readAt) return;
     const value = kv === undefined ? 0n : decodeBase(kv);
     if (value === undefined) {
-      this.#refuse(`its key ${this.#baseKey} cannot be read: ${kv?.value.toString()}`);
+      this.refuse(`its key ${this.#baseKey} cannot be read: ${kv?.value.toString()}`);
     } else {
       this.#base = { value, modRevision: kv?.modRevision ?? 0n, readAt: revision };
     }
@@ -128,7 +130,8 @@ export class Identity implements Inspector {
     this.#highest = revision + value;
   }
 
-  #refuse(finding: string): void {
+  /** Ends trust: from now on nothing is claimed and nothing written. */
+  refuse(finding: string): void {
     if (this.#refusal !== undefined) return;
     this.#refusal = `etcd was wiped or restored: ${finding}; nothing is claimed until an operator has run \`homing recover\``;
     this.#logger.error(this.#refusal);

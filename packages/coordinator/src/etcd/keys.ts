@@ -44,6 +44,10 @@ export class Keys {
     return `${this.#prefix}stores/${encodeURIComponent(storeId)}`;
   }
 
+  witness(storeId: string): string {
+    return `${this.#prefix}witnesses/${encodeURIComponent(storeId)}`;
+  }
+
   shard(region: string, shard: number): string {
     return `${this.shards}${encodeURIComponent(region)}/${shard}`;
   }
@@ -124,6 +128,14 @@ export const encodeSetting = (value: number): Buffer => encode({ value });
 export function decodeSetting(kv: KeyValue): number | undefined {
   const { value } = decode(kv);
   return isCount(value) ? value : undefined;
+}
+
+/** See witness.ts. */
+export const encodeWitness = (count: number): Buffer => encode({ count });
+
+export function decodeWitness(kv: KeyValue): number | undefined {
+  const { count } = decode(kv);
+  return isCount(count) ? count : undefined;
 }
 
 /** What is added to etcd's revisions; text, since JSON's numbers end at 53 bits. */

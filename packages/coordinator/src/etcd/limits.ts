@@ -17,6 +17,8 @@ export interface EtcdLimits {
   readonly claimsWaitingMax: number;
   /** Requests to etcd under way; more are refused as overloaded. */
   readonly requestsMax: number;
+  /** Between two raises of the store's witness: a backup older than that is noticed by every node. */
+  readonly witnessIntervalMs: number;
   /** Shards changed in one transaction. */
   readonly assignMax: number;
   /** One answer of etcd: all nodes and all shards together come in one. */
@@ -35,6 +37,7 @@ export const etcdLimits: EtcdLimits = {
   claimTransactionsMax: 4,
   claimsWaitingMax: 100_000,
   requestsMax: 10_000,
+  witnessIntervalMs: 10_000,
   assignMax: 100,
   answerBytesMax: 64 * mebibyte,
 };

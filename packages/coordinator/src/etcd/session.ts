@@ -24,11 +24,13 @@ import { encodeNode, type Keys } from './keys.ts';
 import type { EtcdLimits } from './limits.ts';
 import { backOff, Pacer, untilAnswered } from './pacer.ts';
 import { type Condition, foundAt, type KeyValue } from './transaction.ts';
+import type { Witness } from './witness.ts';
 
 export interface SessionOptions {
   readonly client: EtcdClient;
   readonly identity: Identity;
   readonly keys: Keys;
+  readonly witness: Pick<Witness, 'key' | 'inspect'>;
   readonly node: Omit<NodeInfo, 'incarnation' | 'draining'>;
   readonly ttlMs: number;
   readonly limits: EtcdLimits;
@@ -175,7 +177,10 @@ export class Session {
     const { client, identity, clock, ttlMs, logger } = this.#options;
     if (identity.refused) return false;
     // Before anything is written: this may be an etcd that was wiped, which is why the lease is gone.
-    const before = foundAt(await client.transact({ apply: [{ get: this.#key }] }), 0);
+    const { witness } = this.#options;
+    const read = await client.transact({ apply: [{ get: this.#key }, { get: witness.key }] });
+    const before = foundAt(read, 0);
+    witness.inspect(foundAt(read, 1), read.revision);
     if (identity.refused) return false;
     const renewedAtMs = clock.monotonicMs();
     const { lease, ttlSeconds } = await client.grantLease(Math.ceil(ttlMs / 1000));
