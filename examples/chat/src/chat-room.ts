@@ -2,8 +2,9 @@
  * One room. Its sockets hibernate: while nobody writes the object is not in memory, and the sockets
  * stay open. What must outlive that is in storage (history) or on the sockets (who they are).
  *
- * Messages are JSON. From the page: `{name}` first, then `{text}`. To the page: `{type: "history",
- * messages}`, `{type: "message", …}`, `{type: "people", names}`, `{type: "error", error}`.
+ * Messages are JSON. From the page: `{name}` first, then `{text}`, and `{probe}` at any time. To the
+ * page: `{type: "history", messages}`, `{type: "message", …}`, `{type: "people", names}`, `{type:
+ * "probe", probe, home}`, `{type: "error", error}`.
  */
 import { DurableObject } from 'cloudflare:workers';
 
@@ -12,6 +13,12 @@ interface Message {
   readonly text: string;
   /** Milliseconds since 1970; strictly increasing in a room. */
   readonly at: number;
+}
+
+interface Input {
+  readonly name?: unknown;
+  readonly text?: unknown;
+  readonly probe?: unknown;
 }
 
 interface Attachment {
@@ -50,6 +57,10 @@ export class ChatRoom extends DurableObject<Env> {
     const input = parse(data);
     if (input === undefined) {
       send(socket, { type: 'error', error: 'send JSON, as {"text": "hello"}' });
+    } else if (input.probe !== undefined) {
+      // Answered here and not by the gateway: it measures how far away the room is.
+      const { HOMING_REGION: home } = this.env;
+      send(socket, { type: 'probe', probe: Number(input.probe), home });
     } else if (attachment.name === undefined) {
       await this.#join(socket, attachment, input.name);
     } else {
@@ -133,7 +144,7 @@ function send(socket: WebSocket, message: object): void {
   }
 }
 
-function parse(data: string | ArrayBuffer): { name?: unknown; text?: unknown } | undefined {
+function parse(data: string | ArrayBuffer): Input | undefined {
   try {
     const value: unknown = typeof data === 'string' ? JSON.parse(data) : undefined;
     return typeof value === 'object' && value !== null ? value : undefined;

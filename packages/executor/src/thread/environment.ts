@@ -3,6 +3,8 @@ import type { ObjectClass, WorkerDescription } from '../thread-data.ts';
 import { DurableObjectNamespace } from './namespaces.ts';
 import { loopbackStub, objectStub, type StubConnector, serviceStub } from './stubs.ts';
 
+const regionName = 'HOMING_REGION';
+
 function namespaceOf(
   objectClass: ObjectClass,
   region: string,
@@ -30,6 +32,10 @@ export function fillEnvironment(
   }
   for (const { name, entrypoint } of worker.serviceBindings) {
     env[name] = serviceStub(connector, { entrypoint, props: {} });
+  }
+  // Where this code runs. Hidden from those who list `env`: the platform has no such thing.
+  if (!(regionName in env)) {
+    Object.defineProperty(env, regionName, { value: region, writable: true, configurable: true });
   }
 }
 
