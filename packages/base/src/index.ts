@@ -11,6 +11,7 @@ export type {
 export {
   compareRecordNames,
   type Epoch,
+  epochAfter,
   makeEpoch,
   noRecord,
   type RecordName,

@@ -43,6 +43,14 @@ export interface OwnedLog {
   confirm(): Promise<void>;
   /** Resolves when all that was appended is folded in; also when the log is lost. */
   settled(): Promise<void>;
+  /** Whether every replica has all that was appended, and has folded it in. */
+  readonly isWhole: boolean;
+  /**
+   * Ends the log, and has every replica forget the object. Only of an object that is empty, at its
+   * default home, while `isWhole`. Resolves when it was tried: who could not be told, or did not
+   * answer in time, still knows the object, as empty.
+   */
+  forget(): Promise<void>;
   /** Gives the object up; nothing may be appended any more. Idempotent. */
   release(): void;
 }

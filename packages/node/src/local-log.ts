@@ -7,6 +7,7 @@
 import {
   assert,
   type Epoch,
+  epochAfter,
   HomingError,
   isHomingError,
   type LogEvents,
@@ -70,6 +71,19 @@ class LocalLog implements OwnedLog {
   settled(): Promise<void> {
     if (this.#isOver || this.#committed === this.#appended) return Promise.resolve();
     return new Promise((resolve) => this.#settled.push(resolve));
+  }
+
+  get isWhole(): boolean {
+    return !this.#isOver && this.#committed === this.#appended;
+  }
+
+  async forget(): Promise<void> {
+    this.release();
+    try {
+      await this.#store.forget(this.#object.id, epochAfter(this.epoch));
+    } catch (error) {
+      if (isHomingError(error) && error.code === 'corruption') this.#events.lost(error);
+    }
   }
 
   release(): void {

@@ -77,6 +77,8 @@ export interface NodeLimits {
   readonly ownersMax: number;
   /** Objects owned and not in memory. */
   readonly asleepMax: number;
+  /** How long an object is out of memory before it is forgotten, if it is empty. */
+  readonly forgetAfterMs: number;
   /** How long an object whose writes find no majority is kept for it to come back. */
   readonly stalledReleaseMs: number;
   /** How long an object that leaves the node may take to end what it runs. */
@@ -105,6 +107,7 @@ export const nodeLimits: NodeLimits = {
   placementTimeoutMs: 15_000,
   ownersMax: 100_000,
   asleepMax: 10_000,
+  forgetAfterMs: 60_000,
   stalledReleaseMs: 6000,
   leaveTimeoutMs: 10_000,
   gatherTimeoutMs: 1000,
@@ -296,6 +299,7 @@ export class HomingNode implements Dispatcher {
       metrics,
       waitingMax: limits.objectQueueMax,
       asleepMax: limits.asleepMax,
+      forgetAfterMs: limits.forgetAfterMs,
       stalledReleaseMs: limits.stalledReleaseMs,
       leaveTimeoutMs: limits.leaveTimeoutMs,
       gatherSockets: async (object, epoch) => this.#links?.gatherSockets(object, epoch),
@@ -351,6 +355,7 @@ export class HomingNode implements Dispatcher {
     if (this.#closing) return;
     const { timers, limits } = this.#options;
     this.#objects.releaseUnreachable();
+    this.#objects.forgetEmpty();
     timers.after(limits.stalledReleaseMs / 4, () => this.#watchReplicas());
   }
 

@@ -18,6 +18,7 @@ import {
   type Coordinator,
   type Epoch,
   type ErrorData,
+  epochAfter,
   errorToData,
   HomingError,
   type Logger,
@@ -30,11 +31,13 @@ import {
   type OwnedLog,
   type Ownership,
   type RecordOperation,
+  type StateReader,
   type Store,
   type Timer,
   type Timers,
   type WallMs,
 } from '@homing/base';
+import { isEmpty } from './emptiness.ts';
 import type { Executor } from './executor-pool.ts';
 import type { Placement } from './placement.ts';
 import { ReadGuard } from './read-guard.ts';
@@ -82,6 +85,8 @@ interface Entry {
   uncoveredSinceMs: MonotonicMs | undefined;
   /** Called when the object is to leave this node and is asleep. */
   leave: (() => void) | undefined;
+  /** Fell asleep with something in it. */
+  isKept: boolean;
 }
 
 export interface ObjectTableOptions {
@@ -100,6 +105,8 @@ export interface ObjectTableOptions {
   readonly waitingMax: number;
   /** Objects asleep that stay owned; past it the one asleep longest is released. */
   readonly asleepMax: number;
+  /** How long an object is asleep before it is looked at whether it is empty, and forgotten. */
+  readonly forgetAfterMs: number;
   /** How long an object whose writes find no majority is kept for it to come back. */
   readonly stalledReleaseMs: number;
   /** How long an object that leaves may take to end what it runs. */
@@ -129,6 +136,8 @@ export interface ObjectStatus {
 
 /** Between asking an activation to leave and asking again. */
 const leaveAgainMs = 10;
+/** Objects looked at in one go whether they are empty. */
+const forgetLooksMax = 64;
 
 export class ObjectTable {
   readonly #options: ObjectTableOptions;
@@ -137,6 +146,7 @@ export class ObjectTable {
   /** In the order in which they fell asleep. */
   readonly #asleep = new Set<Entry>();
   #nextActivation = 1;
+  #reader: StateReader | undefined;
 
   constructor(options: ObjectTableOptions) {
     this.#options = options;
@@ -314,6 +324,42 @@ export class ObjectTable {
     else if (entry.state === 'asleep') this.#forget(entry);
   }
 
+  /** Regularly: forgets objects that hold nothing and have been asleep for long. */
+  forgetEmpty(): void {
+    const untilMs = this.#options.clock.monotonicMs() - this.#options.forgetAfterMs;
+    let left = forgetLooksMax;
+    for (const entry of this.#asleep) {
+      if (entry.since > untilMs || left === 0) return;
+      if (entry.isKept) continue;
+      left -= 1;
+      if (this.#isForgettable(entry)) void this.#forgetObject(entry);
+    }
+  }
+
+  #isForgettable(entry: Entry): boolean {
+    const { store, sockets, placement, clock } = this.#options;
+    const { object, home, log } = entry;
+    if (log?.isWhole !== true || entry.leave !== undefined) return false;
+    if (sockets.hasSockets(object.id) || !placement.isDefaultHome(object.id, home)) return false;
+    this.#reader ??= store.reader();
+    entry.isKept = !isEmpty(store, this.#reader, object.id, clock.wallMs());
+    return !entry.isKept;
+  }
+
+  /** What comes for it meanwhile waits, and claims it anew. */
+  async #forgetObject(entry: Entry): Promise<void> {
+    const { object, log } = entry;
+    if (log === undefined) return;
+    const { epoch } = log;
+    this.#asleep.delete(entry);
+    entry.state = 'draining';
+    await log.forget();
+    this.#options.metrics.increment('objects_forgotten_total');
+    if (this.#entries.get(object.id) !== entry) return;
+    this.#forget(entry);
+    this.#releaseLease(object, epoch);
+  }
+
   ids(): readonly ObjectIdHex[] {
     return [...this.#entries.keys()];
   }
@@ -365,6 +411,7 @@ export class ObjectTable {
       since: this.#options.clock.monotonicMs(),
       uncoveredSinceMs: undefined,
       leave: undefined,
+      isKept: false,
     };
     this.#entries.set(object.id, entry);
     return entry;
@@ -420,6 +467,7 @@ export class ObjectTable {
   /** The log is here and settled: all that is missing is an executor. */
   #wake(entry: Entry, cause: ActivationCause): void {
     this.#asleep.delete(entry);
+    entry.isKept = false;
     entry.state = 'placing';
     this.#options.whenExecutor((executor) => {
       if (entry.log === undefined || entry.log.isOver) this.#afterDrain(entry);
@@ -577,6 +625,10 @@ export class ObjectTable {
   }
 
   #release(entry: Entry): void {
+    if (this.#isForgettable(entry)) {
+      void this.#forgetObject(entry);
+      return;
+    }
     const epoch = entry.log?.epoch;
     this.#forget(entry);
     if (epoch !== undefined) this.#releaseLease(entry.object, epoch);
@@ -636,7 +688,7 @@ export class ObjectTable {
       this.#afterDrain(entry);
       return false;
     }
-    if (to !== undefined) placement.learn(object.id, to.node, afterOf(log.epoch));
+    if (to !== undefined) placement.learn(object.id, to.node, epochAfter(log.epoch));
     this.#forget(entry);
     return true;
   }
@@ -664,9 +716,4 @@ export class ObjectTable {
     this.#options.left(entry.object);
     for (const delivery of entry.waiting) delivery.refuse(error);
   }
-}
-
-/** The new owner's epoch is not known yet; it is greater than the one that ended. */
-function afterOf(epoch: Epoch): Epoch {
-  return (epoch + 1n) as Epoch;
 }

@@ -171,6 +171,12 @@ export class Placement {
     }
   }
 
+  /** Whether the object lives where it would without any record of where it lives. */
+  isDefaultHome(_id: ObjectIdHex, home: string | undefined): boolean {
+    // There is one region that objects are placed in.
+    return home !== undefined;
+  }
+
   #at(id: ObjectIdHex, { owner, epoch }: Ownership): Place | undefined {
     if (!this.#reaches(owner.node)) return undefined;
     this.learn(id, owner.node, epoch);

@@ -17,6 +17,8 @@ export type DeliberateBug =
   | 'lost-not-named'
   /** The pages of a copy are of different moments. */
   | 'torn-copy'
+  /** An object is forgotten before every member has the record that emptied it. */
+  | 'forgets-early'
   /** While a replica set changes, a majority of the new list alone decides. */
   | 'one-list'
   /** A replica takes messages of the generation before its own. */

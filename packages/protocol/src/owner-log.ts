@@ -196,6 +196,22 @@ export class OwnerLog {
     );
   }
 
+  /**
+   * Whether every member, of one list, has all there is and knows that it is committed: none could
+   * bring back what a later record has taken away.
+   */
+  get isWhole(): boolean {
+    const { lsn } = this.last;
+    if (this.#phase !== 'serving' || this.#set.next !== undefined) return false;
+    if (this.#committed.lsn !== lsn) return false;
+    const isTold = (store: string) => {
+      const progress = this.#progress.get(store);
+      return progress?.state === 'streaming' && progress.known === lsn;
+    };
+    if (this.#bugs['forgets-early'] === true) return this.isQuorum(isTold);
+    return storesOf(this.#set).every(isTold);
+  }
+
   /** Whether the stores that `promises` accepts, of those that acked this epoch, are a quorum. */
   isCovered(promises: (store: string) => boolean): boolean {
     return this.isQuorum((store) => this.isAckedBy(store) && promises(store));

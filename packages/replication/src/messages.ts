@@ -74,6 +74,15 @@ export type LogRequest =
       readonly isLast: boolean;
       readonly page: Uint8Array;
     }
+  /** Forget it, unless you have promised this epoch or a newer one. */
+  | {
+      readonly type: 'forget';
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      readonly home: string;
+      readonly generation: number;
+      readonly below: Epoch;
+    }
   /** I know that these are not mine any more. */
   | { readonly type: 'released'; readonly ids: readonly ObjectIdHex[] }
   | { readonly type: 'heartbeat'; readonly sentMs: number }
@@ -135,6 +144,8 @@ export type LogAnswer =
       readonly epoch: Epoch;
       readonly index: number;
     }
+  /** It is forgotten here, or not to be. */
+  | { readonly type: 'forgotten'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   | { readonly type: 'page-refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   | {
       readonly type: 'heartbeat-answer';
@@ -154,6 +165,7 @@ const types = {
   released: 6,
   heartbeat: 7,
   sets: 8,
+  forget: 9,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -165,6 +177,7 @@ const types = {
   'page-refused': 41,
   'heartbeat-answer': 42,
   'stale-generation': 43,
+  forgotten: 44,
 } as const satisfies Record<LogMessage['type'], number>;
 
 const typeNames = new Map<number, LogMessage['type']>(
@@ -237,6 +250,7 @@ function put(writer: WireWriter, message: LogMessage): void {
     case 'append':
     case 'fetch':
     case 'page':
+    case 'forget':
       putObject(writer, message.object);
       break;
     default:
@@ -263,6 +277,9 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
       return;
     case 'fetch':
       putName(writer, message.applied);
+      return;
+    case 'forget':
+      putEpoch(writer, message.below);
       return;
     case 'page':
       putName(writer, message.applied);
@@ -365,6 +382,7 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
     case 'append':
     case 'fetch':
     case 'page':
+    case 'forget':
       return takeRequest(reader, type);
     default:
       return takeAnswer(reader, type);
@@ -373,7 +391,7 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
 
 function takeRequest(
   reader: WireReader,
-  type: 'seal' | 'append' | 'fetch' | 'page',
+  type: 'seal' | 'append' | 'fetch' | 'page' | 'forget',
 ): LogMessage | undefined {
   const object = takeObject(reader);
   const epoch = takeEpoch(reader);
@@ -389,6 +407,8 @@ function takeRequest(
     }
     case 'fetch':
       return { type, ...of, applied: takeName(reader) };
+    case 'forget':
+      return { type, ...of, below: takeEpoch(reader) };
     case 'page': {
       const applied = takeName(reader);
       const alarm = reader.double();
@@ -409,7 +429,7 @@ function takeRequest(
 
 type AnswerType = Exclude<
   Extract<LogMessage, { readonly id: ObjectIdHex }>['type'],
-  'seal' | 'append' | 'fetch' | 'page'
+  'seal' | 'append' | 'fetch' | 'page' | 'forget'
 >;
 
 function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
@@ -422,6 +442,7 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
     case 'refused':
     case 'fetch-failed':
     case 'page-refused':
+    case 'forgotten':
       return { type, id, epoch };
     default:
   }

@@ -90,6 +90,7 @@ export class Replica {
       case 'append':
       case 'fetch':
       case 'page':
+      case 'forget':
         this.#whenCurrent(from, request.object.id, request, () =>
           this.#onLogRequest(from, request),
         );
@@ -124,6 +125,9 @@ export class Replica {
         return;
       case 'page':
         this.#onPage(from, request);
+        return;
+      case 'forget':
+        this.#onForget(from, request);
     }
   }
 
@@ -241,6 +245,16 @@ export class Replica {
     }
   }
 
+  #onForget(from: PeerRun, request: Extract<LogRequest, { type: 'forget' }>): void {
+    const { store, answer, failed } = this.#options;
+    const { object, epoch, below } = request;
+    const done = () => answer(from.node, { type: 'forgotten', id: object.id, epoch });
+    store.forget(object.id, below).then(done, (error: unknown) => {
+      if (isHomingError(error) && error.code !== 'corruption') done();
+      else failed(error);
+    });
+  }
+
   #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {
     const { store, answer } = this.#options;
     const { object, epoch, index } = request;
@@ -271,10 +285,10 @@ export class Replica {
     if (seals === undefined) return;
     const { grants, clock, store } = this.#options;
     const nowMs = clock.monotonicMs();
-    const promised = store.head(id)?.promised;
+    const promised = store.head(id)?.promised ?? store.floor(id);
     const still: WaitingSeal[] = [];
     for (const seal of seals) {
-      if (promised !== undefined && promised > seal.epoch) {
+      if (promised > seal.epoch) {
         seal.refuse(new HomingError('fenced', `epoch ${seal.epoch} was superseded by ${promised}`));
         continue;
       }

@@ -16,6 +16,7 @@ import {
   type EncodedRecord,
   type Epoch,
   encodeBody,
+  epochAfter,
   HomingError,
   isHomingError,
   type LogEvents,
@@ -76,6 +77,9 @@ export class ReplicatedLog implements OwnedLog {
   #isStalled = false;
   /** Since when a store has left something unanswered. */
   readonly #awaitedSinceMs = new Map<string, number>();
+  /** Stores that have not said that they have forgotten the object, and whom to tell when all have. */
+  #forgetting = new Set<string>();
+  #forgotten: (() => void) | undefined;
   #isOver = false;
   #settled: (() => void)[] = [];
 
@@ -194,6 +198,37 @@ export class ReplicatedLog implements OwnedLog {
     return new Promise((resolve) => this.#settled.push(resolve));
   }
 
+  get isWhole(): boolean {
+    return !this.#isOver && this.#owner.isWhole;
+  }
+
+  /** The own store comes last: as long as it knows the object, so does whoever recovers from it. */
+  async forget(): Promise<void> {
+    const { store, self, timers, limits, failed, isClosing } = this.#context;
+    const { object, epoch, home } = this;
+    const below = epochAfter(epoch);
+    const { generation } = this.#owner.set;
+    const others = storesOf(this.#owner.set).filter((other) => other !== self.storeId);
+    // Nothing else is said of the object under this epoch.
+    this.#isOver = true;
+    await new Promise<void>((resolve) => {
+      const timer = timers.after(limits.confirmTimeoutMs, resolve);
+      const isAsked = (to: string) =>
+        this.#context.peers.send(to, { type: 'forget', object, epoch, home, generation, below });
+      this.#forgetting = new Set(others.filter(isAsked));
+      this.#forgotten = () => {
+        timer.cancel();
+        resolve();
+      };
+      if (this.#forgetting.size === 0) this.#forgotten();
+    });
+    this.#close();
+    await store.forget(object.id, below).catch((error: unknown) => {
+      const isRefusal = isHomingError(error) && error.code !== 'corruption';
+      if (!isRefusal && !isClosing()) failed(error);
+    });
+  }
+
   release(): void {
     if (!this.#isOver) this.#close();
   }
@@ -283,6 +318,10 @@ export class ReplicatedLog implements OwnedLog {
         // Its own set came before this answer: once adopted here it is asked again under that.
         this.down(store);
         this.#context.blocked(this, store);
+        return;
+      case 'forgotten':
+        this.#forgetting.delete(store);
+        if (this.#forgetting.size === 0) this.#forgotten?.();
         return;
       case 'refused':
         this.#step({ type: 'refused', store });

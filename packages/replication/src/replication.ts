@@ -291,6 +291,7 @@ export class Replication implements ObjectLogs {
       case 'confirm':
       case 'fetch':
       case 'page':
+      case 'forget':
       case 'released':
       case 'heartbeat':
       case 'sets':

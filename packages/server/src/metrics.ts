@@ -29,6 +29,7 @@ const counters: Readonly<Record<string, Declaration>> = {
   migrations_total: { help: 'Objects moved to another node', labels: ['reason', 'outcome'] },
   failovers_total: { help: 'Objects taken over from a node that died' },
   forwarded_total: { help: 'Calls passed on to the owner', labels: ['to_region'] },
+  objects_forgotten_total: { help: 'Empty objects of which nothing was kept' },
   session_expired_total: { help: 'Coordinator sessions lost' },
 };
 

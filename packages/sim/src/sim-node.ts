@@ -158,7 +158,11 @@ export class SimNode {
       timers,
       logger,
       metrics: noMetrics,
-      limits: { ...nodeLimits, stalledReleaseMs: 2 * options.limits.promiseMs },
+      limits: {
+        ...nodeLimits,
+        stalledReleaseMs: 2 * options.limits.promiseMs,
+        forgetAfterMs: options.limits.promiseMs,
+      },
       namespaceName: (namespace) => namespace,
       workerLog: () => {},
       fatal: failed,
