@@ -175,6 +175,13 @@ export class Actor implements IoContext {
     if (this.#broken === undefined) this.#outputs.output(this.#gateGroup, send);
   }
 
+  outputOutside(send: () => void, refuse: (error: unknown) => void): void {
+    const pass = () => {
+      if (this.#broken === undefined) send();
+    };
+    this.output(() => this.#host.permit(pass, refuse));
+  }
+
   scope(): Scope {
     const frame = currentFrame();
     return frame?.context === this ? frame.scope : undefined;

@@ -34,6 +34,11 @@ export interface ActorHost {
    * never will be.
    */
   append(operations: readonly RecordOperation[]): void;
+  /**
+   * Calls `pass` when what the object has read so far may leave the cluster, in the order of the
+   * calls, or `refuse` when the object may not act any more.
+   */
+  permit(pass: () => void, refuse: (error: unknown) => void): void;
   /** The constructor and the critical sections it opened are done. Once. */
   activated(): void;
   /** The instance is gone: abort, broken gate, failed constructor, eviction. Once, at the end. */

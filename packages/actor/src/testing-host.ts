@@ -120,6 +120,10 @@ export class TestingHost implements ActorHost {
     this.appended(this.#durable);
   }
 
+  permit(pass: () => void): void {
+    pass();
+  }
+
   activated(): void {
     this.isActivated = true;
   }

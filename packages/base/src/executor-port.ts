@@ -101,6 +101,12 @@ export type ToExecutor =
       readonly side: SocketSide;
       readonly event: SocketEvent;
     }
+  /** The answer to `permit`: what the object had read by then may leave, or why it may not. */
+  | {
+      readonly type: 'permitted';
+      readonly request: number;
+      readonly error: ErrorData | undefined;
+    }
   /** The answer to `connect`: the socket of an outgoing WebSocket, or why there is none. */
   | {
       readonly type: 'connected';
@@ -166,8 +172,12 @@ export type FromExecutor =
       /** Undefined for a stateless entrypoint's. */
       readonly activation: number | undefined;
     }
-  /** The executor itself takes the client's end of a socket. */
-  | { readonly type: 'attach-socket'; readonly socket: string }
+  /** The executor itself takes the client's end of a socket, for an object or an entrypoint. */
+  | {
+      readonly type: 'attach-socket';
+      readonly socket: string;
+      readonly activation: number | undefined;
+    }
   | {
       readonly type: 'socket';
       readonly socket: string;
@@ -194,9 +204,13 @@ export type FromExecutor =
   | {
       readonly type: 'connect';
       readonly request: number;
+      /** The object that asked, or undefined for a stateless entrypoint. */
+      readonly activation: number | undefined;
       readonly url: string;
       readonly headers: readonly string[];
     }
+  /** Something of the object is to leave the cluster. Answered by `permitted`, in order. */
+  | { readonly type: 'permit'; readonly activation: number; readonly request: number }
   | {
       readonly type: 'log';
       readonly level: 'error' | 'warn' | 'info' | 'debug';

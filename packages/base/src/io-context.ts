@@ -39,6 +39,12 @@ export interface IoContext {
    * pending. Sends leave in the order of the calls, and are dropped when the context breaks.
    */
   output(send: () => void): void;
+  /**
+   * As `output`, for what leaves the cluster: `send` runs once it is also known that the object may
+   * still act, so that no other server is told what an owner read that is none any more. Calls
+   * `refuse` where that cannot be known.
+   */
+  outputOutside(send: () => void, refuse: (error: unknown) => void): void;
   /** The critical section the caller is in now. */
   scope(): Scope;
   /** Keeps a stateless context alive until `promise` settles; nothing more for an object. */

@@ -1,12 +1,11 @@
 /** The node: places objects, routes what is meant for them, keeps their sockets and alarms. */
 
 export type { CallersView } from './callers.ts';
+export type { ConnectWebSocket, ExternalSocket } from './client-ends.ts';
 export { localLogs } from './local-log.ts';
 export type { MigrationOptions } from './migrator.ts';
 export type { MoveOutcome, MoveReason, MoveTarget } from './mover.ts';
 export {
-  type ConnectWebSocket,
-  type ExternalSocket,
   HomingNode,
   type Location,
   type NodeCluster,

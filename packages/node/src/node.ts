@@ -29,7 +29,6 @@ import {
   type ObjectIdHex,
   type ObjectLogs,
   type ObjectRef,
-  type SocketEvent,
   type SocketPort,
   type SocketSink,
   type Store,
@@ -39,6 +38,7 @@ import {
 } from '@homing/base';
 import { AlarmClock } from './alarm-clock.ts';
 import { Callers, type CallersView } from './callers.ts';
+import { ClientEnds, type ConnectWebSocket } from './client-ends.ts';
 import {
   type Executor,
   type ExecutorChoice,
@@ -122,21 +122,6 @@ export interface WorkerLog {
   readonly message: string;
 }
 
-/** The other end of an outgoing WebSocket. */
-export interface ExternalSocket extends SocketSink {
-  /** The subprotocol that was agreed on, or an empty string. */
-  readonly protocol: string;
-}
-
-/** Opens a WebSocket to another server. Rejects when the handshake fails. */
-export type ConnectWebSocket = (
-  request: { readonly url: string; readonly headers: readonly string[] },
-  events: {
-    message(data: string | Uint8Array): void;
-    closed(code: number, reason: string): void;
-  },
-) => Promise<ExternalSocket>;
-
 type SocketMessage = Extract<
   FromExecutor,
   {
@@ -203,15 +188,13 @@ export class HomingNode implements Dispatcher {
   /** Alarms on their way, by activation; each ends with `alarm-done` or the activation's end. */
   readonly #ringing = new Map<number, DueAlarm>();
   readonly #executors = new Map<number, Executor>();
-  /** Client ends of sockets that code in an executor holds. */
-  readonly #clientEnds = new Map<Executor, Map<string, SocketPort>>();
+  readonly #clientEnds: ClientEnds;
   /** What waits for the first version of the worker; each belongs to a session or an object. */
   readonly #early: {
     readonly callback: (executor: Executor) => void;
     readonly choice: ExecutorChoice;
   }[] = [];
   #nextExecutor = 0;
-  #nextExternal = 1;
   #pool: ExecutorPool | undefined;
   #closing = false;
 
@@ -320,6 +303,12 @@ export class HomingNode implements Dispatcher {
       whenExecutor: (callback) => this.#whenExecutor(callback, 'next'),
       waitingMax: limits.sessionsWaitingMax,
       waitingBytesMax: limits.sessionWaitingBytesMax,
+    });
+    this.#clientEnds = new ClientEnds({
+      sockets: this.#sockets,
+      attach: (socket, sink) => this.attach(socket, sink),
+      output: (activation, pass, refuse) => this.#objects.output(activation, pass, refuse),
+      connect: options.connect,
     });
     this.#alarms = new AlarmClock({
       store,
@@ -570,8 +559,11 @@ export class HomingNode implements Dispatcher {
       case 'report':
         this.#report(message.calls);
         return;
+      case 'permit':
+        this.#permit(executor, message);
+        return;
       case 'connect':
-        this.#connect(executor, message);
+        this.#clientEnds.connect(executor, message);
         return;
       default:
         this.#onSocketMessage(executor, message);
@@ -595,7 +587,7 @@ export class HomingNode implements Dispatcher {
         });
         return;
       case 'attach-socket':
-        this.#attachFrom(executor, message.socket);
+        this.#clientEnds.attach(executor, message);
         return;
       case 'socket':
         this.#onSocketEvent(executor, message);
@@ -620,13 +612,7 @@ export class HomingNode implements Dispatcher {
       this.#outputOfSocket(socket, pass);
       return;
     }
-    const ends = this.#clientEnds.get(executor);
-    const port = ends?.get(socket);
-    if (event.type === 'message') port?.message(event.data);
-    else {
-      ends?.delete(socket);
-      port?.closed(event.code ?? 1005, event.reason ?? '', true);
-    }
+    this.#clientEnds.onEvent(executor, message);
   }
 
   /** What an object sends on a socket is only as good as its lease, as any answer of it. */
@@ -642,59 +628,23 @@ export class HomingNode implements Dispatcher {
     } else pass();
   }
 
-  /** Code in an executor takes the client's end of a socket. */
-  #attachFrom(executor: Executor, socket: string): void {
-    let ends = this.#clientEnds.get(executor);
-    if (ends === undefined) {
-      ends = new Map();
-      this.#clientEnds.set(executor, ends);
-    }
-    const post = (event: SocketEvent) =>
-      executor.post({ type: 'socket', socket, side: 'client', event });
-    try {
-      const port = this.attach(socket, {
-        send: (data) => post({ type: 'message', data }),
-        close: (code, reason) =>
-          post({ type: 'close', code: code ?? 1005, reason: reason ?? '', wasClean: true }),
-      });
-      ends.set(socket, port);
-    } catch {
-      post({ type: 'close', code: 1006, reason: '', wasClean: false });
-    }
-  }
-
-  #connect(executor: Executor, message: Extract<FromExecutor, { type: 'connect' }>): void {
-    const answer = (socket: string | undefined, protocol: string, error: ErrorData | undefined) =>
-      executor.post({ type: 'connected', request: message.request, socket, protocol, error });
-    const { connect } = this.#options;
-    if (connect === undefined) {
-      answer(undefined, '', errorToData(new Error('outgoing WebSockets are not available')));
-      return;
-    }
-    const socket = `external-${this.#nextExternal++}`;
-    const early: (() => void)[] = [];
-    let added = false;
-    const whenAdded = (run: () => void) => (added ? run() : early.push(run));
-    connect(message, {
-      message: (data) => whenAdded(() => this.#sockets.send(socket, data)),
-      closed: (code, reason) => whenAdded(() => this.#sockets.externalClosed(socket, code, reason)),
-    }).then(
-      (sink) => {
-        this.#sockets.add(socket, { kind: 'external', sink });
-        added = true;
-        for (const run of early) run();
-        answer(socket, sink.protocol, undefined);
-      },
-      (error: unknown) => answer(undefined, '', errorToData(error)),
+  #permit(
+    executor: Executor,
+    { activation, request }: Extract<FromExecutor, { type: 'permit' }>,
+  ): void {
+    const answer = (error: ErrorData | undefined) =>
+      executor.post({ type: 'permitted', request, error });
+    this.#objects.output(
+      activation,
+      () => answer(undefined),
+      (error) => answer(errorToData(error)),
     );
   }
 
   #onExecutorEnded(executor: Executor, reason: string): void {
     const error = executorEnded(reason);
     this.#executors.delete(executor.id);
-    const ends = this.#clientEnds.get(executor);
-    this.#clientEnds.delete(executor);
-    for (const port of ends?.values() ?? []) port.closed(1006, '', false);
+    this.#clientEnds.executorEnded(executor);
     this.#sockets.executorLost(executor.id);
     this.#sessions.onExecutorEnded(executor, error);
     this.#objects.onExecutorEnded(executor, errorToData(error));

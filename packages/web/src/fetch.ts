@@ -2,7 +2,8 @@
  * Outgoing `fetch`. It starts when the context's writes so far are durable, its answer and every
  * chunk of the answer's body enter the context, and it ends with the context.
  */
-import { currentContext, type IoContext, runInFrame } from '@homing/base';
+import { currentContext, type IoContext, type IoFrame, runInFrame } from '@homing/base';
+import { asPlatform, asUser } from './platform-work.ts';
 import { Request, type RequestInit, type RequestParts, requestParts } from './request.ts';
 import { fetchedResponse, type Response } from './response.ts';
 import { socketTransport } from './socket-transport.ts';
@@ -67,28 +68,32 @@ function fetched(context: IoContext, parts: RequestParts): Promise<Response> {
     };
     const forget = () => signal?.removeEventListener('abort', aborted);
     signal?.addEventListener('abort', aborted, { once: true });
-    context.output(() => {
+    const frame = { context, scope };
+    const failed = (error: unknown) => {
+      forget();
+      settle(() => reject(signal?.aborted ? signal.reason : error));
+    };
+    context.outputOutside(() => {
       // Reading a body that user code streams runs that code, on this context's behalf.
-      runInFrame({ context, scope }, () => start(parts, controller.signal)).then(
+      runInFrame(frame, () => start(frame, parts, controller.signal)).then(
         (response) => settle(() => resolve(received(context, response, controller, forget))),
-        (error) => {
-          forget();
-          settle(() => reject(signal?.aborted ? signal.reason : lost(error)));
-        },
+        (error) => failed(lost(error)),
       );
-    });
+    }, failed);
   });
 }
 
-function start(parts: RequestParts, signal: AbortSignal): Promise<NativeResponse> {
-  const [method, url, flat, body, , redirect] = parts;
+function start(frame: IoFrame, parts: RequestParts, signal: AbortSignal): Promise<NativeResponse> {
+  const [method, url, flat, content, , redirect] = parts;
+  const body = content instanceof ReadableStream ? leavingStream(frame, content) : content;
   const headers: [string, string][] = [];
   for (let i = 0; i < flat.length; i += 2) {
     const name = flat[i] as string;
     if (!notForwarded.has(name)) headers.push([name, flat[i + 1] as string]);
   }
   const init = { method, headers, body, redirect, signal, duplex: 'half' };
-  return nativeFetch(url, init as unknown as Parameters<typeof nativeFetch>[1]);
+  const given = init as unknown as Parameters<typeof nativeFetch>[1];
+  return asPlatform(() => nativeFetch(url, given));
 }
 
 function lost(cause: unknown): Error {
@@ -118,6 +123,24 @@ function received(
     redirected,
     socket: null,
   });
+}
+
+/** The same bytes, but each chunk, and the end, leaves as any output of the context does. */
+function leavingStream(
+  frame: IoFrame,
+  source: ReadableStream<Uint8Array>,
+): ReadableStream<Uint8Array> {
+  const reader = source.getReader();
+  const stream = {
+    pull: async (sink: { enqueue(chunk: Uint8Array): void; close(): void }) => {
+      const { done, value } = await asUser(() => runInFrame(frame, () => reader.read()));
+      await new Promise<void>((resolve, reject) => frame.context.outputOutside(resolve, reject));
+      if (done) sink.close();
+      else sink.enqueue(value);
+    },
+    cancel: (reason: unknown) => reader.cancel(reason),
+  };
+  return new ReadableStream(stream as never, { highWaterMark: 0 }) as ReadableStream<Uint8Array>;
 }
 
 /** The same bytes, but each chunk enters the context first. Calls `done` at its end. */
@@ -187,7 +210,7 @@ function upgraded(context: IoContext, parts: RequestParts): Promise<Response> {
     signal?.addEventListener('abort', () => settle(() => reject(signal.reason)), { once: true });
     context.output(() => {
       socketTransport()
-        .connect({ url, headers })
+        .connect({ url, headers }, context)
         .then(
           ({ socket, protocol }) => settle(() => resolve(switchedResponse(url, socket, protocol))),
           (error) => settle(() => reject(error)),

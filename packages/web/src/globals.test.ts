@@ -16,6 +16,8 @@ class FakeContext {
   broken = undefined;
   entered: unknown[] = [];
   held: (() => void)[] | undefined;
+  /** Why nothing may leave, where that is so. */
+  refusal: Error | undefined;
   ends = new Set<(reason: unknown) => void>();
   enter(kind: string, scope: unknown, run: () => unknown): void {
     this.entered.push([kind, scope]);
@@ -24,6 +26,10 @@ class FakeContext {
   output(send: () => void): void {
     if (this.held === undefined) send();
     else this.held.push(send);
+  }
+  outputOutside(send: () => void, refuse: (error: unknown) => void): void {
+    if (this.refusal === undefined) this.output(send);
+    else refuse(this.refusal);
   }
   scope(): object {
     return scopeOfStart;
@@ -128,6 +134,37 @@ describe('fetch', () => {
     expect(response.headers.get('x-method')).toBe('POST');
     expect(await context.run(() => response.text())).toBe('echo');
     expect(context.entered.length).toBeGreaterThan(1);
+    expect(context.ends.size).toBe(0);
+  });
+
+  it('keeps the timers of the connections that it shares out of its context', async () => {
+    const set = globalThis.setTimeout;
+    globalThis.setTimeout = globals.setTimeout;
+    try {
+      const response = await context.run(() => fetch(origin));
+      await context.run(() => response.text());
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(context.ends.size).toBe(0);
+    } finally {
+      globalThis.setTimeout = set;
+    }
+  });
+
+  it('does not leave where the context may not act, nor does a part of its body', async () => {
+    const before = requests;
+    context.refusal = new Error('owner no more');
+    await expect(context.run(() => fetch(origin))).rejects.toThrow('owner no more');
+    expect(requests).toBe(before);
+    context.refusal = undefined;
+    const body = new ReadableStream({
+      pull(controller) {
+        context.refusal = new Error('owner no more');
+        controller.enqueue(new TextEncoder().encode('stale'));
+        controller.close();
+      },
+    });
+    const sent = context.run(() => fetch(origin, { method: 'PUT', body }));
+    await expect(sent).rejects.toThrow('Network connection lost.');
     expect(context.ends.size).toBe(0);
   });
 

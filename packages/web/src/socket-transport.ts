@@ -11,8 +11,8 @@ export interface SocketTransport {
    * accepted with `accept()` (or still waits to be), and the other end left.
    */
   exported(socket: string, context: IoContext): void;
-  /** Takes the client's end of `socket`: imported and accepted here. */
-  attach(socket: string): void;
+  /** Takes the client's end of `socket`: imported and accepted here, on behalf of `context`. */
+  attach(socket: string, context: IoContext): void;
   send(socket: string, side: SocketSide, data: string | Uint8Array): void;
   close(
     socket: string,
@@ -32,10 +32,10 @@ export interface SocketTransport {
    * An outgoing handshake. Resolves with the socket whose client end this code holds, rejects where
    * the server does not answer with a WebSocket.
    */
-  connect(request: {
-    readonly url: string;
-    readonly headers: readonly string[];
-  }): Promise<{ readonly socket: string; readonly protocol: string }>;
+  connect(
+    request: { readonly url: string; readonly headers: readonly string[] },
+    context: IoContext,
+  ): Promise<{ readonly socket: string; readonly protocol: string }>;
 }
 
 let installed: SocketTransport | undefined;

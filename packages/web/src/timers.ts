@@ -5,9 +5,10 @@
 // biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import { currentContext } from '@homing/base';
 import { compatibility } from './compatibility.ts';
+import { onPlatform } from './platform-work.ts';
 
 /** Node's own, kept before the globals are replaced. */
-const native = { setTimeout, clearTimeout, setInterval, clearInterval };
+const native = { setTimeout, clearTimeout, setInterval, setImmediate };
 
 type Callback = (...args: never[]) => unknown;
 
@@ -109,7 +110,8 @@ function setContextTimeout(
   callback: Callback,
   delayMs = 0,
   ...args: never[]
-): TimerHandle | number {
+): TimerHandle | number | NodeJS.Timeout {
+  if (onPlatform()) return native.setTimeout(callback, delayMs, ...args);
   return visible(startTimer(callback, Number(delayMs), args, false));
 }
 
@@ -117,11 +119,13 @@ function setContextInterval(
   callback: Callback,
   delayMs = 0,
   ...args: never[]
-): TimerHandle | number {
+): TimerHandle | number | NodeJS.Timeout {
+  if (onPlatform()) return native.setInterval(callback, delayMs, ...args);
   return visible(startTimer(callback, Number(delayMs), args, true));
 }
 
-function setContextImmediate(callback: Callback, ...args: never[]): TimerHandle {
+function setContextImmediate(callback: Callback, ...args: never[]): TimerHandle | NodeJS.Immediate {
+  if (onPlatform()) return native.setImmediate(callback, ...args);
   return startTimer(callback, 0, args, false);
 }
 
@@ -132,6 +136,7 @@ function clearContextTimer(handle?: unknown): void {
   }
   const found = active.get(Number(handle));
   if (found !== undefined) TimerHandle.clear(found);
+  else if (onPlatform()) native.clearTimeout(handle as NodeJS.Timeout);
 }
 
 export {

@@ -39,6 +39,9 @@ class FakeContext {
     if (this.held === undefined) send();
     else this.held.push(send);
   }
+  outputOutside(send: () => void): void {
+    this.output(send);
+  }
   scope(): undefined {
     return undefined;
   }

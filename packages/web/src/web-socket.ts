@@ -155,7 +155,7 @@ export class WebSocket extends GuardedEventTarget {
     this.#halfOpen = options?.allowHalfOpen === true;
     this.#keepAlive(context);
     if (this.#link.kind === 'bound' && this.#listening === undefined) {
-      socketTransport().attach(this.#link.id);
+      socketTransport().attach(this.#link.id, context);
       this.#listen(this.#link.id, this.#link.side);
     }
     const waiting = this.#waiting;
@@ -524,13 +524,13 @@ export class WebSocket extends GuardedEventTarget {
       if (this.#closedIn) return;
       this.#link = { kind: 'bound', id, side: 'client' };
       this.#protocol = protocol;
-      socketTransport().attach(id);
+      socketTransport().attach(id, context);
       this.#listen(id, 'client');
       this.#dispatch(new Event('open'));
     };
     context.output(() => {
       socketTransport()
-        .connect({ url: `http${url.slice(2)}`, headers })
+        .connect({ url: `http${url.slice(2)}`, headers }, context)
         .then(
           ({ socket, protocol }) =>
             context.enter('answer', scope, () => opened(socket, protocol), ignore),

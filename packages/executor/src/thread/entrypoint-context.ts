@@ -37,6 +37,11 @@ export class EntrypointContext implements IoContext {
     if (this.#broken === undefined) send();
   }
 
+  /** It keeps no state: what objects told it has left them. */
+  outputOutside(send: () => void): void {
+    this.output(send);
+  }
+
   scope(): Scope {
     return undefined;
   }

@@ -29,6 +29,7 @@ import { fillEnvironment, fillExports } from './environment.ts';
 import { WorkerModule } from './exports.ts';
 import { HostValues } from './host-values.ts';
 import { ObjectHost } from './object-host.ts';
+import { Permits } from './permits.ts';
 import { immediate, startInterval } from './platform.ts';
 import { callerEnded } from './session-ends.ts';
 import { Sessions } from './sessions.ts';
@@ -52,6 +53,7 @@ const write: WriteLog = (level, label, message) => post({ type: 'log', level, la
 const logger = threadLogger(write);
 const heartbeat = new Heartbeat(data.heartbeat);
 const reports = new CallReports();
+const permits = new Permits(post, data.isClustered);
 const env: Record<string, unknown> = {};
 const exports: Record<string, unknown> = {};
 const sessionOptions = {
@@ -86,6 +88,7 @@ const objects = new ObjectHost({
     requestResultAgeMs: limits.requestResultAgeMs,
   },
   reports,
+  permits,
   classes: new Map(worker.classes.map((entry) => [entry.namespace, entry])),
   module: () => module,
   env,
@@ -119,7 +122,30 @@ const connector: StubConnector = {
       broken: local.broken,
     };
   },
-  openService: (service, _from, sink) => sessions.openService(service, sink),
+  openService: (service, from, sink) => {
+    const connection = sessions.openService(service, sink);
+    const activation = objects.activationOf(from);
+    if (activation === undefined) return connection;
+    // An entrypoint may pass on to other servers what it is told.
+    let isOver = false;
+    const refuse = (error: unknown) => {
+      if (isOver) return;
+      isOver = true;
+      connection.close();
+      sink.closed(error);
+    };
+    return {
+      send: (frame) =>
+        permits.ask(activation, () => void (isOver || connection.send(frame)), refuse),
+      close: () => {
+        const close = () => {
+          if (!isOver) connection.close();
+          isOver = true;
+        };
+        permits.ask(activation, close, close);
+      },
+    };
+  },
 };
 
 const sockets = new ThreadSockets({
@@ -169,6 +195,9 @@ function onMessage(message: ToExecutor): void {
       return;
     case 'socket':
       sockets.onEvent(message);
+      return;
+    case 'permitted':
+      permits.onPermitted(message);
       return;
     case 'connected':
       sockets.onConnected(message);

@@ -28,6 +28,7 @@ import type { SharedSessionOptions } from './channel.ts';
 import type { WorkerModule } from './exports.ts';
 import { jurisdictionOf } from './namespaces.ts';
 import { ObjectTarget } from './object-target.ts';
+import type { Permits } from './permits.ts';
 import { clock, immediate, timers } from './platform.ts';
 import { threadLogger } from './thread-log.ts';
 import type { WriteLog } from './worker-console.ts';
@@ -64,6 +65,7 @@ export interface ObjectHostOptions {
   readonly limits: ExecutorLimits;
   readonly actorLimits: ActorLimits;
   readonly reports: CallReports;
+  readonly permits: Permits;
   readonly classes: ReadonlyMap<string, ObjectClass>;
   readonly module: () => WorkerModule;
   readonly env: object;
@@ -238,7 +240,7 @@ export class ObjectHost {
   }
 
   #actorHost(activation: number, object: ObjectRef, label: string) {
-    const { post, reader, heartbeat, reports, write } = this.#options;
+    const { post, reader, heartbeat, reports, permits, write } = this.#options;
     return {
       clock,
       timers,
@@ -252,6 +254,8 @@ export class ObjectHost {
         }),
       append: (operations: Extract<FromExecutor, { type: 'append' }>['operations']) =>
         post({ type: 'append', activation, operations: operations.map(ownOperation) }),
+      permit: (pass: () => void, refuse: (error: unknown) => void) =>
+        permits.ask(activation, pass, refuse),
       activated: () => post({ type: 'activated', activation }),
       ended: (cause: 'evicted' | 'broken', reason: unknown) =>
         this.#ended(activation, cause, reason),

@@ -48,8 +48,9 @@ export class ThreadSockets implements SocketTransport {
     this.#options.post({ type: 'export-socket', socket, activation });
   }
 
-  attach(socket: string): void {
-    this.#options.post({ type: 'attach-socket', socket });
+  attach(socket: string, context: IoContext): void {
+    const activation = this.#options.activationOf(context);
+    this.#options.post({ type: 'attach-socket', socket, activation });
   }
 
   send(socket: string, side: SocketSide, data: string | Uint8Array): void {
@@ -81,14 +82,15 @@ export class ThreadSockets implements SocketTransport {
     };
   }
 
-  connect(request: {
-    readonly url: string;
-    readonly headers: readonly string[];
-  }): Promise<{ readonly socket: string; readonly protocol: string }> {
+  connect(
+    request: { readonly url: string; readonly headers: readonly string[] },
+    context: IoContext,
+  ): Promise<{ readonly socket: string; readonly protocol: string }> {
     const number = this.#nextRequest++;
+    const activation = this.#options.activationOf(context);
     return new Promise((resolve, reject) => {
       this.#connecting.set(number, { resolve, reject });
-      this.#options.post({ type: 'connect', request: number, ...request });
+      this.#options.post({ type: 'connect', request: number, activation, ...request });
     });
   }
 
