@@ -5,6 +5,7 @@ export {
   type EtcdCoordinatorOptions,
   etcdCoordinator,
 } from './etcd/etcd-coordinator.ts';
+export type { ClusterFacts } from './etcd/facts.ts';
 export type { EtcdGuard } from './etcd/identity.ts';
 export { type EtcdLimits, etcdLimits } from './etcd/limits.ts';
 export {

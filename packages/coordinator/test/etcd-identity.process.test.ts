@@ -203,6 +203,19 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     });
   });
 
+  test('what a cluster was made with stands, whatever later nodes say', async () => {
+    const node = await open();
+    const other = await open({}, 'b');
+    expect(await node.agreedFacts({ shards: 64 })).toEqual({ shards: 64 });
+    expect(await other.agreedFacts({ shards: 32 })).toEqual({ shards: 64 });
+    expect(await node.agreedFacts({ shards: 64 })).toEqual({ shards: 64 });
+    etcd.etcdctl('put', '/homing/cluster', '{"shards":"many"}');
+    await expect(node.agreedFacts({ shards: 64 })).rejects.toMatchObject({
+      code: 'corruption',
+      message: expect.stringContaining('/homing/cluster'),
+    });
+  });
+
   test('starts of a store are counted, and a disk that is behind is found out', async () => {
     const node = await open();
     expect(await node.registerStart(3)).toBe('ok');

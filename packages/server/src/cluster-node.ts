@@ -18,8 +18,12 @@ import {
   type Store,
 } from '@homing/base';
 import { bundleProject } from '@homing/bundler';
-import { type NodeConfig, readProject } from '@homing/config';
-import { type EtcdCoordinatorExtras, etcdCoordinator } from '@homing/coordinator';
+import { ConfigError, type NodeConfig, readProject } from '@homing/config';
+import {
+  type ClusterFacts,
+  type EtcdCoordinatorExtras,
+  etcdCoordinator,
+} from '@homing/coordinator';
 import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
 import { HomingNode, nodeLimits } from '@homing/node';
@@ -160,6 +164,7 @@ async function compose(
     store,
     coordinator,
     identity,
+    facts: factsOf(config),
   });
   const controller = new Controller({
     remembered: () => [...replication.sets().values()],
@@ -395,6 +400,12 @@ async function startCoordinator(
     timers: systemTimers,
   });
   if (coordinator.refused) return coordinator;
+  try {
+    await checkFacts(config, coordinator);
+  } catch (error) {
+    await coordinator.close();
+    throw error;
+  }
   const disk = await coordinator.registerStart(store.starts);
   if (disk === 'behind') {
     await coordinator.close();
@@ -404,6 +415,22 @@ async function startCoordinator(
     );
   }
   return coordinator;
+}
+
+const factsOf = ({ shardsPerRegion }: NodeConfig): ClusterFacts => ({ shardsPerRegion });
+
+/** Data lies where these say: a node that has them otherwise would look for it elsewhere. */
+async function checkFacts(config: NodeConfig, coordinator: EtcdCoordinatorExtras): Promise<void> {
+  const facts = factsOf(config);
+  const agreed = await coordinator.agreedFacts(facts);
+  const problems = Object.entries(facts).flatMap(([name, value]) =>
+    agreed[name] === value
+      ? []
+      : `${name}: is ${value}, and this cluster was made with ${agreed[name]}: it can never be ` +
+        'changed. Give every node the same, or make another cluster, with empty disks and another ' +
+        'etcd.prefix.',
+  );
+  if (problems.length > 0) throw new ConfigError(problems);
 }
 
 /**

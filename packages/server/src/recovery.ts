@@ -7,7 +7,7 @@
  * lower than what replicas have promised, and assignments made anew could name other stores.
  */
 import type { Coordinator, Epoch, ObjectIdHex, ShardAssignment, Store } from '@homing/base';
-import type { EtcdCoordinatorExtras } from '@homing/coordinator';
+import type { ClusterFacts, EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { Replication } from '@homing/replication';
 import type { DiskIdentity } from './disk-identity.ts';
 import { CommandError } from './usage-error.ts';
@@ -29,6 +29,8 @@ export interface RecoveryOptions {
   readonly store: Store;
   readonly coordinator: Coordinator & EtcdCoordinatorExtras;
   readonly identity: DiskIdentity;
+  /** Written again where etcd has lost them. */
+  readonly facts: ClusterFacts;
 }
 
 export class Recovery {
@@ -59,6 +61,7 @@ export class Recovery {
     const own = highestOn(store, coordinator.highestEpoch());
     await coordinator.recover(own > highest ? own : highest);
     await coordinator.registerStart(store.starts);
+    await coordinator.agreedFacts(this.#options.facts);
     await identity.trust();
   }
 }

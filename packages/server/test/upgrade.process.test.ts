@@ -1,8 +1,10 @@
 /** Nodes of two versions in one cluster, upgraded one after the other while clients write. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { example } from './program.ts';
+import { example, run } from './program.ts';
 import { hasEtcd, TestCluster, type TestNode } from './test-cluster.ts';
 
 const anotherVersion = fileURLToPath(new URL('fixtures/another-version.mjs', import.meta.url));
@@ -23,13 +25,13 @@ describe.skipIf(!hasEtcd)('versions side by side (needs etcd)', () => {
   async function write(name: string, nodes: readonly TestNode[], isOver: () => boolean) {
     const start = await read(nodes[0] as TestNode, name);
     let value = start;
-    while (!isOver()) {
+    do {
       const node = nodes[value % nodes.length] as TestNode;
       const response = await fetch(`http://${node.http}/${name}`, { method: 'POST' });
       const text = await response.text();
       if (!response.ok) throw new Error(`${node.name}: ${response.status}: ${text}`);
       expect(JSON.parse(text)).toEqual({ name, value: ++value });
-    }
+    } while (!isOver());
     return value - start;
   }
 
@@ -62,6 +64,16 @@ describe.skipIf(!hasEtcd)('versions side by side (needs etcd)', () => {
     await cluster.restart('n1', speaks(3, 3));
     while (!/no protocol version in common/.test(cluster.output)) await sleep(20);
     expect((await fetch(`http://${cluster.node('n1').admin}/readyz`)).status).toBe(503);
+  });
+
+  test('what a cluster was made with cannot be changed: exit status 2 and why', async () => {
+    cluster.signal('n2', 'SIGKILL');
+    const file = join(cluster.data, 'n2.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({ ...config, shardsPerRegion: 8 }));
+    const { status, stderr } = await run('node', '--config', file);
+    expect(stderr).toMatch(/shardsPerRegion: is 8, and this cluster was made with 64/);
+    expect(status).toBe(2);
   });
 });
 

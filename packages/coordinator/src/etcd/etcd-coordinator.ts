@@ -29,6 +29,7 @@ import { Claims } from './claims.ts';
 import { EtcdClient, type EtcdTls, isAway } from './client.ts';
 import { type DiskContext, recover, registerStart } from './disk.ts';
 import { Election } from './election.ts';
+import { agreedFacts, type ClusterFacts } from './facts.ts';
 import { type EtcdGuard, Identity } from './identity.ts';
 import { decodeNode, decodeShard, encodeShard, Keys } from './keys.ts';
 import { type EtcdLimits, etcdLimits } from './limits.ts';
@@ -79,6 +80,8 @@ export interface EtcdCoordinatorExtras {
   recover(highest: Epoch): Promise<void>;
   /** Notes a start of the store; `behind` where etcd knows of more, so the disk is a restored copy. */
   registerStart(starts: number): Promise<'ok' | 'behind'>;
+  /** What the cluster was made with; `facts`, where this node is the first to say. */
+  agreedFacts(facts: ClusterFacts): Promise<ClusterFacts>;
   /** A setting of the whole cluster, as last seen; undefined where it is not made. */
   setting(name: ClusterSetting): number | undefined;
   /** Makes a setting, or takes it back. Rejects with `unavailable`: then it may be repeated. */
@@ -318,6 +321,11 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   async putSetting(name: ClusterSetting, value: number | undefined): Promise<void> {
     this.#checkOpen();
     await this.#settings.put(name, value);
+  }
+
+  async agreedFacts(facts: ClusterFacts): Promise<ClusterFacts> {
+    this.#checkOpen();
+    return await agreedFacts(this.#disk, facts);
   }
 
   async #close(): Promise<void> {

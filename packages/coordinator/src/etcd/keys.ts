@@ -12,6 +12,7 @@ import {
   type ShardAssignment,
   type VersionedShard,
 } from '@homing/base';
+import type { ClusterFacts } from './facts.ts';
 import type { KeyValue } from './transaction.ts';
 
 /** Names of keys. Parts that people choose are URL-encoded, so that a `/` always ends a part. */
@@ -20,6 +21,7 @@ export class Keys {
   readonly shards: string;
   readonly controller: string;
   readonly base: string;
+  readonly cluster: string;
   readonly settings: string;
   readonly #prefix: string;
 
@@ -29,6 +31,7 @@ export class Keys {
     this.shards = `${this.#prefix}shards/`;
     this.controller = `${this.#prefix}controller`;
     this.base = `${this.#prefix}base`;
+    this.cluster = `${this.#prefix}cluster`;
     this.settings = `${this.#prefix}settings/`;
   }
 
@@ -128,6 +131,17 @@ export const encodeSetting = (value: number): Buffer => encode({ value });
 export function decodeSetting(kv: KeyValue): number | undefined {
   const { value } = decode(kv);
   return isCount(value) ? value : undefined;
+}
+
+/** See facts.ts. */
+export const encodeFacts = encode<ClusterFacts>;
+
+export function decodeFacts(kv: KeyValue): ClusterFacts | undefined {
+  const facts = Object.entries(decode(kv));
+  const counts = facts.flatMap(([name, value]) => (isCount(value) ? [[name, value] as const] : []));
+  return counts.length > 0 && counts.length === facts.length
+    ? Object.fromEntries(counts)
+    : undefined;
 }
 
 /** See witness.ts. */
