@@ -183,6 +183,11 @@ export class ObjectTable {
     return this.#entries.has(id);
   }
 
+  /** It is on its way to another node, or is to be. */
+  isLeaving(id: ObjectIdHex): boolean {
+    return this.#entries.get(id)?.leave !== undefined;
+  }
+
   /** The live activation of an object, for events that must not wake it. */
   active(id: ObjectIdHex): Activation | undefined {
     const entry = this.#entries.get(id);
