@@ -34,6 +34,20 @@ export interface ReplicationLimits {
   readonly pageTimeoutMs: number;
   /** Snapshots being sent at the same time. */
   readonly copiesMax: number;
+  /** Bytes in a second that this node sends of copies which nobody waits for. */
+  readonly rebuildBytesPerSecond: number;
+  /** Objects that are looked at in one page, when a store finds out what it lacks. */
+  readonly passHeads: number;
+  /** Between one such page and the next. */
+  readonly passPauseMs: number;
+  /** How long stores may leave such a page unanswered; and until something that failed is tried anew. */
+  readonly passRetryMs: number;
+  /** How often one object is tried before its shard waits for the next pass. */
+  readonly passAttemptsMax: number;
+  /** Objects whose state is brought here at the same time. */
+  readonly pullsMax: number;
+  /** How long one of them may take. */
+  readonly pullTimeoutMs: number;
   /** Lost objects named in one answer to a heartbeat. */
   readonly lostMax: number;
 }
@@ -56,5 +70,12 @@ export const replicationLimits: ReplicationLimits = {
   pagesInFlightMax: 4,
   pageTimeoutMs: 10_000,
   copiesMax: 8,
+  rebuildBytesPerSecond: 32 * 1024 * 1024,
+  passHeads: 1000,
+  passPauseMs: 5,
+  passRetryMs: 1000,
+  passAttemptsMax: 60,
+  pullsMax: 4,
+  pullTimeoutMs: 600_000,
   lostMax: 10_000,
 };

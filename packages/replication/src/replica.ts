@@ -28,10 +28,12 @@ import {
   type Timer,
   type Timers,
 } from '@homing/base';
-import type { DeliberateBugs, Holder, PromiseGrants } from '@homing/protocol';
+import type { DeliberateBugs, Holder, ListedPage, PromiseGrants } from '@homing/protocol';
 import type { AdoptedSets } from './adopted-sets.ts';
+import { type ListRequest, listPage } from './listing.ts';
 import type { LogMessage, LogRequest } from './messages.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
+import type { Standings } from './standings.ts';
 
 export interface ReplicaOptions {
   readonly store: Store;
@@ -49,6 +51,7 @@ export interface ReplicaOptions {
   readonly sets: AdoptedSets;
   /** Of the object's shard in the region. */
   readonly keyOf: (home: string, id: ObjectIdHex) => string;
+  readonly standings: Standings;
   /** Says to the node which set it does not know: before the next message to it. */
   readonly tellSet: (node: string, key: string) => void;
   readonly bugs: DeliberateBugs;
@@ -89,6 +92,7 @@ export class Replica {
       case 'seal':
       case 'append':
       case 'fetch':
+      case 'pull':
       case 'page':
       case 'forget':
         this.#whenCurrent(from, request.object.id, request, () =>
@@ -103,6 +107,14 @@ export class Replica {
         return;
       case 'sets':
         sets.adopt(request.sets);
+        return;
+      case 'standings':
+        this.#options.standings.heard(from.storeId, request.standings);
+        return;
+      case 'list':
+        sets.whenAllAdopted(() => {
+          send(from.node, { type: 'listed', round: request.round, page: this.list(request) });
+        });
         return;
       case 'heartbeat': {
         const { mayPromise } = this.#options;
@@ -122,6 +134,9 @@ export class Replica {
         return;
       case 'fetch':
         this.#onFetch(from, request);
+        return;
+      case 'pull':
+        this.#onPull(from, request);
         return;
       case 'page':
         this.#onPage(from, request);
@@ -173,6 +188,18 @@ export class Replica {
       this.#answerWaiting(object.id);
     });
     return this.ends(object.id);
+  }
+
+  /** Vows as others of the set have. Resolves when that is on disk; rejects with `fenced`. */
+  async raise(object: ObjectRef, epoch: Epoch): Promise<void> {
+    const { store, superseded } = this.#options;
+    await store.seal(object, epoch);
+    superseded(object.id, epoch);
+  }
+
+  list(request: ListRequest): ListedPage {
+    const { store, sets, keyOf } = this.#options;
+    return listPage(store, sets, keyOf, request);
   }
 
   ends(id: ObjectIdHex): LogEnds {
@@ -243,6 +270,28 @@ export class Replica {
       const order = { object, epoch, home, generation: () => generation, to: from.node };
       copies.start({ ...order, done: sendTail, failed });
     }
+  }
+
+  /** What is folded in was committed, whatever is promised meanwhile. */
+  #onPull(from: PeerRun, request: Extract<LogRequest, { type: 'pull' }>): void {
+    const { copies, answer } = this.#options;
+    const { object, epoch, home, generation } = request;
+    const { id } = object;
+    const ended = () => answer(from.node, { type: 'pulled', id, epoch });
+    if (copies.isUnderWay(from.node, id)) {
+      ended();
+      return;
+    }
+    copies.start({
+      object,
+      epoch,
+      home,
+      generation: () => generation,
+      to: from.node,
+      isPaced: true,
+      done: ended,
+      failed: ended,
+    });
   }
 
   #onForget(from: PeerRun, request: Extract<LogRequest, { type: 'forget' }>): void {

@@ -33,9 +33,12 @@ import {
   PromiseGrants,
   PromisesHeld,
   type ReplicaSet,
+  type Standing,
   storesOf,
 } from '@homing/protocol';
 import { AdoptedSets } from './adopted-sets.ts';
+import { Completion } from './completion.ts';
+import { Departures } from './departures.ts';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
@@ -43,6 +46,7 @@ import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
 import { SetLinks } from './set-links.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
+import { Standings } from './standings.ts';
 
 export interface ReplicationOptions {
   readonly self: PeerRun;
@@ -71,6 +75,9 @@ export class Replication implements ObjectLogs {
   readonly #held: PromisesHeld;
   readonly #sets: AdoptedSets;
   readonly #links: SetLinks;
+  readonly #standings: Standings;
+  readonly #completion: Completion;
+  readonly #departures: Departures;
   readonly #replica: Replica;
   readonly #copies: SnapshotSender;
   readonly #context: LogContext;
@@ -81,7 +88,8 @@ export class Replication implements ObjectLogs {
   readonly #peers = new Map<string, PeerRun>();
   #tickTimer: Timer | undefined;
   #heartbeatTimer: Timer | undefined;
-  #adopted: () => void = () => {};
+  #changedSets: () => void = () => {};
+  #settle: (object: ObjectRef) => void = () => {};
   #mayPromise = false;
   #isClosed = false;
 
@@ -119,7 +127,16 @@ export class Replication implements ObjectLogs {
       sendOrEnd: (node, message) => network.sendOrEnd(node, 'log', encodeMessage(message)),
     });
     const send = (node: string, message: LogMessage) => this.#links.send(node, message);
-    this.#copies = new SnapshotSender({ store, timers, limits, send, bugs });
+    this.#copies = new SnapshotSender({ store, clock, timers, limits, send, bugs });
+    const settledMs = Math.max(limits.promiseMs, earlierMs) * (1 + 2 * limits.drift);
+    this.#standings = new Standings({
+      self: self.storeId,
+      timers,
+      promiseMs: settledMs,
+      nodes: () => [...this.#peers.values()].map(({ node }) => node),
+      send,
+      changed: () => this.#changedSets(),
+    });
     this.#replica = new Replica({
       store,
       grants: this.#grants,
@@ -132,9 +149,42 @@ export class Replication implements ObjectLogs {
       answer: (node, message) => this.#links.sendOrEnd(node, message),
       sets: this.#sets,
       keyOf: options.keyOf,
+      standings: this.#standings,
       tellSet: (node, key) => this.#links.tell(node, key),
       bugs,
       superseded: (id, epoch) => this.#superseded(id, epoch),
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
+    });
+    const sendTo = (peer: string, message: LogMessage) => {
+      const node = this.#peers.get(peer)?.node;
+      return node !== undefined && send(node, message);
+    };
+    this.#completion = new Completion({
+      self: self.storeId,
+      store,
+      timers,
+      limits,
+      sets: this.#sets,
+      replica: this.#replica,
+      keyOf: options.keyOf,
+      send: sendTo,
+      settle: (object) => this.#settle(object),
+      completed: (key, generation) => this.#standings.complete(key, generation),
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
+      bugs,
+    });
+    for (const set of this.#sets.all().values()) this.#standings.adopted(set);
+    this.#departures = new Departures({
+      self: self.storeId,
+      store,
+      timers,
+      limits,
+      sets: this.#sets,
+      keyOf: options.keyOf,
       failed: (error) => {
         if (!this.#isClosed) failed(error);
       },
@@ -152,10 +202,7 @@ export class Replication implements ObjectLogs {
       peers: {
         stores: () => this.#peers.keys(),
         nodeOf: (peer) => this.#peers.get(peer)?.node,
-        send: (peer, message) => {
-          const node = this.#peers.get(peer)?.node;
-          return node !== undefined && send(node, message);
-        },
+        send: sendTo,
       },
       changed: (log) => {
         this.#changed.add(log);
@@ -213,9 +260,23 @@ export class Replication implements ObjectLogs {
     return this.#sets.all();
   }
 
-  /** Calls back after a set was adopted. */
-  onAdopted(callback: () => void): void {
-    this.#adopted = callback;
+  /** How far a store is said to be with a change of the shard's set. */
+  standingOf(shard: string, store: string, generation: number): Standing {
+    return this.#standings.of(shard, store, generation);
+  }
+
+  /** Whether this store was made complete under the shard's present generation, in this run. */
+  isComplete(shard: string): boolean {
+    return this.#completion.isDone(shard);
+  }
+
+  /**
+   * `changed` is called when a set was adopted, or a store got further with one; `settle` for an object
+   * whose last record nobody knows to be committed: whoever owns it next finds out.
+   */
+  follow(hooks: { changed?: () => void; settle?: (object: ObjectRef) => void }): void {
+    if (hooks.changed !== undefined) this.#changedSets = hooks.changed;
+    if (hooks.settle !== undefined) this.#settle = hooks.settle;
   }
 
   #onAdopted(key: string): void {
@@ -226,7 +287,12 @@ export class Replication implements ObjectLogs {
     for (const log of [...this.#logs.values()]) {
       if (this.#options.keyOf(log.home, log.object.id) === key) log.setChanged(set);
     }
-    this.#adopted();
+    this.#standings.adopted(set);
+    this.#completion.look();
+    if (set.next === undefined && !set.members.includes(this.#options.self.storeId)) {
+      this.#departures.look();
+    }
+    this.#changedSets();
   }
 
   /** Whether a majority of the object's replicas can be reached. */
@@ -251,6 +317,8 @@ export class Replication implements ObjectLogs {
     this.#tickTimer?.cancel();
     this.#heartbeatTimer?.cancel();
     this.#replica.stop();
+    this.#completion.stop();
+    this.#departures.stop();
     for (const log of [...this.#logs.values()]) log.release();
   }
 
@@ -259,6 +327,8 @@ export class Replication implements ObjectLogs {
     if (before !== undefined && before.run !== peer.run) this.#held.dropped(peer.storeId);
     this.#peers.set(peer.storeId, peer);
     this.#links.up(peer.node);
+    this.#standings.up(peer.node);
+    this.#completion.look();
     for (const log of this.#logs.values()) log.up(peer.storeId);
     this.#beat(peer);
   }
@@ -268,6 +338,7 @@ export class Replication implements ObjectLogs {
     // Its promise stands, but it may come back as another process.
     this.#held.dropped(peer.storeId);
     this.#links.down(peer.node);
+    this.#completion.down(peer.storeId);
     this.#copies.down(peer.node);
     for (const log of this.#logs.values()) log.down(peer.storeId);
   }
@@ -295,6 +366,9 @@ export class Replication implements ObjectLogs {
       case 'released':
       case 'heartbeat':
       case 'sets':
+      case 'standings':
+      case 'list':
+      case 'pull':
         this.#replica.onRequest(peer, message);
         return;
       default:
@@ -307,8 +381,13 @@ export class Replication implements ObjectLogs {
       this.#onHeartbeatAnswer(peer, answer);
       return;
     }
+    if (answer.type === 'listed') {
+      this.#completion.listed(peer.storeId, answer.round, answer.page);
+      return;
+    }
     const { id, epoch } = answer;
     if (answer.type === 'page-taken') this.#copies.taken(peer.node, id, epoch, answer.index);
+    if (answer.type === 'pulled') this.#completion.pulled(id);
     if (answer.type === 'page-refused') this.#copies.refused(peer.node, id, epoch);
     const log = this.#logs.get(id);
     if (log?.epoch === epoch) log.onAnswer(peer.storeId, answer);
@@ -364,6 +443,7 @@ export class Replication implements ObjectLogs {
     if (this.#isClosed) return;
     const { timers, limits } = this.#options;
     for (const peer of this.#peers.values()) this.#beat(peer);
+    this.#standings.repeat();
     this.#heartbeatTimer = timers.after(limits.promiseMs / 3, () => this.#heartbeat());
   }
 

@@ -89,6 +89,11 @@ export class Nemesis {
       case 'wipe':
         this.#wipe(name);
         return;
+      case 'join': {
+        const spare = cluster.names.find((each) => !cluster.hasStarted(each));
+        if (spare !== undefined) cluster.start(spare);
+        return;
+      }
       case 'pause':
         cluster.pause(name);
         this.#later(() => cluster.resume(name));
@@ -188,10 +193,10 @@ export class Nemesis {
     else this.#later(() => cluster.start(name));
   }
 
-  /** At most as many as every replica set can do without. */
+  /** One that every replica set can do without; the next one once what was lost is made good. */
   #wipe(name: string): void {
-    const { cluster, profile } = this.#options;
-    if (cluster.wiped >= Math.floor((profile.factor - 1) / 2)) return;
+    const { cluster } = this.#options;
+    if (!cluster.isWhole) return;
     cluster.kill(name);
     cluster.replaceDisk(name);
     this.#later(() => cluster.start(name));
