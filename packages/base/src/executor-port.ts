@@ -2,8 +2,8 @@
  * What passes between the node and one executor, in order both ways. An executor runs user code;
  * the node decides what runs there and owns everything that must outlive it (the log, sockets,
  * sessions from elsewhere). In production the two are threads and messages are posted in batches;
- * the simulator joins them in memory. Every message is structured-cloneable, and byte arrays own
- * their buffer.
+ * the simulator joins them in memory. Every message is structured-cloneable. What is received owns
+ * the buffers of its byte arrays, but for the operations of an append: the log copies them at once.
  *
  * Sessions are numbered by whoever opened them: even by the node, odd by the executor. Activations
  * are numbered by the node and never reused in one process.

@@ -21,6 +21,7 @@ import {
 import type { SessionHost } from '@homing/capability';
 import { openStateReader } from '@homing/storage';
 import { installGlobals, installSocketTransport, setCompatibility } from '@homing/web';
+import { type Batch, readBatch } from '../batch.ts';
 import { beatIntervalMs, Heartbeat } from '../heartbeat.ts';
 import { Outbox } from '../outbox.ts';
 import type { ThreadData } from '../thread-data.ts';
@@ -242,9 +243,7 @@ process.on('uncaughtException', (error) => report('uncaught exception', error));
 startInterval(beat, beatIntervalMs);
 try {
   await load();
-  port.on('message', (batch: readonly ToExecutor[]) => {
-    for (const message of batch) onMessage(message);
-  });
+  port.on('message', (batch: Batch) => readBatch(batch, onMessage));
   post({ type: 'ready', exports: module.names });
 } catch (error) {
   post({ type: 'load-failed', error: errorToData(error) });
