@@ -40,11 +40,7 @@ export interface NodeConfig {
     readonly peer?: number;
     readonly admin?: number;
   };
-  readonly replication: {
-    readonly factor: number;
-    readonly changesMax: number;
-    readonly rebuildBytesPerSecond: number;
-  };
+  readonly replication: { readonly factor: number };
   readonly migration: {
     readonly mode: 'auto' | 'off';
     readonly windowMs: number;
@@ -69,7 +65,8 @@ export interface NodeConfig {
   readonly placementTimeoutMs: number;
   readonly commitTimeoutMs: number;
   readonly rebuildDelayMs: number;
-  readonly assignDelayMs: number;
+  readonly scrubBytesPerSecond: number;
+  readonly scrubPauseMs: number;
   readonly shardsPerRegion: number;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent';
   readonly reads: 'promise' | 'confirm';
@@ -150,11 +147,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
         admin: value('advertise.admin'),
       }),
     },
-    replication: {
-      factor: value('replication.factor'),
-      changesMax: value('replication.changesMax'),
-      rebuildBytesPerSecond: value('replication.rebuildBytesPerSecond'),
-    },
+    replication: { factor: value('replication.factor') },
     migration: {
       mode: value('migration.mode'),
       windowMs: value('migration.windowMs'),
@@ -182,7 +175,8 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     placementTimeoutMs: value('placementTimeoutMs'),
     commitTimeoutMs: value('commitTimeoutMs'),
     rebuildDelayMs: value('rebuildDelayMs'),
-    assignDelayMs: value('assignDelayMs'),
+    scrubBytesPerSecond: value('scrubBytesPerSecond'),
+    scrubPauseMs: value('scrubPauseMs'),
     shardsPerRegion: value('shardsPerRegion'),
     logLevel: value('logLevel'),
     reads: value('reads'),

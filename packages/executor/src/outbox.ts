@@ -1,23 +1,24 @@
 /**
  * Messages to another thread, posted in batches: everything posted in one turn of the event loop
- * crosses at once. Order is kept.
+ * crosses in one structured clone. Order is kept.
  *
- * A message is written down when it is posted, frames and the operations of appends included; other
- * byte arrays are cloned later, with their whole underlying buffer: whoever posts a view of a larger
- * one (a pooled `Buffer`) copies it out first, with `ownBytes`.
+ * Byte arrays are cloned with their whole underlying buffer, so a view of a larger one (a pooled
+ * `Buffer`, a slice of a frame) must be copied out by whoever builds the message: `ownBytes`.
  */
-import type { FromExecutor, ToExecutor } from '@homing/base';
-import { type Batch, BatchWriter } from './batch.ts';
 
 export interface Port {
-  postMessage(batch: Batch): void;
+  postMessage(batch: unknown): void;
 }
 
-export class Outbox<T extends ToExecutor | FromExecutor> {
+export class Outbox<T> {
   readonly #port: Port;
   readonly #schedule: (flush: () => void) => void;
-  readonly #batch = new BatchWriter();
-  readonly #flush = (): void => this.#port.postMessage(this.#batch.take());
+  #batch: T[] = [];
+  readonly #flush = (): void => {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#port.postMessage(batch);
+  };
 
   /** `schedule` runs a function once, later in this turn of the event loop. */
   constructor(port: Port, schedule: (flush: () => void) => void) {
@@ -26,13 +27,18 @@ export class Outbox<T extends ToExecutor | FromExecutor> {
   }
 
   post(message: T): void {
-    const isFirst = this.#batch.isEmpty;
-    this.#batch.push(message);
-    if (isFirst) this.#schedule(this.#flush);
+    if (this.#batch.push(message) === 1) this.#schedule(this.#flush);
   }
 
   /** Posts what waits at once: before the thread ends. */
   flush(): void {
-    if (!this.#batch.isEmpty) this.#flush();
+    if (this.#batch.length > 0) this.#flush();
   }
+}
+
+/** `bytes`, or a copy of them that shares its buffer with nothing else. */
+export function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength
+    ? bytes
+    : Uint8Array.prototype.slice.call(bytes);
 }

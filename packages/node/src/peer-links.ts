@@ -19,7 +19,6 @@ import type {
   SocketPort,
   SocketSink,
   SocketState,
-  Timer,
   Timers,
 } from '@homing/base';
 import { type CallMessage, type CarriedCallers, decodeCall, encodeCall } from './call-messages.ts';
@@ -101,7 +100,6 @@ export class PeerLinks {
       notOwner: (id, node) => placement.forget(id, node),
       bufferBytesMax: limits.socketWaitingBytesMax,
       seekTimeoutMs: limits.socketSeekTimeoutMs,
-      adopted: (object, states) => this.#adopted(object, states),
     });
     this.#remote = new RemoteSockets({
       sockets,
@@ -162,15 +160,8 @@ export class PeerLinks {
   }
 
   /** Before an object starts here under a new lease: its sockets, from wherever they are. */
-  async gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
-    const { timers, limits } = this.#options;
-    let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = timers.after(limits.gatherTimeoutMs, resolve);
-    });
-    const own = Promise.race([this.#edge.drained(object), late]);
-    await Promise.all([this.#remote.gather(object, epoch), own]);
-    timer?.cancel();
+  gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
+    return this.#remote.gather(object, epoch);
   }
 
   takeSockets(object: ObjectRef): void {
@@ -313,7 +304,7 @@ export class PeerLinks {
         this.#edge.onGone(message.socket);
         return;
       case 'flush':
-        this.#flush(node, message.object);
+        this.#send(node, { type: 'flushed', object: message.object });
         return;
       case 'flushed':
         this.#edge.onFlushed(node, message.object);
@@ -341,13 +332,6 @@ export class PeerLinks {
         return;
       default:
     }
-  }
-
-  /** Events that an object on its way out has not taken are given back first. */
-  #flush(node: string, object: ObjectRef): void {
-    if (!this.#options.objects().isLeaving(object.id)) {
-      this.#send(node, { type: 'flushed', object });
-    } else this.#options.timers.after(leaveLookMs, () => this.#flush(node, object));
   }
 
   /** A node that claims under an older lease than this one's gets nothing: it will find out. */

@@ -22,12 +22,4 @@ export {
 } from './owner-log.ts';
 export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
 export { type DistanceRow, RegionDistances } from './region-distances.ts';
-export {
-  isQuorum,
-  ownersOf,
-  type ReplicaSet,
-  type Standing,
-  shardOf,
-  storesOf,
-} from './replica-set.ts';
-export { type ListedHead, type ListedPage, type Need, Survey } from './survey.ts';
+export { isQuorum, type ReplicaSet, shardOf, storesOf } from './replica-set.ts';

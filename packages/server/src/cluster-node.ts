@@ -27,13 +27,14 @@ import {
 import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
 import { HomingNode, nodeLimits } from '@homing/node';
-import { ownersOf, type ReplicaSet, shardKey, shardOf } from '@homing/protocol';
-import { Controller, Replication, replicationLimits } from '@homing/replication';
+import { type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
+import { Replication, replicationLimits } from '@homing/replication';
 import { type PeerNetwork, startPeerNetwork, startRpc } from '@homing/rpc';
 import { openRocksStore } from '@homing/storage';
 import { startAdmin } from './admin.ts';
 import { clusterAdminView } from './cluster-admin.ts';
 import { forPeople, freePort, portTaken, printLog, readerOf } from './compose.ts';
+import { Controller } from './controller.ts';
 import { DiskIdentity, readGuard } from './disk-identity.ts';
 import { type DevLimits, devLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
@@ -72,7 +73,6 @@ export interface ClusterNode {
  */
 const placementRegion = 'main';
 const assignSettleMs = 2000;
-const controllerLookMs = 1000;
 const movesMax = 32;
 
 /** Resolves once the node serves. Rejects with what keeps it from serving; then nothing is left. */
@@ -147,7 +147,8 @@ async function compose(
       drift: config.driftPercent / 100,
       confirmsReads: config.reads === 'confirm',
       commitTimeoutMs: config.commitTimeoutMs,
-      rebuildBytesPerSecond: config.replication.rebuildBytesPerSecond,
+      scrubBytesPerSecond: config.scrubBytesPerSecond,
+      scrubPauseMs: config.scrubPauseMs,
     },
     cluster: config.etcd.prefix,
     keyOf: (_home, id) => shardKey(placementRegion, shardOf(id, config.shardsPerRegion)),
@@ -168,27 +169,20 @@ async function compose(
     facts: factsOf(config),
   });
   const controller = new Controller({
+    remembered: () => [...replication.sets().values()],
     coordinator,
-    replication,
-    clock: systemClock,
     timers: systemTimers,
     logger,
     region: placementRegion,
     shardCount: config.shardsPerRegion,
     factor: config.replication.factor,
-    limits: {
-      settleMs: assignSettleMs,
-      assignDelayMs: config.assignDelayMs,
-      rebuildDelayMs: config.rebuildDelayMs,
-      changesMax: config.replication.changesMax,
-      lookMs: controllerLookMs,
-    },
+    settleMs: assignSettleMs,
   });
   closers.push(async () => controller.stop());
   const namespaces = new Namespaces(project);
   const candidates = (id: ObjectIdHex) => {
     const set = setOf(id);
-    return set === undefined ? undefined : ownersOf(set);
+    return set === undefined ? undefined : storesOf(set);
   };
   const node = new HomingNode({
     store,
@@ -219,10 +213,7 @@ async function compose(
     connect: connectWebSocket(),
     fatal: (error) => fatal(error),
   });
-  replication.follow({
-    changed: () => controller.look(),
-    settle: (object) => node.settle(object),
-  });
+  replication.onWake((object) => node.wake(object));
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);
   if (coordinator.refused) {

@@ -9,6 +9,7 @@ import {
   type Target,
 } from '@homing/base';
 import { Session, type SessionHost } from '@homing/capability';
+import { ownBytes } from '../outbox.ts';
 import type { Connection, SharedSessionOptions } from './channel.ts';
 import { EntrypointContext } from './entrypoint-context.ts';
 import { EntrypointTarget } from './entrypoint-target.ts';
@@ -44,7 +45,7 @@ export class Sessions {
   onOpen(number: number, to: { activation: number } | { entrypoint: string }): void {
     const { post, objects } = this.#options;
     const caller: CallerSide = {
-      frame: (frame) => post({ type: 'frame', session: number, frame }),
+      frame: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
       closed: (error) => {
         this.#callees.delete(number);
         post({ type: 'closed', session: number, error: errorToData(error) });
@@ -87,7 +88,7 @@ export class Sessions {
     this.#callers.set(number, caller);
     post({ type: 'open', session: number, target, activation });
     return {
-      send: (frame) => post({ type: 'frame', session: number, frame }),
+      send: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
       close: () => {
         if (this.#callers.delete(number)) {
           post({ type: 'closed', session: number, error: undefined });

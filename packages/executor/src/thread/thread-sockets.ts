@@ -8,7 +8,7 @@ import {
   type ToExecutor,
 } from '@homing/base';
 import type { SocketTransport } from '@homing/web';
-import { ownBytes } from '../batch.ts';
+import { ownBytes } from '../outbox.ts';
 
 type Listener = (event: SocketEvent) => void;
 
