@@ -2,15 +2,14 @@
  * What passes between the node and one executor, in order both ways. An executor runs user code;
  * the node decides what runs there and owns everything that must outlive it (the log, sockets,
  * sessions from elsewhere). In production the two are threads and messages are posted in batches;
- * the simulator joins them in memory. Every message is structured-cloneable, and byte arrays own
- * their buffer.
+ * the simulator joins them in memory. Every message is structured-cloneable. What is received owns
+ * the buffers of its byte arrays, but for the operations of an append: the log copies them at once.
  *
  * Sessions are numbered by whoever opened them: even by the node, odd by the executor. Activations
  * are numbered by the node and never reused in one process.
  */
 import type { Target } from './dispatch.ts';
 import type { Epoch } from './epoch.ts';
-import type { ObjectIdHex } from './object-id.ts';
 import type { ObjectRef, RecordOperation, WallMs } from './ports.ts';
 
 /** An error as plain data; `properties` holds its own enumerable ones (`retryable` …). */
@@ -219,8 +218,6 @@ export type FromExecutor =
       readonly label: string;
       readonly message: string;
     }
-  /** What the store holds of the object cannot be read. */
-  | { readonly type: 'damaged'; readonly id: ObjectIdHex; readonly reason: string }
   /** What ran since the last report. */
   | { readonly type: 'report'; readonly calls: readonly CallReport[] };
 

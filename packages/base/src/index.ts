@@ -1,6 +1,5 @@
 /** The vocabulary that every package shares. */
 export { AssertionFailed, assert, unreachable } from './assert.ts';
-export { damagedObject, damagedObjectOf } from './damage.ts';
 export type {
   Dispatcher,
   FramePort,
@@ -86,7 +85,6 @@ export {
   type ObjectRef,
   type Ownership,
   type PeerRun,
-  type QuarantinedObject,
   type Random,
   type ReaderHandle,
   type RecordOperation,

@@ -189,6 +189,16 @@ export const nodeConfigKeys = {
     3,
     'Nodes that hold a copy of an object; a majority must be up to serve it. The same on every node.',
   ),
+  'replication.changesMax': byDefault(
+    whole(1, 65_536),
+    16,
+    'Shards whose copies move between nodes at the same time.',
+  ),
+  'replication.rebuildBytesPerSecond': byDefault(
+    whole(1, Number.MAX_SAFE_INTEGER),
+    32 * 1024 * 1024,
+    'Bytes that a node sends in a second to others that are to hold copies.',
+  ),
   'migration.mode': byDefault(
     oneOf('auto', 'off'),
     'auto',
@@ -293,17 +303,12 @@ export const nodeConfigKeys = {
   rebuildDelayMs: byDefault(
     ms(0),
     600_000,
-    'How long a node may be away before its copies are made anew elsewhere. No effect yet: replica sets do not change.',
+    'How long a node may be away before its copies are made anew elsewhere.',
   ),
-  scrubBytesPerSecond: byDefault(
-    whole(0, 1024 ** 3, ' of bytes'),
-    1024 ** 2,
-    'How fast the disk is read in the background to find what is damaged; 0: not at all.',
-  ),
-  scrubPauseMs: byDefault(
-    ms(1),
-    3_600_000,
-    'Between the end of one such reading of everything and the next.',
+  assignDelayMs: byDefault(
+    ms(0),
+    10_000,
+    'How long a new cluster waits for `replication.factor` nodes before it begins with fewer.',
   ),
   shardsPerRegion: byDefault(
     whole(1, 65_536),

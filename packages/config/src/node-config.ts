@@ -40,7 +40,11 @@ export interface NodeConfig {
     readonly peer?: number;
     readonly admin?: number;
   };
-  readonly replication: { readonly factor: number };
+  readonly replication: {
+    readonly factor: number;
+    readonly changesMax: number;
+    readonly rebuildBytesPerSecond: number;
+  };
   readonly migration: {
     readonly mode: 'auto' | 'off';
     readonly windowMs: number;
@@ -65,8 +69,7 @@ export interface NodeConfig {
   readonly placementTimeoutMs: number;
   readonly commitTimeoutMs: number;
   readonly rebuildDelayMs: number;
-  readonly scrubBytesPerSecond: number;
-  readonly scrubPauseMs: number;
+  readonly assignDelayMs: number;
   readonly shardsPerRegion: number;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent';
   readonly reads: 'promise' | 'confirm';
@@ -147,7 +150,11 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
         admin: value('advertise.admin'),
       }),
     },
-    replication: { factor: value('replication.factor') },
+    replication: {
+      factor: value('replication.factor'),
+      changesMax: value('replication.changesMax'),
+      rebuildBytesPerSecond: value('replication.rebuildBytesPerSecond'),
+    },
     migration: {
       mode: value('migration.mode'),
       windowMs: value('migration.windowMs'),
@@ -175,8 +182,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     placementTimeoutMs: value('placementTimeoutMs'),
     commitTimeoutMs: value('commitTimeoutMs'),
     rebuildDelayMs: value('rebuildDelayMs'),
-    scrubBytesPerSecond: value('scrubBytesPerSecond'),
-    scrubPauseMs: value('scrubPauseMs'),
+    assignDelayMs: value('assignDelayMs'),
     shardsPerRegion: value('shardsPerRegion'),
     logLevel: value('logLevel'),
     reads: value('reads'),

@@ -56,6 +56,8 @@ export interface MemoryCluster {
   node(options: MemoryNodeOptions): MemoryCoordinator;
   /** While away every operation rejects, and no session ends or begins. */
   setAway(away: boolean): void;
+  /** What stands, whether or not it is away. */
+  shards(): ReadonlyMap<string, VersionedShard>;
   /** Ends the node's session as if its time had passed. */
   expire(node: string): void;
 }
@@ -367,6 +369,7 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
       if (away && !shared.away) shared.absences += 1;
       shared.away = away;
     },
+    shards: () => shared.shards,
     expire(node) {
       const session = shared.sessions.get(node);
       if (session !== undefined) shared.endSession(session);

@@ -16,6 +16,7 @@ import type {
   Timers,
   ToExecutor,
 } from '@homing/base';
+import { type Batch, readBatch } from './batch.ts';
 import { beatIntervalMs, HeartbeatWatch, heartbeatMemory } from './heartbeat.ts';
 import type { ExecutorLimits } from './limits.ts';
 import { Outbox } from './outbox.ts';
@@ -63,9 +64,8 @@ function startThread(options: ExecutorThreadsOptions, events: ExecutorEvents): E
   });
   const outbox = new Outbox<ToExecutor>(thread, setImmediate);
   let reason: string | undefined;
-  thread.on('message', (batch: FromExecutor[]) => {
-    for (const message of batch) events.message(message);
-  });
+  const take = (message: FromExecutor): void => events.message(message);
+  thread.on('message', (batch: Batch) => readBatch(batch, take));
   thread.on('error', (error: Error & { code?: string }) => {
     reason ??=
       error.code === 'ERR_WORKER_OUT_OF_MEMORY'

@@ -1,24 +1,23 @@
 /**
  * Messages to another thread, posted in batches: everything posted in one turn of the event loop
- * crosses in one structured clone. Order is kept.
+ * crosses at once. Order is kept.
  *
- * Byte arrays are cloned with their whole underlying buffer, so a view of a larger one (a pooled
- * `Buffer`, a slice of a frame) must be copied out by whoever builds the message: `ownBytes`.
+ * A message is written down when it is posted, frames and the operations of appends included; other
+ * byte arrays are cloned later, with their whole underlying buffer: whoever posts a view of a larger
+ * one (a pooled `Buffer`) copies it out first, with `ownBytes`.
  */
+import type { FromExecutor, ToExecutor } from '@homing/base';
+import { type Batch, BatchWriter } from './batch.ts';
 
 export interface Port {
-  postMessage(batch: unknown): void;
+  postMessage(batch: Batch): void;
 }
 
-export class Outbox<T> {
+export class Outbox<T extends ToExecutor | FromExecutor> {
   readonly #port: Port;
   readonly #schedule: (flush: () => void) => void;
-  #batch: T[] = [];
-  readonly #flush = (): void => {
-    const batch = this.#batch;
-    this.#batch = [];
-    this.#port.postMessage(batch);
-  };
+  readonly #batch = new BatchWriter();
+  readonly #flush = (): void => this.#port.postMessage(this.#batch.take());
 
   /** `schedule` runs a function once, later in this turn of the event loop. */
   constructor(port: Port, schedule: (flush: () => void) => void) {
@@ -27,18 +26,13 @@ export class Outbox<T> {
   }
 
   post(message: T): void {
-    if (this.#batch.push(message) === 1) this.#schedule(this.#flush);
+    const isFirst = this.#batch.isEmpty;
+    this.#batch.push(message);
+    if (isFirst) this.#schedule(this.#flush);
   }
 
   /** Posts what waits at once: before the thread ends. */
   flush(): void {
-    if (this.#batch.length > 0) this.#flush();
+    if (!this.#batch.isEmpty) this.#flush();
   }
-}
-
-/** `bytes`, or a copy of them that shares its buffer with nothing else. */
-export function ownBytes(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength
-    ? bytes
-    : Uint8Array.prototype.slice.call(bytes);
 }

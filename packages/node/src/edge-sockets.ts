@@ -6,8 +6,10 @@
  *   attaching ──▶ linked (here, or to a node) ──owner gone──▶ settling, seeking ──▶ linked …
  *
  * Invariants: frames of a client reach the object's owners in the order sent; those that come while
- * there is none are kept up to `bufferBytesMax`, past which the socket is closed. A socket that lives
- * in the memory of one activation is closed when that is gone.
+ * there is none are kept up to `bufferBytesMax`, past which the socket is closed. What an owner sends,
+ * frames and attachments, is heard to its end before the next owner gets the sockets: their copies are
+ * then what the last one left. A socket that lives in the memory of one activation is closed when that
+ * is gone.
  *
  * Called by the node. `SocketTable` is the other end: the sockets of objects that are here.
  */
@@ -21,6 +23,7 @@ import {
   type SocketEvent,
   type SocketPort,
   type SocketSink,
+  type SocketState,
   type Timers,
   type WallMs,
 } from '@homing/base';
@@ -43,14 +46,24 @@ export interface EdgeSocketsOptions {
   readonly bufferBytesMax: number;
   /** How long sockets wait for an owner before they are closed. */
   readonly seekTimeoutMs: number;
+  /** Tells a running object of sockets that it did not start with. */
+  readonly adopted: (object: ObjectRef, sockets: readonly SocketState[]) => void;
 }
 
 type Link =
   | { readonly kind: 'here'; readonly port: SocketPort }
   | { readonly kind: 'node'; readonly node: string }
   | { readonly kind: 'attaching'; readonly node: string }
-  /** The last owner, `node`, gives back what it did not take; then comes `next`, if it is known. */
-  | { readonly kind: 'settling'; readonly node: string; readonly next: Link | undefined }
+  /**
+   * The last owner, `node`, gives back what it did not take; then comes `next`, if it is known.
+   * `isHeard`: all that it has sent may not have come yet.
+   */
+  | {
+      readonly kind: 'settling';
+      readonly node: string;
+      readonly next: Link | undefined;
+      readonly isHeard: boolean;
+    }
   | { readonly kind: 'none' };
 
 const seekAgainMs = 100;
@@ -115,9 +128,14 @@ class EdgeSocket implements SocketPort {
       object !== undefined &&
       this.#edge.send(link.node, { type: 'flush', object })
     ) {
-      this.link = { kind: 'settling', node: link.node, next };
+      this.link = { kind: 'settling', node: link.node, next, isHeard: true };
     } else if (next === undefined) this.link = { kind: 'none' };
     else this.linked(next);
+  }
+
+  /** Nothing more comes from the last owner, but for what it gives back. */
+  unheard(): void {
+    if (this.link.kind === 'settling') this.link = { ...this.link, isHeard: false };
   }
 
   /** The last owner has given back all there was, or is gone. */
@@ -187,6 +205,8 @@ export class EdgeSockets {
   readonly #seeking = new Map<ObjectIdHex, number>();
   /** Nodes that were asked to take sockets, and have not answered. */
   readonly #asked = new Map<ObjectIdHex, { readonly asked: string; readonly object: ObjectRef }>();
+  /** Objects whose last owner is heard to its end, and what follows. */
+  readonly #draining = new Map<ObjectIdHex, () => void>();
 
   constructor(options: EdgeSocketsOptions) {
     this.#options = options;
@@ -266,26 +286,60 @@ export class EdgeSockets {
 
   onAutoResponse(node: string, id: ObjectIdHex, pair: AutoResponsePair | undefined): void {
     for (const edge of this.#byObject.get(id) ?? []) {
-      if (edge.link.kind === 'node' && edge.link.node === node) {
-        edge.copy = { ...edge.copy, autoResponse: pair };
-      }
+      if (hears(edge, node)) edge.copy = { ...edge.copy, autoResponse: pair };
     }
   }
 
   /** A new owner on another node takes the object's sockets over. */
   onTake(node: string, object: ObjectRef, epoch: Epoch): void {
     this.detached(object.id);
-    const edges = [...(this.#byObject.get(object.id) ?? [])];
-    const sockets = edges.map((edge) => edge.copy);
-    this.sendOrEnd(node, { type: 'taken', object, epoch, sockets });
-    this.#seeking.delete(object.id);
-    for (const edge of edges) edge.relink({ kind: 'node', node });
+    this.#drain(object, () => {
+      const edges = [...(this.#byObject.get(object.id) ?? [])];
+      const sockets = edges.map((edge) => edge.copy);
+      this.sendOrEnd(node, { type: 'taken', object, epoch, sockets });
+      this.#seeking.delete(object.id);
+      for (const edge of edges) edge.relink({ kind: 'node', node });
+    });
+  }
+
+  /**
+   * This node is about to become the owner. Resolves when the last one has been heard to its end, or the
+   * link to it is gone.
+   */
+  drained(object: ObjectRef): Promise<void> {
+    return new Promise((resolve) => {
+      this.#drain(object, () => {
+        resolve();
+        // Where it does not become the owner the sockets need another.
+        this.seek(object);
+      });
+    });
+  }
+
+  #drain(object: ObjectRef, then: () => void): void {
+    for (const edge of this.#byObject.get(object.id) ?? []) {
+      if (edge.link.kind === 'node') edge.relink(undefined);
+    }
+    // Whoever waited before is not the next owner any more, and finds out by itself.
+    this.#draining.set(object.id, then);
+    this.#drainLook(object.id);
+  }
+
+  #drainLook(id: ObjectIdHex): void {
+    const then = this.#draining.get(id);
+    if (then === undefined) return;
+    for (const { link } of this.#byObject.get(id) ?? []) {
+      if (link.kind === 'settling' && link.isHeard) return;
+    }
+    this.#draining.delete(id);
+    then();
   }
 
   onFlushed(node: string, object: ObjectRef): void {
     for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
       if (edge.link.kind === 'settling' && edge.link.node === node) edge.settled();
     }
+    this.#drainLook(object.id);
     this.seek(object);
   }
 
@@ -297,13 +351,18 @@ export class EdgeSockets {
 
   /** This node has become the owner: its own clients' sockets go into the table. */
   takeHere(object: ObjectRef): void {
-    const { sockets } = this.#options;
+    const { sockets, adopted } = this.#options;
     this.#seeking.delete(object.id);
+    const late: SocketState[] = [];
     for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
-      if (edge.link.kind === 'here') continue;
-      const { port } = sockets.adopt(object, edge.copy, edge.client);
+      // What is still to come from its last owner may change the copy.
+      if (edge.link.kind === 'here' || (edge.link.kind === 'settling' && edge.link.isHeard))
+        continue;
+      const { port, isNew } = sockets.adopt(object, edge.copy, edge.client);
+      if (isNew) late.push(edge.copy);
       edge.relink({ kind: 'here', port });
     }
+    if (late.length > 0) adopted(object, late);
   }
 
   onReattached(node: string, id: ObjectIdHex): void {
@@ -320,7 +379,9 @@ export class EdgeSockets {
     this.#asked.delete(object.id);
     for (const edge of this.#byObject.get(object.id) ?? []) {
       if (edge.link.kind === 'node' && edge.link.node === node) edge.relink(undefined);
+      if (edge.link.kind === 'settling' && edge.link.node === node) edge.unheard();
     }
+    this.#drainLook(object.id);
     if (this.#needsOwner(object.id)) this.#seekLater(object);
   }
 
@@ -352,6 +413,7 @@ export class EdgeSockets {
   /** Looks for the owner of an object that has clients here and none. */
   seek(object: ObjectRef): void {
     if (!this.#needsOwner(object.id) || this.#seeking.has(object.id)) return;
+    if (this.#draining.has(object.id)) return;
     const { clock, seekTimeoutMs } = this.#options;
     this.#seeking.set(object.id, clock.monotonicMs() + seekTimeoutMs);
     this.#find(object);
@@ -365,7 +427,9 @@ export class EdgeSockets {
       } else if (edge.link.kind === 'node' && edge.link.node === node) this.lost(edge);
       else if (edge.link.kind === 'settling' && edge.link.node === node) {
         edge.settled();
-        if (edge.object !== undefined) this.seek(edge.object);
+        if (edge.object === undefined) continue;
+        this.#drainLook(edge.object.id);
+        this.seek(edge.object);
       }
     }
     for (const [id, { asked, object }] of [...this.#asked]) {
@@ -441,9 +505,7 @@ export class EdgeSockets {
 
   #of(node: string, socket: string): EdgeSocket | undefined {
     const edge = this.#sockets.get(socket);
-    const isLinked =
-      (edge?.link.kind === 'node' || edge?.link.kind === 'attaching') && edge.link.node === node;
-    return isLinked ? edge : undefined;
+    return edge !== undefined && hears(edge, node) ? edge : undefined;
   }
 
   #setObject(edge: EdgeSocket, object: ObjectRef | undefined): void {
@@ -452,5 +514,18 @@ export class EdgeSockets {
     const edges = this.#byObject.get(object.id);
     if (edges === undefined) this.#byObject.set(object.id, new Set([edge]));
     else edges.add(edge);
+  }
+}
+
+/** What the node sends on the socket is to be believed. */
+function hears({ link }: EdgeSocket, node: string): boolean {
+  switch (link.kind) {
+    case 'node':
+    case 'attaching':
+      return link.node === node;
+    case 'settling':
+      return link.isHeard && link.node === node;
+    default:
+      return false;
   }
 }

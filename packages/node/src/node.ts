@@ -540,9 +540,6 @@ export class HomingNode implements Dispatcher {
       case 'ended':
         this.#objects.onEnded(message.activation, message.error ?? resetError());
         return;
-      case 'damaged':
-        this.#options.logs.damaged?.(message.id, message.reason);
-        return;
       case 'busy':
         this.#objects.onBusy(message.activation);
         return;
@@ -653,6 +650,16 @@ export class HomingNode implements Dispatcher {
     this.#objects.onExecutorEnded(executor, errorToData(error));
   }
 
+  /**
+   * Has the object recovered by its owner, this node where there is none: what its last owner left is
+   * then committed or dropped.
+   */
+  settle(object: ObjectRef): void {
+    const nothing = () => {};
+    const delivery = { isForwarded: false, deliver: nothing, forward: nothing, refuse: nothing };
+    this.#objects.deliver(object, 'recovery', delivery);
+  }
+
   /** What the object's sockets carried stays with its clients, who look for its next owner. */
   #left(object: ObjectRef): void {
     if (this.#sockets.hasSockets(object.id)) this.#links?.left(object);
@@ -675,16 +682,11 @@ export class HomingNode implements Dispatcher {
     this.#alarms.set(object.id, alarmMs);
   }
 
-  /** Makes sure that an object has an owner; it starts here where nobody has it. */
-  wake(object: ObjectRef): void {
-    const nothing = { deliver: () => {}, forward: () => {}, refuse: () => {} };
-    this.#objects.deliver(object, 'request', { isForwarded: false, ...nothing });
-  }
-
   #ring(alarm: DueAlarm): void {
     const object = { namespace: alarm.namespace, id: alarm.id };
     this.#objects.deliver(object, 'alarm', {
-      isForwarded: false,
+      // A remembered owner may hold the object no more, and would not say so.
+      isForwarded: true,
       deliver: ({ executor, number }) => {
         this.#ringing.set(number, alarm);
         executor.post({ type: 'alarm', activation: number });

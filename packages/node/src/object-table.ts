@@ -50,7 +50,7 @@ export interface Activation {
   readonly epoch: Epoch;
 }
 
-export type ActivationCause = 'request' | 'alarm' | 'socket';
+export type ActivationCause = 'request' | 'alarm' | 'socket' | 'recovery';
 
 /** Something for an object: given the activation that takes it, or where or why not. */
 export interface Delivery {
@@ -181,6 +181,11 @@ export class ObjectTable {
 
   owns(id: ObjectIdHex): boolean {
     return this.#entries.has(id);
+  }
+
+  /** It is on its way to another node, or is to be. */
+  isLeaving(id: ObjectIdHex): boolean {
+    return this.#entries.get(id)?.leave !== undefined;
   }
 
   /** The live activation of an object, for events that must not wake it. */
@@ -533,6 +538,10 @@ export class ObjectTable {
 
   #onLost(entry: Entry, error: HomingError): void {
     if (error.code === 'corruption') this.#options.storeFailed(error);
+    // This node's store is to hold it no more: others claim it, once it is nobody's.
+    if (error.code === 'unavailable' && entry.log !== undefined) {
+      this.#releaseLease(entry.object, entry.log.epoch);
+    }
     if (entry.activation !== undefined) this.#reset(entry, error);
     else if (entry.state === 'asleep') this.#forget(entry);
   }

@@ -19,6 +19,7 @@ import type {
   SocketPort,
   SocketSink,
   SocketState,
+  Timer,
   Timers,
 } from '@homing/base';
 import { type CallMessage, type CarriedCallers, decodeCall, encodeCall } from './call-messages.ts';
@@ -100,6 +101,7 @@ export class PeerLinks {
       notOwner: (id, node) => placement.forget(id, node),
       bufferBytesMax: limits.socketWaitingBytesMax,
       seekTimeoutMs: limits.socketSeekTimeoutMs,
+      adopted: (object, states) => this.#adopted(object, states),
     });
     this.#remote = new RemoteSockets({
       sockets,
@@ -160,8 +162,15 @@ export class PeerLinks {
   }
 
   /** Before an object starts here under a new lease: its sockets, from wherever they are. */
-  gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
-    return this.#remote.gather(object, epoch);
+  async gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
+    const { timers, limits } = this.#options;
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = timers.after(limits.gatherTimeoutMs, resolve);
+    });
+    const own = Promise.race([this.#edge.drained(object), late]);
+    await Promise.all([this.#remote.gather(object, epoch), own]);
+    timer?.cancel();
   }
 
   takeSockets(object: ObjectRef): void {
@@ -304,7 +313,7 @@ export class PeerLinks {
         this.#edge.onGone(message.socket);
         return;
       case 'flush':
-        this.#send(node, { type: 'flushed', object: message.object });
+        this.#flush(node, message.object);
         return;
       case 'flushed':
         this.#edge.onFlushed(node, message.object);
@@ -332,6 +341,13 @@ export class PeerLinks {
         return;
       default:
     }
+  }
+
+  /** Events that an object on its way out has not taken are given back first. */
+  #flush(node: string, object: ObjectRef): void {
+    if (!this.#options.objects().isLeaving(object.id)) {
+      this.#send(node, { type: 'flushed', object });
+    } else this.#options.timers.after(leaveLookMs, () => this.#flush(node, object));
   }
 
   /** A node that claims under an older lease than this one's gets nothing: it will find out. */

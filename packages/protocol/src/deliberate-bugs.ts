@@ -19,11 +19,13 @@ export type DeliberateBug =
   | 'torn-copy'
   /** An object is forgotten before every member has the record that emptied it. */
   | 'forgets-early'
-  /** A quarantined replica answers seals, with the little that it holds. */
-  | 'quarantined-votes'
   /** While a replica set changes, a majority of the new list alone decides. */
   | 'one-list'
   /** A replica takes messages of the generation before its own. */
-  | 'one-behind';
+  | 'one-behind'
+  /** A store says that it is complete before it has looked. */
+  | 'complete-early'
+  /** A change is finished though nobody has adopted it, or promises given before may stand. */
+  | 'finish-early';
 
 export type DeliberateBugs = Readonly<Partial<Record<DeliberateBug, true>>>;

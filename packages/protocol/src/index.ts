@@ -22,4 +22,12 @@ export {
 } from './owner-log.ts';
 export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
 export { type DistanceRow, RegionDistances } from './region-distances.ts';
-export { isQuorum, type ReplicaSet, shardOf, storesOf } from './replica-set.ts';
+export {
+  isQuorum,
+  ownersOf,
+  type ReplicaSet,
+  type Standing,
+  shardOf,
+  storesOf,
+} from './replica-set.ts';
+export { type ListedHead, type ListedPage, type Need, Survey } from './survey.ts';

@@ -14,13 +14,29 @@ export interface ReplicaSet {
   readonly next?: readonly string[] | undefined;
 }
 
+/** How far a store is with a generation of two lists. */
+export interface Standing {
+  /** It has adopted it, and the promises that it gave before have run out. */
+  readonly isSettled: boolean;
+  /** It holds all that a member of the new list must. */
+  readonly isComplete: boolean;
+}
+
+/** Who is to own the objects of a shard: not those that are to leave. */
+export function ownersOf(set: ReplicaSet): readonly string[] {
+  return set.next ?? set.members;
+}
+
 /** Every store that is in one of the lists, once. */
 export function storesOf(set: ReplicaSet): readonly string[] {
   if (set.next === undefined) return set.members;
   return [...new Set([...set.members, ...set.next])];
 }
 
-function isMajority(members: readonly string[], counts: (store: string) => boolean): boolean {
+export function isMajority(
+  members: readonly string[],
+  counts: (store: string) => boolean,
+): boolean {
   let count = 0;
   for (const store of members) if (counts(store)) count += 1;
   return count * 2 > members.length;

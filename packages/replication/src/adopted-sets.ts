@@ -54,6 +54,16 @@ export class AdoptedSets {
     return this.#adopted;
   }
 
+  /** Regions of which any set is known. */
+  regions(): ReadonlySet<string> {
+    return new Set([...this.#adopted.values()].map(({ region }) => region));
+  }
+
+  /** Whether a newer set of the shard is on its way to the disk. */
+  isPending(key: string): boolean {
+    return this.#pending.has(key);
+  }
+
   /** Takes what is newer than what is known. */
   adopt(sets: Iterable<ShardAssignment>): void {
     for (const set of sets) {

@@ -34,18 +34,20 @@ export interface ReplicationLimits {
   readonly pageTimeoutMs: number;
   /** Snapshots being sent at the same time. */
   readonly copiesMax: number;
-  /** Bytes of objects read per second to find damage, at most; 0: none. */
-  readonly scrubBytesPerSecond: number;
-  /** Between one round through all objects and the next. */
-  readonly scrubPauseMs: number;
-  /** How long to wait for other stores' digests of an object. */
-  readonly scrubAnswerMs: number;
-  /** Digests asked for by others that wait. */
-  readonly digestsMax: number;
-  /** Between looks at objects whose replica here is damaged. */
-  readonly quarantineLookMs: number;
-  /** Damaged objects seen to in one look. */
-  readonly quarantinesMax: number;
+  /** Bytes in a second that this node sends of copies which nobody waits for. */
+  readonly rebuildBytesPerSecond: number;
+  /** Objects that are looked at in one page, when a store finds out what it lacks. */
+  readonly passHeads: number;
+  /** Between one such page and the next. */
+  readonly passPauseMs: number;
+  /** How long stores may leave such a page unanswered; and until something that failed is tried anew. */
+  readonly passRetryMs: number;
+  /** How often one object is tried before its shard waits for the next pass. */
+  readonly passAttemptsMax: number;
+  /** Objects whose state is brought here at the same time. */
+  readonly pullsMax: number;
+  /** How long one of them may take. */
+  readonly pullTimeoutMs: number;
   /** Lost objects named in one answer to a heartbeat. */
   readonly lostMax: number;
 }
@@ -68,11 +70,12 @@ export const replicationLimits: ReplicationLimits = {
   pagesInFlightMax: 4,
   pageTimeoutMs: 10_000,
   copiesMax: 8,
-  scrubBytesPerSecond: 1024 * 1024,
-  scrubPauseMs: 3_600_000,
-  scrubAnswerMs: 10_000,
-  digestsMax: 64,
-  quarantineLookMs: 5000,
-  quarantinesMax: 64,
+  rebuildBytesPerSecond: 32 * 1024 * 1024,
+  passHeads: 1000,
+  passPauseMs: 5,
+  passRetryMs: 1000,
+  passAttemptsMax: 60,
+  pullsMax: 4,
+  pullTimeoutMs: 600_000,
   lostMax: 10_000,
 };

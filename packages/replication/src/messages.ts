@@ -22,6 +22,15 @@ import {
   WireReader,
   type WireWriter,
 } from '@homing/base';
+import type { ListedHead, ListedPage, Standing } from '@homing/protocol';
+
+export interface ShardGeneration {
+  readonly region: string;
+  readonly shard: number;
+  readonly generation: number;
+}
+
+export interface ShardStanding extends ShardGeneration, Standing {}
 
 /** To a replica. */
 export type LogRequest =
@@ -85,16 +94,31 @@ export type LogRequest =
     }
   /** I know that these are not mine any more. */
   | { readonly type: 'released'; readonly ids: readonly ObjectIdHex[] }
-  /** What is the digest of your state, if it is as of this record? */
-  | { readonly type: 'digest'; readonly id: ObjectIdHex; readonly applied: RecordName }
-  /** To owners: my replicas of these were damaged, and I hold nothing of them. */
-  | { readonly type: 'blank'; readonly ids: readonly ObjectIdHex[] }
   | { readonly type: 'heartbeat'; readonly sentMs: number }
   /**
    * Replica sets that I have adopted. A link carries each before any other message that follows its
    * adoption, so that the others need no more than a generation.
    */
-  | { readonly type: 'sets'; readonly sets: readonly ShardAssignment[] };
+  | { readonly type: 'sets'; readonly sets: readonly ShardAssignment[] }
+  /** How far I am with changes of replica sets. */
+  | { readonly type: 'standings'; readonly standings: readonly ShardStanding[] }
+  /** Which objects of these shards do you hold, from this id on? At most `limit` are looked at. */
+  | {
+      readonly type: 'list';
+      readonly round: number;
+      readonly from: ObjectIdHex;
+      readonly limit: number;
+      readonly region: string;
+      readonly shards: readonly Omit<ShardGeneration, 'region'>[];
+    }
+  /** Send me the state that you have folded in; the epoch is what I promised. */
+  | {
+      readonly type: 'pull';
+      readonly object: ObjectRef;
+      readonly epoch: Epoch;
+      readonly home: string;
+      readonly generation: number;
+    };
 
 /** From a replica. */
 export type LogAnswer =
@@ -106,13 +130,6 @@ export type LogAnswer =
       readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
-    }
-  /** Vowed, and has lost what it held: it cannot tell of any log. */
-  | {
-      readonly type: 'sealed-blank';
-      readonly id: ObjectIdHex;
-      readonly epoch: Epoch;
-      readonly generation: number;
     }
   | { readonly type: 'refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   /** The request's generation is an old one; the set that the replica knows came before this. */
@@ -157,14 +174,14 @@ export type LogAnswer =
     }
   /** It is forgotten here, or not to be. */
   | { readonly type: 'forgotten'; readonly id: ObjectIdHex; readonly epoch: Epoch }
-  /** Empty where the state is as of another record. */
-  | {
-      readonly type: 'digested';
-      readonly id: ObjectIdHex;
-      readonly applied: RecordName;
-      readonly digest: Uint8Array;
-    }
   | { readonly type: 'page-refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
+  | {
+      readonly type: 'listed';
+      readonly round: number;
+      readonly page: ListedPage;
+    }
+  /** The state is on your disk, or could not be sent: look, and ask again. */
+  | { readonly type: 'pulled'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   | {
       readonly type: 'heartbeat-answer';
       readonly sentMs: number;
@@ -184,8 +201,9 @@ const types = {
   heartbeat: 7,
   sets: 8,
   forget: 9,
-  blank: 10,
-  digest: 11,
+  standings: 10,
+  list: 11,
+  pull: 12,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -198,8 +216,8 @@ const types = {
   'heartbeat-answer': 42,
   'stale-generation': 43,
   forgotten: 44,
-  'sealed-blank': 45,
-  digested: 46,
+  listed: 45,
+  pulled: 46,
 } as const satisfies Record<LogMessage['type'], number>;
 
 const typeNames = new Map<number, LogMessage['type']>(
@@ -251,6 +269,42 @@ function putSets(writer: WireWriter, sets: readonly ShardAssignment[]): void {
   }
 }
 
+function putShard(writer: WireWriter, { region, shard, generation }: ShardGeneration): void {
+  writer.string(region);
+  writer.varint(shard);
+  writer.varint(generation);
+}
+
+function putList(writer: WireWriter, message: Extract<LogMessage, { type: 'list' }>): void {
+  const { round, from, limit, region, shards } = message;
+  writer.varint(round);
+  putObjectId(writer, from);
+  writer.varint(limit);
+  writer.string(region);
+  writer.varint(shards.length);
+  for (const { shard, generation } of shards) {
+    writer.varint(shard);
+    writer.varint(generation);
+  }
+}
+
+function putListed(writer: WireWriter, message: Extract<LogMessage, { type: 'listed' }>): void {
+  const { current, heads, floors, until } = message.page;
+  writer.varint(message.round);
+  putStores(writer, current);
+  writer.varint(floors.length);
+  for (const floor of floors) putEpoch(writer, floor);
+  writer.u8(until === undefined ? 0 : 1);
+  if (until !== undefined) putObjectId(writer, until);
+  writer.varint(heads.length);
+  for (const { object, promised, last, applied } of heads) {
+    putObject(writer, object);
+    putEpoch(writer, promised);
+    putName(writer, last);
+    putName(writer, applied);
+  }
+}
+
 function put(writer: WireWriter, message: LogMessage): void {
   writer.u8(types[message.type]);
   switch (message.type) {
@@ -263,21 +317,28 @@ function put(writer: WireWriter, message: LogMessage): void {
       putIds(writer, message.lost ?? []);
       return;
     case 'released':
-    case 'blank':
       putIds(writer, message.ids);
-      return;
-    case 'digest':
-    case 'digested':
-      putObjectId(writer, message.id);
-      putName(writer, message.applied);
-      if (message.type === 'digested') writer.bytes(message.digest);
       return;
     case 'sets':
       putSets(writer, message.sets);
       return;
+    case 'standings':
+      writer.varint(message.standings.length);
+      for (const standing of message.standings) {
+        putShard(writer, standing);
+        writer.u8((standing.isSettled ? 1 : 0) + (standing.isComplete ? 2 : 0));
+      }
+      return;
+    case 'list':
+      putList(writer, message);
+      return;
+    case 'listed':
+      putListed(writer, message);
+      return;
     case 'seal':
     case 'append':
     case 'fetch':
+    case 'pull':
     case 'page':
     case 'forget':
       putObject(writer, message.object);
@@ -385,6 +446,50 @@ function takeSets(reader: WireReader): ShardAssignment[] {
   return sets;
 }
 
+function takeShard(reader: WireReader): ShardGeneration {
+  return { region: reader.string(), shard: reader.varint(), generation: reader.varint() };
+}
+
+function takeStandings(reader: WireReader): ShardStanding[] {
+  const standings: ShardStanding[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    const shard = takeShard(reader);
+    const bits = reader.u8();
+    standings.push({ ...shard, isSettled: (bits & 1) !== 0, isComplete: (bits & 2) !== 0 });
+  }
+  return standings;
+}
+
+function takeList(reader: WireReader): LogMessage {
+  const round = reader.varint();
+  const from = takeObjectId(reader);
+  const limit = reader.varint();
+  const region = reader.string();
+  const shards: Omit<ShardGeneration, 'region'>[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    shards.push({ shard: reader.varint(), generation: reader.varint() });
+  }
+  return { type: 'list', round, from, limit, region, shards };
+}
+
+function takeListed(reader: WireReader): LogMessage {
+  const round = reader.varint();
+  const current = takeStores(reader);
+  const floors: Epoch[] = [];
+  for (let left = reader.varint(); left > 0; left--) floors.push(takeEpoch(reader));
+  const until = reader.u8() === 1 ? takeObjectId(reader) : undefined;
+  const heads: ListedHead[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    heads.push({
+      object: takeObject(reader),
+      promised: takeEpoch(reader),
+      last: takeName(reader),
+      applied: takeName(reader),
+    });
+  }
+  return { type: 'listed', round, page: { current, heads, floors, until } };
+}
+
 /**
  * The message in `bytes`, whose records and pages are views of them. Undefined for a type this
  * version does not know. Throws `WireError` for what is damaged.
@@ -404,19 +509,19 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
       return { type, sentMs, lost: isPromise ? lost : undefined };
     }
     case 'released':
-    case 'blank':
       return { type, ids: takeIds(reader) };
-    case 'digest':
-      return { type, id: takeObjectId(reader), applied: takeName(reader) };
-    case 'digested': {
-      const of = { id: takeObjectId(reader), applied: takeName(reader) };
-      return { type, ...of, digest: reader.raw(reader.varint()) };
-    }
     case 'sets':
       return { type, sets: takeSets(reader) };
+    case 'standings':
+      return { type, standings: takeStandings(reader) };
+    case 'list':
+      return takeList(reader);
+    case 'listed':
+      return takeListed(reader);
     case 'seal':
     case 'append':
     case 'fetch':
+    case 'pull':
     case 'page':
     case 'forget':
       return takeRequest(reader, type);
@@ -427,7 +532,7 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
 
 function takeRequest(
   reader: WireReader,
-  type: 'seal' | 'append' | 'fetch' | 'page' | 'forget',
+  type: 'seal' | 'append' | 'fetch' | 'pull' | 'page' | 'forget',
 ): LogMessage | undefined {
   const object = takeObject(reader);
   const epoch = takeEpoch(reader);
@@ -435,6 +540,7 @@ function takeRequest(
   const of = { object, epoch, home, generation: reader.varint() };
   switch (type) {
     case 'seal':
+    case 'pull':
       return { type, ...of };
     case 'append': {
       const previous = takeName(reader);
@@ -465,7 +571,7 @@ function takeRequest(
 
 type AnswerType = Exclude<
   Extract<LogMessage, { readonly id: ObjectIdHex }>['type'],
-  'digest' | 'digested' | 'seal' | 'append' | 'fetch' | 'page' | 'forget'
+  'seal' | 'append' | 'fetch' | 'pull' | 'page' | 'forget'
 >;
 
 function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
@@ -474,6 +580,7 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
   switch (type) {
     case 'page-taken':
       return { type, id, epoch, index: reader.varint() };
+    case 'pulled':
     case 'stale-generation':
     case 'refused':
     case 'fetch-failed':
@@ -491,8 +598,6 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
     case 'sealed':
     case 'gap':
       return { type, ...of, last: takeName(reader), applied: takeName(reader) };
-    case 'sealed-blank':
-      return { type, ...of };
     case 'acked':
       return { type, ...of, lsn: reader.varint(), committed: reader.varint() };
     case 'confirmed':

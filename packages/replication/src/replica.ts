@@ -16,7 +16,6 @@
 import {
   type Clock,
   compareRecordNames,
-  type EncodedRecord,
   type Epoch,
   HomingError,
   isHomingError,
@@ -29,10 +28,12 @@ import {
   type Timer,
   type Timers,
 } from '@homing/base';
-import type { DeliberateBugs, Holder, PromiseGrants } from '@homing/protocol';
+import type { DeliberateBugs, Holder, ListedPage, PromiseGrants } from '@homing/protocol';
 import type { AdoptedSets } from './adopted-sets.ts';
+import { type ListRequest, listPage } from './listing.ts';
 import type { LogMessage, LogRequest } from './messages.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
+import type { Standings } from './standings.ts';
 
 export interface ReplicaOptions {
   readonly store: Store;
@@ -50,6 +51,7 @@ export interface ReplicaOptions {
   readonly sets: AdoptedSets;
   /** Of the object's shard in the region. */
   readonly keyOf: (home: string, id: ObjectIdHex) => string;
+  readonly standings: Standings;
   /** Says to the node which set it does not know: before the next message to it. */
   readonly tellSet: (node: string, key: string) => void;
   readonly bugs: DeliberateBugs;
@@ -84,15 +86,13 @@ export class Replica {
     this.#options = options;
   }
 
-  onRequest(
-    from: PeerRun,
-    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' }>,
-  ): void {
+  onRequest(from: PeerRun, request: LogRequest): void {
     const { grants, clock, lostMax, send, sets } = this.#options;
     switch (request.type) {
       case 'seal':
       case 'append':
       case 'fetch':
+      case 'pull':
       case 'page':
       case 'forget':
         this.#whenCurrent(from, request.object.id, request, () =>
@@ -107,6 +107,14 @@ export class Replica {
         return;
       case 'sets':
         sets.adopt(request.sets);
+        return;
+      case 'standings':
+        this.#options.standings.heard(from.storeId, request.standings);
+        return;
+      case 'list':
+        sets.whenAllAdopted(() => {
+          send(from.node, { type: 'listed', round: request.round, page: this.list(request) });
+        });
         return;
       case 'heartbeat': {
         const { mayPromise } = this.#options;
@@ -126,6 +134,9 @@ export class Replica {
         return;
       case 'fetch':
         this.#onFetch(from, request);
+        return;
+      case 'pull':
+        this.#onPull(from, request);
         return;
       case 'page':
         this.#onPage(from, request);
@@ -166,12 +177,8 @@ export class Replica {
   }
 
   /** As a seal by a peer; resolves when it may be counted. Rejects with `fenced`. */
-  async seal(
-    object: ObjectRef,
-    epoch: Epoch,
-    claimant: Holder,
-  ): Promise<LogEnds & { readonly isVote: boolean }> {
-    const { store, superseded, bugs } = this.#options;
+  async seal(object: ObjectRef, epoch: Epoch, claimant: Holder): Promise<LogEnds> {
+    const { store, superseded } = this.#options;
     await store.seal(object, epoch);
     superseded(object.id, epoch);
     await new Promise<void>((answer, refuse) => {
@@ -180,12 +187,19 @@ export class Replica {
       this.#waiting.set(object.id, seals);
       this.#answerWaiting(object.id);
     });
-    const isVote = !this.#isQuarantined(object.id) || bugs['quarantined-votes'] === true;
-    return { ...pick(this.ends(object.id)), isVote };
+    return this.ends(object.id);
   }
 
-  #isQuarantined(id: ObjectIdHex): boolean {
-    return this.#options.store.head(id)?.isQuarantined === true;
+  /** Vows as others of the set have. Resolves when that is on disk; rejects with `fenced`. */
+  async raise(object: ObjectRef, epoch: Epoch): Promise<void> {
+    const { store, superseded } = this.#options;
+    await store.seal(object, epoch);
+    superseded(object.id, epoch);
+  }
+
+  list(request: ListRequest): ListedPage {
+    const { store, sets, keyOf } = this.#options;
+    return listPage(store, sets, keyOf, request);
   }
 
   ends(id: ObjectIdHex): LogEnds {
@@ -206,10 +220,8 @@ export class Replica {
   #onSeal(from: PeerRun, { object, epoch, generation }: Extract<LogRequest, { type: 'seal' }>) {
     const { id } = object;
     this.seal(object, epoch, from).then(
-      ({ last, applied, isVote }) => {
-        const { answer } = this.#options;
-        if (isVote) answer(from.node, { type: 'sealed', id, epoch, generation, last, applied });
-        else answer(from.node, { type: 'sealed-blank', id, epoch, generation });
+      ({ last, applied }) => {
+        this.#options.answer(from.node, { type: 'sealed', id, epoch, generation, last, applied });
       },
       (error: unknown) => this.#refuse(from, object.id, epoch, error),
     );
@@ -241,16 +253,12 @@ export class Replica {
     const { id } = object;
     const head = store.head(id);
     const failed = () => answer(from.node, { type: 'fetch-failed', id, epoch });
-    if (head !== undefined && (head.promised !== epoch || head.isQuarantined === true)) {
+    if (head !== undefined && head.promised !== epoch) {
       failed();
       return;
     }
     const sendTail = (applied: RecordName) => {
-      const records = this.#tail(id);
-      if (records === undefined) {
-        failed();
-        return;
-      }
+      const records = store.tail(id);
       const isSame = compareRecordNames(this.ends(id).applied, applied) === 0;
       const tail = { type: 'fetched', id, epoch, generation, applied, records } as const;
       // It may be long, and the link have no room: then the other asks again.
@@ -264,14 +272,26 @@ export class Replica {
     }
   }
 
-  /** Undefined where it is damaged. */
-  #tail(id: ObjectIdHex): readonly EncodedRecord[] | undefined {
-    try {
-      return this.#options.store.tail(id);
-    } catch (error) {
-      this.#options.failed(error);
-      return undefined;
+  /** What is folded in was committed, whatever is promised meanwhile. */
+  #onPull(from: PeerRun, request: Extract<LogRequest, { type: 'pull' }>): void {
+    const { copies, answer } = this.#options;
+    const { object, epoch, home, generation } = request;
+    const { id } = object;
+    const ended = () => answer(from.node, { type: 'pulled', id, epoch });
+    if (copies.isUnderWay(from.node, id)) {
+      ended();
+      return;
     }
+    copies.start({
+      object,
+      epoch,
+      home,
+      generation: () => generation,
+      to: from.node,
+      isPaced: true,
+      done: ended,
+      failed: ended,
+    });
   }
 
   #onForget(from: PeerRun, request: Extract<LogRequest, { type: 'forget' }>): void {

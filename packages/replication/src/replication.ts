@@ -12,8 +12,6 @@
  */
 import {
   type Clock,
-  compareRecordNames,
-  damagedObjectOf,
   type Epoch,
   HomingError,
   type LogEvents,
@@ -35,19 +33,20 @@ import {
   PromiseGrants,
   PromisesHeld,
   type ReplicaSet,
+  type Standing,
   storesOf,
 } from '@homing/protocol';
 import { AdoptedSets } from './adopted-sets.ts';
+import { Completion } from './completion.ts';
+import { Departures } from './departures.ts';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
-import { Quarantines } from './quarantines.ts';
 import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
-import { Scrubber } from './scrubber.ts';
 import { SetLinks } from './set-links.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
-import { Digester } from './state-digest.ts';
+import { Standings } from './standings.ts';
 
 export interface ReplicationOptions {
   readonly self: PeerRun;
@@ -67,10 +66,6 @@ export interface ReplicationOptions {
   readonly bugs?: DeliberateBugs | undefined;
 }
 
-const noDigest = new Uint8Array();
-/** Read in one go for a digest: well under a millisecond. */
-const digestPageBytes = 64 * 1024;
-
 /** How long a promise of this store holds, in milliseconds; for its next run. */
 const promiseNote = 'promise-ms';
 
@@ -80,12 +75,12 @@ export class Replication implements ObjectLogs {
   readonly #held: PromisesHeld;
   readonly #sets: AdoptedSets;
   readonly #links: SetLinks;
+  readonly #standings: Standings;
+  readonly #completion: Completion;
+  readonly #departures: Departures;
   readonly #replica: Replica;
   readonly #copies: SnapshotSender;
   readonly #context: LogContext;
-  readonly #quarantines: Quarantines;
-  readonly #digester: Digester;
-  #scrubber: Scrubber | undefined;
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
   readonly #changed = new Set<OpenLog>();
@@ -93,10 +88,10 @@ export class Replication implements ObjectLogs {
   readonly #peers = new Map<string, PeerRun>();
   #tickTimer: Timer | undefined;
   #heartbeatTimer: Timer | undefined;
-  #adopted: () => void = () => {};
+  #changedSets: () => void = () => {};
+  #settle: (object: ObjectRef) => void = () => {};
   #mayPromise = false;
   #isClosed = false;
-  #wake: (object: ObjectRef) => void = () => {};
 
   constructor(options: ReplicationOptions) {
     const { self, store, network, clock, timers, limits, failed } = options;
@@ -132,8 +127,16 @@ export class Replication implements ObjectLogs {
       sendOrEnd: (node, message) => network.sendOrEnd(node, 'log', encodeMessage(message)),
     });
     const send = (node: string, message: LogMessage) => this.#links.send(node, message);
-    const onFailure = (error: unknown) => this.#onFailure(error);
-    this.#copies = new SnapshotSender({ store, timers, limits, send, bugs, failed: onFailure });
+    this.#copies = new SnapshotSender({ store, clock, timers, limits, send, bugs });
+    const settledMs = Math.max(limits.promiseMs, earlierMs) * (1 + 2 * limits.drift);
+    this.#standings = new Standings({
+      self: self.storeId,
+      timers,
+      promiseMs: settledMs,
+      nodes: () => [...this.#peers.values()].map(({ node }) => node),
+      send,
+      changed: () => this.#changedSets(),
+    });
     this.#replica = new Replica({
       store,
       grants: this.#grants,
@@ -146,10 +149,45 @@ export class Replication implements ObjectLogs {
       answer: (node, message) => this.#links.sendOrEnd(node, message),
       sets: this.#sets,
       keyOf: options.keyOf,
+      standings: this.#standings,
       tellSet: (node, key) => this.#links.tell(node, key),
       bugs,
       superseded: (id, epoch) => this.#superseded(id, epoch),
-      failed: onFailure,
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
+    });
+    const sendTo = (peer: string, message: LogMessage) => {
+      const node = this.#peers.get(peer)?.node;
+      return node !== undefined && send(node, message);
+    };
+    this.#completion = new Completion({
+      self: self.storeId,
+      store,
+      timers,
+      limits,
+      sets: this.#sets,
+      replica: this.#replica,
+      keyOf: options.keyOf,
+      send: sendTo,
+      settle: (object) => this.#settle(object),
+      completed: (key, generation) => this.#standings.complete(key, generation),
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
+      bugs,
+    });
+    for (const set of this.#sets.all().values()) this.#standings.adopted(set);
+    this.#departures = new Departures({
+      self: self.storeId,
+      store,
+      timers,
+      limits,
+      sets: this.#sets,
+      keyOf: options.keyOf,
+      failed: (error) => {
+        if (!this.#isClosed) failed(error);
+      },
     });
     this.#context = {
       self,
@@ -164,10 +202,7 @@ export class Replication implements ObjectLogs {
       peers: {
         stores: () => this.#peers.keys(),
         nodeOf: (peer) => this.#peers.get(peer)?.node,
-        send: (peer, message) => {
-          const node = this.#peers.get(peer)?.node;
-          return node !== undefined && send(node, message);
-        },
+        send: sendTo,
       },
       changed: (log) => {
         this.#changed.add(log);
@@ -178,32 +213,9 @@ export class Replication implements ObjectLogs {
         this.#armTick();
       },
       closed: (log) => this.#onClosed(log),
-      failed: onFailure,
+      failed,
       isClosing: () => this.#isClosed,
     };
-    this.#quarantines = new Quarantines({
-      store,
-      timers,
-      logger: options.logger,
-      everyMs: limits.quarantineLookMs,
-      atOnceMax: limits.quarantinesMax,
-      isAlone: (id) => this.#setsHolding(id).some((set) => storesOf(set).length === 1),
-      lose: (id) => this.#logs.get(id)?.lose(),
-      tell: (ids) => {
-        for (const peer of this.#peers.values()) this.#send(peer, { type: 'blank', ids });
-      },
-      wake: (head) => this.#wake(head),
-      failed: onFailure,
-    });
-    this.#digester = new Digester({
-      store,
-      timers,
-      bytesPerSecond: Math.max(1, limits.scrubBytesPerSecond),
-      pageBytes: Math.min(limits.pageBytes, digestPageBytes),
-      waitingMax: limits.digestsMax,
-      failed: onFailure,
-    });
-    if (limits.scrubBytesPerSecond > 0) this.#scrubber = this.#startScrubber();
     network.serve('log', {
       up: (peer) => this.#onUp(peer),
       down: (peer) => this.#onDown(peer),
@@ -233,61 +245,6 @@ export class Replication implements ObjectLogs {
     return log;
   }
 
-  /** What is held of the object here cannot be read: another replica has to stand in for it. */
-  damaged(id: ObjectIdHex, reason: string): void {
-    if (!this.#isClosed) this.#quarantines.damaged(id, reason);
-  }
-
-  #onFailure(error: unknown): void {
-    if (this.#isClosed) return;
-    const id = damagedObjectOf(error);
-    if (id === undefined) this.#options.failed(error);
-    else this.damaged(id, error instanceof Error ? error.message : String(error));
-  }
-
-  #startScrubber(): Scrubber {
-    const { store, timers, logger, limits, self } = this.#options;
-    return new Scrubber({
-      self: self.storeId,
-      store,
-      timers,
-      logger,
-      digester: this.#digester,
-      pauseMs: limits.scrubPauseMs,
-      answerTimeoutMs: limits.scrubAnswerMs,
-      setOf: (id) => {
-        const [set, ...others] = this.#setsHolding(id);
-        return others.length === 0 ? set : undefined;
-      },
-      ask: (to, id, applied) => this.#context.peers.send(to, { type: 'digest', id, applied }),
-      damaged: (id, reason) => this.damaged(id, reason),
-      failed: (error) => this.#onFailure(error),
-    });
-  }
-
-  #onDigest(peer: PeerRun, { id, applied }: Extract<LogMessage, { type: 'digest' }>): void {
-    const answer = (digest: Uint8Array) =>
-      this.#send(peer, { type: 'digested', id, applied, digest });
-    const head = this.#options.store.head(id);
-    const isOfSame = head !== undefined && compareRecordNames(head.applied, applied) === 0;
-    if (!isOfSame || head.isQuarantined === true) {
-      answer(noDigest);
-      return;
-    }
-    this.#digester.digest(id, (own) => {
-      const isStill = own !== undefined && compareRecordNames(own.applied, applied) === 0;
-      answer(isStill ? own.digest : noDigest);
-    });
-  }
-
-  /** In whichever region the object is at home. */
-  #setsHolding(id: ObjectIdHex): readonly ShardAssignment[] {
-    const regions = new Set([...this.#sets.all().values()].map(({ region }) => region));
-    return [...regions]
-      .flatMap((home) => this.setOf(home, id) ?? [])
-      .filter((set) => storesOf(set).includes(this.#options.self.storeId));
-  }
-
   /** What the coordinator says; older ones than are known change nothing. */
   adopt(sets: Iterable<ShardAssignment>): void {
     if (!this.#isClosed) this.#sets.adopt(sets);
@@ -303,14 +260,23 @@ export class Replication implements ObjectLogs {
     return this.#sets.all();
   }
 
-  /** Calls back with objects that need an owner, to bring their replicas up to date. */
-  onWake(callback: (object: ObjectRef) => void): void {
-    this.#wake = callback;
+  /** How far a store is said to be with a change of the shard's set. */
+  standingOf(shard: string, store: string, generation: number): Standing {
+    return this.#standings.of(shard, store, generation);
   }
 
-  /** Calls back after a set was adopted. */
-  onAdopted(callback: () => void): void {
-    this.#adopted = callback;
+  /** Whether this store was made complete under the shard's present generation, in this run. */
+  isComplete(shard: string): boolean {
+    return this.#completion.isDone(shard);
+  }
+
+  /**
+   * `changed` is called when a set was adopted, or a store got further with one; `settle` for an object
+   * whose last record nobody knows to be committed: whoever owns it next finds out.
+   */
+  follow(hooks: { changed?: () => void; settle?: (object: ObjectRef) => void }): void {
+    if (hooks.changed !== undefined) this.#changedSets = hooks.changed;
+    if (hooks.settle !== undefined) this.#settle = hooks.settle;
   }
 
   #onAdopted(key: string): void {
@@ -321,7 +287,12 @@ export class Replication implements ObjectLogs {
     for (const log of [...this.#logs.values()]) {
       if (this.#options.keyOf(log.home, log.object.id) === key) log.setChanged(set);
     }
-    this.#adopted();
+    this.#standings.adopted(set);
+    this.#completion.look();
+    if (set.next === undefined && !set.members.includes(this.#options.self.storeId)) {
+      this.#departures.look();
+    }
+    this.#changedSets();
   }
 
   /** Whether a majority of the object's replicas can be reached. */
@@ -346,9 +317,8 @@ export class Replication implements ObjectLogs {
     this.#tickTimer?.cancel();
     this.#heartbeatTimer?.cancel();
     this.#replica.stop();
-    this.#quarantines.stop();
-    this.#scrubber?.stop();
-    this.#digester.stop();
+    this.#completion.stop();
+    this.#departures.stop();
     for (const log of [...this.#logs.values()]) log.release();
   }
 
@@ -357,6 +327,8 @@ export class Replication implements ObjectLogs {
     if (before !== undefined && before.run !== peer.run) this.#held.dropped(peer.storeId);
     this.#peers.set(peer.storeId, peer);
     this.#links.up(peer.node);
+    this.#standings.up(peer.node);
+    this.#completion.look();
     for (const log of this.#logs.values()) log.up(peer.storeId);
     this.#beat(peer);
   }
@@ -366,6 +338,7 @@ export class Replication implements ObjectLogs {
     // Its promise stands, but it may come back as another process.
     this.#held.dropped(peer.storeId);
     this.#links.down(peer.node);
+    this.#completion.down(peer.storeId);
     this.#copies.down(peer.node);
     for (const log of this.#logs.values()) log.down(peer.storeId);
   }
@@ -393,13 +366,10 @@ export class Replication implements ObjectLogs {
       case 'released':
       case 'heartbeat':
       case 'sets':
+      case 'standings':
+      case 'list':
+      case 'pull':
         this.#replica.onRequest(peer, message);
-        return;
-      case 'digest':
-        this.#onDigest(peer, message);
-        return;
-      case 'blank':
-        for (const id of message.ids) this.#logs.get(id)?.up(peer.storeId);
         return;
       default:
         this.#onAnswer(peer, message);
@@ -411,12 +381,13 @@ export class Replication implements ObjectLogs {
       this.#onHeartbeatAnswer(peer, answer);
       return;
     }
-    if (answer.type === 'digested') {
-      this.#scrubber?.answered(peer.storeId, answer.id, answer.applied, answer.digest);
+    if (answer.type === 'listed') {
+      this.#completion.listed(peer.storeId, answer.round, answer.page);
       return;
     }
     const { id, epoch } = answer;
     if (answer.type === 'page-taken') this.#copies.taken(peer.node, id, epoch, answer.index);
+    if (answer.type === 'pulled') this.#completion.pulled(id);
     if (answer.type === 'page-refused') this.#copies.refused(peer.node, id, epoch);
     const log = this.#logs.get(id);
     if (log?.epoch === epoch) log.onAnswer(peer.storeId, answer);
@@ -472,6 +443,7 @@ export class Replication implements ObjectLogs {
     if (this.#isClosed) return;
     const { timers, limits } = this.#options;
     for (const peer of this.#peers.values()) this.#beat(peer);
+    this.#standings.repeat();
     this.#heartbeatTimer = timers.after(limits.promiseMs / 3, () => this.#heartbeat());
   }
 

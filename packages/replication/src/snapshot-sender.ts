@@ -8,6 +8,7 @@
  * recovers from.
  */
 import {
+  type Clock,
   type Epoch,
   encodeBody,
   isHomingError,
@@ -31,6 +32,8 @@ export interface CopyOrder {
   readonly generation: () => number;
   /** The node to send to. */
   readonly to: string;
+  /** Nobody waits for it: it shares `rebuildBytesPerSecond` with others of its kind. */
+  readonly isPaced?: boolean;
   /** The state is on the other's disk as of this record. */
   done(applied: RecordName): void;
   failed(): void;
@@ -45,6 +48,8 @@ interface Copy {
   sent: number;
   taken: number;
   isAllSent: boolean;
+  /** It comes back by a timer. */
+  isWaiting: boolean;
   /** Gives the copy up: an answer may be lost with a link's buffer. */
   timer: Timer | undefined;
 }
@@ -54,11 +59,10 @@ const retryMs = 20;
 
 export interface SnapshotSenderOptions {
   readonly store: Store;
+  readonly clock: Clock;
   readonly timers: Timers;
   readonly limits: ReplicationLimits;
   readonly send: (node: string, message: LogMessage) => boolean;
-  /** What is held of an object is damaged. */
-  readonly failed: (error: unknown) => void;
   readonly bugs: DeliberateBugs;
 }
 
@@ -66,6 +70,8 @@ export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #copies = new Map<string, Copy>();
   #waiting: CopyOrder[] = [];
+  /** When the next page may leave of a copy that nobody waits for. */
+  #pacedUntilMs = 0;
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
@@ -78,6 +84,11 @@ export class SnapshotSender {
     this.#waiting = this.#waiting.filter((other) => keyOf(other.to, other.object.id) !== key);
     this.#waiting.push(order);
     this.#startNext();
+  }
+
+  isUnderWay(node: string, id: ObjectIdHex): boolean {
+    const isMeant = (order: CopyOrder) => order.to === node && order.object.id === id;
+    return this.#copies.has(keyOf(node, id)) || this.#waiting.some(isMeant);
   }
 
   taken(node: string, id: ObjectIdHex, epoch: Epoch, index: number): void {
@@ -141,24 +152,14 @@ export class SnapshotSender {
     while (this.#copies.size < this.#options.limits.copiesMax) {
       const order = this.#waiting.shift();
       if (order === undefined) return;
-      const copy = this.#begin(order);
-      if (copy === undefined) {
+      const snapshot = this.#open(order);
+      if (snapshot === undefined) {
         order.failed();
         continue;
       }
-      this.#copies.set(keyOf(order.to, order.object.id), copy);
-      this.#watch(copy);
-      this.#fill(copy);
-    }
-  }
-
-  #begin(order: CopyOrder): Copy | undefined {
-    try {
-      const snapshot = this.#open(order);
-      if (snapshot === undefined) return undefined;
       const { pageBytes } = this.#options.limits;
       const first = snapshot.next(pageBytes);
-      return {
+      const copy: Copy = {
         order,
         snapshot,
         page: first ?? encodeBody({ name: snapshot.head.applied, operations: [] }),
@@ -166,11 +167,12 @@ export class SnapshotSender {
         sent: 0,
         taken: 0,
         isAllSent: false,
+        isWaiting: false,
         timer: undefined,
       };
-    } catch (error) {
-      this.#options.failed(error);
-      return undefined;
+      this.#copies.set(keyOf(order.to, order.object.id), copy);
+      this.#watch(copy);
+      this.#fill(copy);
     }
   }
 
@@ -193,10 +195,37 @@ export class SnapshotSender {
     return present?.next(limits.pageBytes);
   }
 
+  /** Takes the page's share of the bytes in a second, or comes back for it. */
+  #hasToWait(copy: Copy): boolean {
+    const { clock, limits } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs < this.#pacedUntilMs) {
+      if (copy.sent === copy.taken) copy.timer?.cancel();
+      this.#fillLater(copy, this.#pacedUntilMs - nowMs);
+      return true;
+    }
+    const shareMs = (copy.page.length / limits.rebuildBytesPerSecond) * 1000;
+    this.#pacedUntilMs = Math.max(nowMs, this.#pacedUntilMs) + shareMs;
+    this.#watch(copy);
+    return false;
+  }
+
+  #fillLater(copy: Copy, delayMs: number): void {
+    const key = keyOf(copy.order.to, copy.order.object.id);
+    if (copy.isWaiting) return;
+    copy.isWaiting = true;
+    // A clock may not tell apart what is less than that.
+    this.#options.timers.after(Math.max(1, delayMs), () => {
+      copy.isWaiting = false;
+      if (this.#copies.get(key) === copy) this.#fill(copy);
+    });
+  }
+
   #fill(copy: Copy): void {
-    const { limits, send, timers } = this.#options;
+    const { limits, send } = this.#options;
     const { order, snapshot } = copy;
     while (!copy.isAllSent && copy.sent - copy.taken < limits.pagesInFlightMax) {
+      if (order.isPaced === true && this.#hasToWait(copy)) return;
       const { applied, alarmMs, name } = snapshot.head;
       const isSent = send(order.to, {
         type: 'page',
@@ -212,22 +241,14 @@ export class SnapshotSender {
       });
       if (!isSent) {
         // The link takes no more for now; where it is gone, `down` ends the copy.
-        timers.after(retryMs, () => {
-          if (this.#copies.get(keyOf(order.to, order.object.id)) === copy) this.#fill(copy);
-        });
+        this.#fillLater(copy, retryMs);
         return;
       }
       copy.sent += 1;
       if (copy.following === undefined) copy.isAllSent = true;
       else {
         copy.page = copy.following;
-        try {
-          copy.following = this.#next(copy);
-        } catch (error) {
-          this.#options.failed(error);
-          this.#fail(copy);
-          return;
-        }
+        copy.following = this.#next(copy);
       }
     }
   }

@@ -8,6 +8,7 @@ import { ask, table } from './admin-client.ts';
 import { startClusterNode } from './cluster-node.ts';
 import { startDev } from './dev.ts';
 import { type Parsed, parseFlags } from './flags.ts';
+import { setHeapFlags } from './heap.ts';
 import { limitNames, parseLimits } from './limits.ts';
 import { startLocalCluster } from './local-cluster.ts';
 import { createLogger, type LogLevel } from './logger.ts';
@@ -166,6 +167,7 @@ homing COMMAND --help tells more of one. homing --version prints the version.`;
 
 /** Runs a command line, without the program's name; resolves with the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
+  setHeapFlags();
   const [name, ...rest] = args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     console.log(overview());

@@ -11,7 +11,7 @@ import {
 import type { NodeConfig } from '@homing/config';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { HomingNode, MoveTarget } from '@homing/node';
-import type { ReplicaSet } from '@homing/protocol';
+import { ownersOf, type ReplicaSet } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
@@ -40,9 +40,6 @@ export interface ClusterAdminOptions {
   readonly recovery: Recovery;
 }
 
-/** Counted up to here: there are few, or the disk is to be thrown away. */
-const quarantinedMax = 10_000;
-
 export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   const { node, store, metrics, namespaces, coordinator, config } = options;
   // One that drains is to get no new clients.
@@ -55,7 +52,6 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       for (const [peer, records] of options.replication.lag()) {
         metrics.set('replication_lag_records', records, { peer });
       }
-      metrics.set('replicas_quarantined', store.quarantined(quarantinedMax).length);
       metrics.set('migrations_in_flight', node.moving);
       for (const [region, ms] of node.distances()) {
         metrics.set('region_round_trip_seconds', ms / 1000, { to_region: region });
@@ -134,12 +130,26 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     ),
     moving: node.moving,
     shards: assignments.length,
-    underReplicated: assignments.filter(({ members }) => members.length < options.factor).length,
-    quarantined: options.store.quarantined(quarantinedMax).length,
+    underReplicated: assignments.filter((set) => !isWhole(options, set)).length,
+    incomplete: incompleteHere(options),
+    changing: assignments.filter(({ next }) => next !== undefined).length,
     objectsOwned: node.ownedCount,
     sockets: node.socketCount,
     namespaces: namespaces.list().map(({ name, className }) => ({ name, className })),
   };
+}
+
+/** As many copies as there should be, on nodes that are there. */
+function isWhole({ coordinator, factor }: ClusterAdminOptions, set: ReplicaSet): boolean {
+  const live = new Set(coordinator.nodes().map(({ storeId }) => storeId));
+  return set.members.filter((store) => live.has(store)).length >= factor;
+}
+
+/** Shards of which this node is to hold copies, and does not hold all yet. */
+function incompleteHere({ replication, store }: ClusterAdminOptions): number {
+  return [...replication.sets()].filter(
+    ([key, set]) => ownersOf(set).includes(store.storeId) && !replication.isComplete(key),
+  ).length;
 }
 
 function shown({ node, namespaces }: ClusterAdminOptions, head: ObjectHead): object {

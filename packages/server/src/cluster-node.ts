@@ -27,14 +27,13 @@ import {
 import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
 import { HomingNode, nodeLimits } from '@homing/node';
-import { type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
-import { Replication, replicationLimits } from '@homing/replication';
+import { ownersOf, type ReplicaSet, shardKey, shardOf } from '@homing/protocol';
+import { Controller, Replication, replicationLimits } from '@homing/replication';
 import { type PeerNetwork, startPeerNetwork, startRpc } from '@homing/rpc';
 import { openRocksStore } from '@homing/storage';
 import { startAdmin } from './admin.ts';
 import { clusterAdminView } from './cluster-admin.ts';
 import { forPeople, freePort, portTaken, printLog, readerOf } from './compose.ts';
-import { Controller } from './controller.ts';
 import { DiskIdentity, readGuard } from './disk-identity.ts';
 import { type DevLimits, devLimits } from './limits.ts';
 import { PrometheusMetrics } from './metrics.ts';
@@ -73,6 +72,7 @@ export interface ClusterNode {
  */
 const placementRegion = 'main';
 const assignSettleMs = 2000;
+const controllerLookMs = 1000;
 const movesMax = 32;
 
 /** Resolves once the node serves. Rejects with what keeps it from serving; then nothing is left. */
@@ -147,8 +147,7 @@ async function compose(
       drift: config.driftPercent / 100,
       confirmsReads: config.reads === 'confirm',
       commitTimeoutMs: config.commitTimeoutMs,
-      scrubBytesPerSecond: config.scrubBytesPerSecond,
-      scrubPauseMs: config.scrubPauseMs,
+      rebuildBytesPerSecond: config.replication.rebuildBytesPerSecond,
     },
     cluster: config.etcd.prefix,
     keyOf: (_home, id) => shardKey(placementRegion, shardOf(id, config.shardsPerRegion)),
@@ -169,20 +168,27 @@ async function compose(
     facts: factsOf(config),
   });
   const controller = new Controller({
-    remembered: () => [...replication.sets().values()],
     coordinator,
+    replication,
+    clock: systemClock,
     timers: systemTimers,
     logger,
     region: placementRegion,
     shardCount: config.shardsPerRegion,
     factor: config.replication.factor,
-    settleMs: assignSettleMs,
+    limits: {
+      settleMs: assignSettleMs,
+      assignDelayMs: config.assignDelayMs,
+      rebuildDelayMs: config.rebuildDelayMs,
+      changesMax: config.replication.changesMax,
+      lookMs: controllerLookMs,
+    },
   });
   closers.push(async () => controller.stop());
   const namespaces = new Namespaces(project);
   const candidates = (id: ObjectIdHex) => {
     const set = setOf(id);
-    return set === undefined ? undefined : storesOf(set);
+    return set === undefined ? undefined : ownersOf(set);
   };
   const node = new HomingNode({
     store,
@@ -213,7 +219,10 @@ async function compose(
     connect: connectWebSocket(),
     fatal: (error) => fatal(error),
   });
-  replication.onWake((object) => node.wake(object));
+  replication.follow({
+    changed: () => controller.look(),
+    settle: (object) => node.settle(object),
+  });
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);
   if (coordinator.refused) {

@@ -9,6 +9,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './compose.ts';
+import { heapFlags } from './heap.ts';
 import { CommandError } from './usage-error.ts';
 
 export interface LocalClusterOptions {
@@ -144,7 +145,7 @@ async function startNode(start: NodeStart, children: ChildProcess[]): Promise<st
     ),
   };
   writeFileSync(file, JSON.stringify(config, undefined, 2));
-  const child = spawn(process.execPath, [program, 'node', '--config', file], {
+  const child = spawn(process.execPath, [...heapFlags, program, 'node', '--config', file], {
     stdio: ['ignore', 'pipe', 'inherit'],
     // A Ctrl-C reaches this process alone, which then stops them in order.
     detached: true,

@@ -1,11 +1,12 @@
 /** A cluster of real processes: `homing cluster`, whose nodes are killed, stopped and started again. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../src/compose.ts';
 
 const bin = fileURLToPath(new URL('../bin/homing.js', import.meta.url));
 
@@ -24,11 +25,22 @@ const line = /^node=(\S+) region=\S+ pid=(\d+) http=(\S+) grpc=(\S+) admin=(\S+)
 export class TestCluster {
   readonly data = mkdtempSync(join(tmpdir(), 'homing-cluster-'));
   readonly #children: ChildProcess[] = [];
+  #env: Readonly<Record<string, string>> = {};
   #output = '';
   nodes: TestNode[] = [];
 
-  static async start(project: string, ...flags: string[]): Promise<TestCluster> {
+  static start(project: string, ...flags: string[]): Promise<TestCluster> {
+    return TestCluster.startWith({}, project, ...flags);
+  }
+
+  /** `env` overrides what the nodes' configuration says. */
+  static async startWith(
+    env: Readonly<Record<string, string>>,
+    project: string,
+    ...flags: string[]
+  ): Promise<TestCluster> {
     const cluster = new TestCluster();
+    cluster.#env = env;
     const args = [bin, 'cluster', project, '--port', '0', '--data', cluster.data, ...flags];
     const child = cluster.#spawn(args);
     await cluster.#printed(child, /^ready$/m);
@@ -64,6 +76,28 @@ export class TestCluster {
     const child = this.#spawn([bin, 'node', '--config', join(this.data, `${name}.json`)], env);
     await this.#printed(child, /^ready /m, before);
     this.node(name).pid = child.pid ?? 0;
+  }
+
+  /** Starts one node more, configured as the first one. */
+  async add(name: string): Promise<void> {
+    const config = JSON.parse(readFileSync(join(this.data, 'n1.json'), 'utf8')) as object;
+    const host = '127.0.0.1';
+    const [http, grpc, peer, admin] = [
+      await freePort(host),
+      await freePort(host),
+      await freePort(host),
+      await freePort(host),
+    ];
+    const own = {
+      node: name,
+      zone: name,
+      data: join(this.data, name),
+      listen: { host, http, grpc, peer, admin },
+    };
+    writeFileSync(join(this.data, `${name}.json`), JSON.stringify({ ...config, ...own }));
+    const at = (port: number) => `${host}:${port}`;
+    this.nodes.push({ name, pid: 0, http: at(http), grpc: at(grpc), admin: at(admin) });
+    await this.restart(name);
   }
 
   /** Resolves with the exit status of a node that was started by `restart`. */
@@ -133,7 +167,7 @@ export class TestCluster {
   #spawn(args: string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...this.#env, ...env },
     });
     this.#children.push(child);
     const onData = (chunk: Buffer) => (this.#output += String(chunk));

@@ -12,7 +12,6 @@ import {
   type ObjectRef,
   spaces,
 } from '@homing/base';
-import { storesOf } from '@homing/protocol';
 import type { Disk, DiskObserver } from './disk.ts';
 import { problemOf, readState } from './list-object.ts';
 import type { SimCluster } from './sim-cluster.ts';
@@ -78,9 +77,7 @@ export class DiskChecks implements DiskObserver {
 
   /** An append was acknowledged: it must be on disk at a majority now. */
   acknowledged(cluster: SimCluster, object: ObjectRef, value: number): void {
-    const set = cluster.setOf(object.id);
-    if (set === undefined) return;
-    const stores = storesOf(set);
+    const stores = cluster.holdersOf(object.id);
     const holders = stores.filter((storeId) => {
       const disk = cluster.disks.get(storeId);
       return disk !== undefined && holds(disk, object.id, value);

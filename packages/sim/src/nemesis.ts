@@ -2,8 +2,6 @@
  * What goes wrong in a run, drawn from its seed: one fault after the other, each for a while, so that
  * several last at the same time. `heal` ends them all.
  */
-import type { ObjectIdHex } from '@homing/base';
-import type { Disk } from './disk.ts';
 import type { FaultKind, Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimCluster } from './sim-cluster.ts';
@@ -19,18 +17,15 @@ export interface NemesisOptions {
 
 export class Nemesis {
   readonly #options: NemesisOptions;
-  readonly #damages: SeededRandom;
   #isOver = false;
 
   constructor(options: NemesisOptions) {
     this.#options = options;
-    this.#damages = options.random.child('damages');
   }
 
   start(): void {
     const { profile } = this.#options;
     if (profile.kinds.length > 0) this.#next();
-    if (profile.isDamaging) this.#damageNext();
   }
 
   /** Everything works from now on; nodes that drained are started anew. */
@@ -57,28 +52,6 @@ export class Nemesis {
       this.#strike(random.pick(profile.kinds));
       this.#next();
     });
-  }
-
-  #damageNext(): void {
-    const { world } = this.#options;
-    world.at(this.#damages.between(500, 8000), () => {
-      if (this.#isOver) return;
-      this.#damage();
-      this.#damageNext();
-    });
-  }
-
-  /** Never of more replicas than every replica set can do without. */
-  #damage(): void {
-    const { cluster, profile, trace } = this.#options;
-    const { id, name } = this.#damages.pick(cluster.objects);
-    const disk = cluster.disk(this.#damages.pick(cluster.names));
-    const damage = this.#damages.pick(['state', 'log'] as const);
-    const isBad = (other: Disk) => cluster.isMember(other.storeId, id) && other.isDamaged(id);
-    const bad = [...cluster.disks.values()].filter(isBad).length + cluster.wiped;
-    if (!cluster.isMember(disk.storeId, id) || bad >= Math.floor((profile.factor - 1) / 2)) return;
-    trace(`damage ${damage} of ${name} on ${disk.storeId}`);
-    disk.damage(id, damage);
   }
 
   /** Ends a fault, unless all are over by then. */
@@ -116,6 +89,11 @@ export class Nemesis {
       case 'wipe':
         this.#wipe(name);
         return;
+      case 'join': {
+        const spare = cluster.names.find((each) => !cluster.hasStarted(each));
+        if (spare !== undefined) cluster.start(spare);
+        return;
+      }
       case 'pause':
         cluster.pause(name);
         this.#later(() => cluster.resume(name));
@@ -215,13 +193,10 @@ export class Nemesis {
     else this.#later(() => cluster.start(name));
   }
 
-  /** At most as many as every replica set can do without. */
+  /** One that every replica set can do without; the next one once what was lost is made good. */
   #wipe(name: string): void {
-    const { cluster, profile } = this.#options;
-    const isDamaged = ({ id }: { readonly id: ObjectIdHex }) =>
-      [...cluster.disks.values()].some((disk) => disk.isDamaged(id));
-    const bad = cluster.wiped + (cluster.objects.some(isDamaged) ? 1 : 0);
-    if (bad >= Math.floor((profile.factor - 1) / 2)) return;
+    const { cluster } = this.#options;
+    if (!cluster.isWhole) return;
     cluster.kill(name);
     cluster.replaceDisk(name);
     this.#later(() => cluster.start(name));

@@ -2,7 +2,11 @@
  * What one run is like, drawn from its seed: its size, how fast things are, and which faults there
  * are at all. A run with a few kinds of fault reaches states that one with all of them hardly does.
  */
-import { type ReplicationLimits, replicationLimits } from '@homing/replication';
+import {
+  type ControllerLimits,
+  type ReplicationLimits,
+  replicationLimits,
+} from '@homing/replication';
 import type { CoordinatorFaults } from './flaky-coordinator.ts';
 import type { NetworkFaults } from './network.ts';
 import type { SeededRandom } from './random.ts';
@@ -15,6 +19,7 @@ export const faultKinds = [
   'crash',
   'crash-all',
   'wipe',
+  'join',
   'pause',
   'slow-disk',
   'coordinator-away',
@@ -27,8 +32,15 @@ export const faultKinds = [
 
 export type FaultKind = (typeof faultKinds)[number];
 
+/** Longer than any run. */
+const neverMs = 1e12;
+
 export interface Profile {
   readonly nodes: number;
+  /** Nodes that come later, by the fault `join`. */
+  readonly spares: number;
+  /** Nodes that are there from the beginning. */
+  readonly firstNodes: number;
   readonly factor: number;
   readonly shards: number;
   readonly objects: number;
@@ -48,23 +60,39 @@ export interface Profile {
   readonly sessionTtlMs: number;
   readonly coordinator: CoordinatorFaults;
   readonly limits: ReplicationLimits;
+  readonly controller: ControllerLimits;
   /** Largest difference of a clock's rate from the world's, as a share. */
   readonly drift: number;
   /** Between one fault and the next, and how long each lasts. */
   readonly faultEveryMs: readonly [number, number];
   readonly faultMs: readonly [number, number];
   readonly kinds: readonly FaultKind[];
-  /** Beside them, disks lose what they held of an object. */
-  readonly isDamaging: boolean;
 }
 
 export function drawProfile(random: SeededRandom): Profile {
-  const isDamaging = random.child('damages').chance(0.3);
   const any = drawAny(random);
-  // What is damaged is to be found within the run.
-  const scrub = isDamaging ? { scrubBytesPerSecond: 1_000_000, scrubPauseMs: 2000 } : {};
-  const drawn = { ...any, isDamaging, limits: { ...any.limits, ...scrub } };
-  return random.chance(0.5) ? drawn : { ...drawn, ...drawTakeovers(random.child('takeovers')) };
+  const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
+  const changes = random.child('changes');
+  return changes.chance(0.5) ? drawn : { ...drawn, ...drawChanges(changes, drawn) };
+}
+
+/** Nodes that come, go for long, and lose their disks: replica sets that change. */
+function drawChanges(random: SeededRandom, drawn: Profile): Partial<Profile> {
+  const firstNodes = random.pick([1, 2, drawn.nodes, drawn.nodes]);
+  const kinds = new Set<FaultKind>([...drawn.kinds, 'join', 'wipe', 'crash']);
+  return {
+    firstNodes,
+    spares: random.pick([0, 1, 2]),
+    loadMs: random.between(30_000, 60_000),
+    kinds: [...kinds],
+    controller: {
+      settleMs: random.pick([200, 1000]),
+      assignDelayMs: random.pick([500, 3000]),
+      rebuildDelayMs: random.pick([500, 2000, 6000]),
+      changesMax: random.pick([1, 16]),
+      lookMs: random.pick([200, 1000]),
+    },
+  };
 }
 
 /** Owners that live on while others take their objects over: what promises and epochs are for. */
@@ -95,12 +123,14 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
   };
 }
 
-function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
+function drawAny(random: SeededRandom): Profile {
   const nodes = random.pick([3, 3, 3, 4, 5]);
   const kinds = faultKinds.filter(() => random.chance(0.45));
   const isBusy = random.chance(0.5);
   return {
     nodes,
+    spares: 0,
+    firstNodes: nodes,
     factor: nodes === 5 && random.chance(0.4) ? 5 : 3,
     shards: random.pick([1, 4]),
     objects: random.between(1, 3),
@@ -147,7 +177,6 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
     },
     limits: {
       ...replicationLimits,
-      scrubBytesPerSecond: 0,
       promiseMs: random.pick([1000, 1500]),
       inFlightBytesMax: random.pick([1, 1000, 1_000_000]),
       windowBytesMax: random.pick([0, 1500, 256 * 1024]),
@@ -156,6 +185,16 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
       copiesMax: random.pick([1, 8]),
       lostMax: random.pick([1, 10_000]),
       uncommittedBytesMax: random.pick([3000, 64 * 1024 * 1024]),
+      passHeads: random.pick([1, 2, 1000]),
+      passAttemptsMax: 10,
+      pullTimeoutMs: 20_000,
+    },
+    controller: {
+      settleMs: 1000,
+      assignDelayMs: 3000,
+      rebuildDelayMs: neverMs,
+      changesMax: 16,
+      lookMs: 1000,
     },
     drift: random.pick([0, 0.004, 0.005]),
     faultEveryMs: random.pick([

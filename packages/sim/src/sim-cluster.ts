@@ -4,13 +4,13 @@
  */
 import { type LinkPurpose, namedObjectId, type ObjectIdHex, type ObjectRef } from '@homing/base';
 import { type MemoryCluster, memoryCluster } from '@homing/coordinator';
-import { type ReplicaSet, storesOf } from '@homing/protocol';
+import { type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
 import { decodeMessage } from '@homing/replication';
 import { Disk, type DiskFaults, type DiskObserver } from './disk.ts';
 import { SimNetwork } from './network.ts';
 import type { Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
-import { type SimBugs, SimNode } from './sim-node.ts';
+import { type SimBugs, SimNode, simRegion } from './sim-node.ts';
 import type { World } from './world.ts';
 
 export interface ClusterOptions {
@@ -29,6 +29,7 @@ interface Slot {
   readonly name: string;
   disk: Disk;
   node: SimNode | undefined;
+  hasStarted: boolean;
 }
 
 export class SimCluster {
@@ -42,7 +43,6 @@ export class SimCluster {
   /** Which run each epoch of an object belongs to. */
   readonly #runs = new Map<string, string>();
   #nextRun = 1;
-  #wiped = 0;
 
   constructor(options: ClusterOptions) {
     const { world, random, profile, trace } = options;
@@ -65,12 +65,14 @@ export class SimCluster {
       const name = `o${index}`;
       return { namespace, id: namedObjectId(namespace, name), name };
     });
-    this.#slots = Array.from({ length: profile.nodes }, (_, index) => ({
+    const count = profile.nodes + profile.spares;
+    this.#slots = Array.from({ length: count }, (_, index) => ({
       name: `n${index}`,
       disk: this.#newDisk(`s${index}`),
       node: undefined,
+      hasStarted: false,
     }));
-    for (const slot of this.#slots) this.start(slot.name);
+    for (const slot of this.#slots.slice(0, profile.firstNodes)) this.start(slot.name);
   }
 
   get names(): readonly string[] {
@@ -82,22 +84,38 @@ export class SimCluster {
     return this.#slots.flatMap(({ node }) => (node === undefined ? [] : [node]));
   }
 
-  get wiped(): number {
-    return this.#wiped;
+  /** As the coordinator has it; undefined until it was assigned. */
+  setOf(id: ObjectIdHex): ReplicaSet | undefined {
+    const key = shardKey(simRegion, shardOf(id, this.#options.profile.shards));
+    return this.#coordinators.shards().get(key)?.assignment;
   }
 
-  /** As assigned; undefined until then. */
-  setOf(id: ObjectIdHex): ReplicaSet | undefined {
-    for (const { node } of this.#slots) {
-      const set = node?.setOf(id);
-      if (set !== undefined) return set;
-    }
-    return undefined;
+  /** The stores whose majority has what was acknowledged: while a set changes, those of the old list. */
+  holdersOf(id: ObjectIdHex): readonly string[] {
+    return this.setOf(id)?.members ?? [];
+  }
+
+  /**
+   * Whether every replica set could lose any one disk: none changes, and each of their stores is there
+   * and has all it must.
+   */
+  get isWhole(): boolean {
+    return [...this.#coordinators.shards()].every(([key, { assignment }]) => {
+      const { members, next } = assignment;
+      const nodes = members.map((store) => this.nodes.find(({ disk }) => disk.storeId === store));
+      const isWhole = nodes.every((node) => node?.isServing === true && node.isComplete(key));
+      return next === undefined && members.length > 2 && isWhole;
+    });
   }
 
   isMember(storeId: string, id: ObjectIdHex): boolean {
     const set = this.setOf(id);
     return set !== undefined && storesOf(set).includes(storeId);
+  }
+
+  /** Whether the node was ever there. */
+  hasStarted(name: string): boolean {
+    return this.#slot(name).hasStarted;
   }
 
   node(name: string): SimNode | undefined {
@@ -111,6 +129,7 @@ export class SimCluster {
   start(name: string): void {
     const slot = this.#slot(name);
     if (slot.node !== undefined) return;
+    slot.hasStarted = true;
     const { world, random, profile, bugs, trace, broken } = this.#options;
     const run = `${name}.${this.#nextRun++}`;
     trace(`start ${run} on ${slot.disk.storeId}`);
@@ -125,7 +144,7 @@ export class SimCluster {
       rate: 1 + (random.number() * 2 - 1) * profile.drift,
       shardCount: profile.shards,
       factor: profile.factor,
-      nodeCount: profile.nodes,
+      controller: profile.controller,
       limits: profile.limits,
       idleMs: profile.idleMs,
       bugs,
@@ -146,7 +165,6 @@ export class SimCluster {
   /** The node's process must be dead. */
   replaceDisk(name: string): void {
     const slot = this.#slot(name);
-    this.#wiped += 1;
     slot.disk = this.#newDisk(`${slot.disk.storeId}+`);
   }
 

@@ -5,7 +5,6 @@
  */
 import {
   type Coordinator,
-  damagedObjectOf,
   type FramePort,
   isHomingError,
   type Logger,
@@ -20,13 +19,17 @@ import type { MemoryCluster, MemoryCoordinator } from '@homing/coordinator';
 import { HomingNode, nodeLimits } from '@homing/node';
 import {
   type DeliberateBugs,
-  planAssignments,
+  ownersOf,
   type ReplicaSet,
   shardKey,
   shardOf,
-  storesOf,
 } from '@homing/protocol';
-import { Replication, type ReplicationLimits } from '@homing/replication';
+import {
+  Controller,
+  type ControllerLimits,
+  Replication,
+  type ReplicationLimits,
+} from '@homing/replication';
 import type { Disk } from './disk.ts';
 import { type CoordinatorFaults, CoordinatorWay, FlakyCoordinator } from './flaky-coordinator.ts';
 import type { Command, Reply } from './history.ts';
@@ -54,7 +57,7 @@ export interface SimNodeOptions {
   readonly rate: number;
   readonly shardCount: number;
   readonly factor: number;
-  readonly nodeCount: number;
+  readonly controller: ControllerLimits;
   readonly limits: ReplicationLimits;
   readonly idleMs: readonly [number, number];
   readonly bugs: SimBugs;
@@ -68,7 +71,8 @@ export type CallOutcome =
   | { readonly outcome: 'ok'; readonly reply: Reply }
   | { readonly outcome: 'fail' | 'unknown'; readonly error: string };
 
-const region = 'main';
+/** The only one there is. */
+export const simRegion = 'main';
 const noMetrics: Metrics = { increment: () => {}, observe: () => {}, set: () => {} };
 
 export class SimNode {
@@ -101,7 +105,7 @@ export class SimNode {
     this.#memory = coordinators.node({
       node: self.node,
       storeId: disk.storeId,
-      region,
+      region: simRegion,
       zone: self.node,
       clock,
       timers: this.way.timers,
@@ -126,7 +130,7 @@ export class SimNode {
       logger,
       limits: options.limits,
       cluster: 'sim',
-      keyOf: (_home, id) => shardKey(region, shardOf(id, options.shardCount)),
+      keyOf: (_home, id) => shardKey(simRegion, shardOf(id, options.shardCount)),
       failed,
       bugs: options.bugs.protocol,
     });
@@ -138,10 +142,27 @@ export class SimNode {
       if (type === 'shards') follow();
     });
     follow();
-    this.#assignLater();
+    const controller = new Controller({
+      coordinator: this.#coordinator,
+      replication: this.#replication,
+      clock,
+      timers,
+      logger,
+      region: simRegion,
+      shardCount: options.shardCount,
+      factor: options.factor,
+      limits: options.controller,
+      bugs: options.bugs.protocol,
+    });
+    this.#replication.follow({
+      changed: () => controller.look(),
+      settle: (object) => {
+        if (this.#isStarted) this.#node.settle(object);
+      },
+    });
     const candidates = (id: ObjectIdHex) => {
       const set = this.setOf(id);
-      return set === undefined ? undefined : storesOf(set);
+      return set === undefined ? undefined : ownersOf(set);
     };
     this.#node = new HomingNode({
       store,
@@ -168,16 +189,13 @@ export class SimNode {
       workerLog: () => {},
       fatal: failed,
     });
-    this.#replication.onWake((object) => this.#node.wake(object));
     this.#executors = new SimExecutors({
       process,
       random: random.child('executor'),
       reader: () => store.reader(),
       activated: options.activated,
       damaged: (object, error) => {
-        if (damagedObjectOf(error) === undefined) {
-          options.broken('state', `${self.node} read ${object.name}: ${String(error)}`);
-        } else this.#replication.damaged(object.id, String(error));
+        options.broken('state', `${self.node} read ${object.name}: ${String(error)}`);
       },
       idleMs: options.idleMs,
       isResultApart: options.bugs.isResultApart === true,
@@ -192,7 +210,12 @@ export class SimNode {
   }
 
   setOf(id: ObjectIdHex): ReplicaSet | undefined {
-    return this.#replication.setOf(region, id);
+    return this.#replication.setOf(simRegion, id);
+  }
+
+  /** Whether this node's store has all that the shard's members must have, by its own account. */
+  isComplete(shard: string): boolean {
+    return this.#replication.isComplete(shard);
   }
 
   /** One call by a client of this node; `done` is called once, unless the process dies before. */
@@ -237,7 +260,7 @@ export class SimNode {
     let turn = 0;
     const choose = (id: ObjectIdHex): NodeInfo | undefined => {
       const set = this.setOf(id);
-      const stores = set === undefined ? [] : storesOf(set);
+      const stores = set === undefined ? [] : ownersOf(set);
       const others = this.#coordinator
         .nodes()
         .filter(
@@ -271,26 +294,6 @@ export class SimNode {
         return log;
       },
     };
-  }
-
-  /** Whichever node is the controller writes the replica sets, once all nodes are there. */
-  #assignLater(): void {
-    const { shardCount, factor, nodeCount } = this.#options;
-    this.process.timers.after(50, () => {
-      const shards = this.#coordinator.shards();
-      if (shards.size === shardCount) return;
-      this.#assignLater();
-      const nodes = this.#coordinator.nodes();
-      if (!this.#coordinator.isController || nodes.length < nodeCount) return;
-      const changes = planAssignments({
-        nodes,
-        shards,
-        region,
-        shardCount,
-        factor,
-      });
-      void this.#coordinator.assign(changes).catch(() => {});
-    });
   }
 
   #logger(): Logger {

@@ -38,6 +38,33 @@ const pausedOwners: Partial<Profile> = {
   limits: { ...replicationLimits, promiseMs: 1500 },
 };
 
+/** Disks are lost, nodes come and go for long: the replica set changes all the time. */
+const changingSets: Partial<Profile> = {
+  nodes: 3,
+  factor: 3,
+  shards: 1,
+  objects: 2,
+  firstNodes: 3,
+  spares: 2,
+  clients: 4,
+  loadMs: 40_000,
+  thinkMs: [5, 200],
+  callTimeoutMs: [1000, 4000],
+  readShare: 0.4,
+  casShare: 0,
+  sessionTtlMs: 1500,
+  faultEveryMs: [300, 2500],
+  faultMs: [1000, 8000],
+  kinds: ['wipe', 'crash', 'join', 'isolate', 'cut-off', 'coordinator-cut'],
+  controller: {
+    settleMs: 200,
+    assignDelayMs: 500,
+    rebuildDelayMs: 500,
+    changesMax: 16,
+    lookMs: 200,
+  },
+};
+
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
   { bug: 'isUnfenced', rule: 'applied', seeds: [82, 4, 93] },
@@ -48,6 +75,8 @@ const noticed: readonly Noticed[] = [
   { bug: 'promise-from-receipt', rule: 'order', seeds: [270, 41], profile: pausedOwners },
   { bug: 'seals-ignore-promises', rule: 'order', seeds: [232, 124, 87] },
   { bug: 'lost-not-named', rule: 'order', seeds: [508, 510] },
+  { bug: 'one-list', rule: 'durable', seeds: [1, 2, 3], profile: changingSets },
+  { bug: 'complete-early', rule: 'applied', seeds: [3, 25, 36], profile: changingSets },
   { bug: 'torn-copy', rule: 'state', seeds: [10, 31, 32] },
 ];
 
@@ -61,6 +90,8 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'seals-ignore-promises',
   'lost-not-named',
   'torn-copy',
+  'one-list',
+  'complete-early',
 ]);
 
 /** `no-silence` and `older-epochs-count` take more luck than a seed has: replication.test.ts. */

@@ -21,6 +21,7 @@ import {
 import type { SessionHost } from '@homing/capability';
 import { openStateReader } from '@homing/storage';
 import { installGlobals, installSocketTransport, setCompatibility } from '@homing/web';
+import { type Batch, readBatch } from '../batch.ts';
 import { beatIntervalMs, Heartbeat } from '../heartbeat.ts';
 import { Outbox } from '../outbox.ts';
 import type { ThreadData } from '../thread-data.ts';
@@ -36,11 +37,10 @@ import { Sessions } from './sessions.ts';
 import type { StubConnector } from './stubs.ts';
 import { threadLogger } from './thread-log.ts';
 import { ThreadSockets } from './thread-sockets.ts';
-/** Share of the heap's limit above which idle objects go at once. */
-import { WatchedReader } from './watched-reader.ts';
 import { installConsole, type WriteLog } from './worker-console.ts';
 import { installWorkersModule } from './workers-module.ts';
 
+/** Share of the heap's limit above which idle objects go at once. */
 const memoryShortShare = 0.7;
 const brokenInvariantStatus = 70;
 
@@ -78,9 +78,7 @@ function sessionHost(context: IoContext, send: (frame: Uint8Array) => void): Ses
 const objects = new ObjectHost({
   post,
   write,
-  reader: new WatchedReader(openStateReader(data.reader), (id, reason) =>
-    post({ type: 'damaged', id, reason }),
-  ),
+  reader: openStateReader(data.reader),
   heartbeat,
   limits,
   actorLimits: {
@@ -245,9 +243,7 @@ process.on('uncaughtException', (error) => report('uncaught exception', error));
 startInterval(beat, beatIntervalMs);
 try {
   await load();
-  port.on('message', (batch: readonly ToExecutor[]) => {
-    for (const message of batch) onMessage(message);
-  });
+  port.on('message', (batch: Batch) => readBatch(batch, onMessage));
   post({ type: 'ready', exports: module.names });
 } catch (error) {
   post({ type: 'load-failed', error: errorToData(error) });

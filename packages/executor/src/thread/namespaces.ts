@@ -26,6 +26,10 @@ export function jurisdictionOf(id: ObjectIdHex): string | undefined {
   return jurisdictionTag === undefined ? undefined : jurisdictionByTag.get(jurisdictionTag);
 }
 
+/** Ids of names that are remembered, and how long such a name may be: making one hashes twice. */
+const namesMax = 10_000;
+const nameUnitsMax = 256;
+
 /** Key of the namespace that an id was checked against or made by; other ids have none. */
 const keyOfId = new WeakMap<DurableObjectId, string>();
 
@@ -43,6 +47,7 @@ export interface GetOptions {
 export class DurableObjectNamespace {
   readonly #options: NamespaceOptions;
   readonly #jurisdiction: string | undefined;
+  readonly #idsOfNames = new Map<string, ObjectIdHex>();
 
   constructor(options: NamespaceOptions, jurisdiction?: string) {
     this.#options = options;
@@ -57,7 +62,7 @@ export class DurableObjectNamespace {
     }
     const text = String(name);
     return this.#made({
-      id: namedObjectId(this.#options.key, text, this.#jurisdiction),
+      id: this.#idOfName(text),
       name: text,
       jurisdiction: this.#jurisdiction,
     });
@@ -109,6 +114,16 @@ export class DurableObjectNamespace {
 
   getByName(name: string, options?: GetOptions): object {
     return this.get(this.idFromName(name), options);
+  }
+
+  #idOfName(name: string): ObjectIdHex {
+    let id = this.#idsOfNames.get(name);
+    if (id === undefined) {
+      id = namedObjectId(this.#options.key, name, this.#jurisdiction);
+      if (this.#idsOfNames.size >= namesMax) this.#idsOfNames.clear();
+      if (name.length <= nameUnitsMax) this.#idsOfNames.set(name, id);
+    }
+    return id;
   }
 
   #made(parts: ConstructorParameters<typeof DurableObjectId>[0]): DurableObjectId {

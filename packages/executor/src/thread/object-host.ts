@@ -21,7 +21,6 @@ import {
 import { Session, type SessionHost } from '@homing/capability';
 import type { Heartbeat } from '../heartbeat.ts';
 import type { ExecutorLimits } from '../limits.ts';
-import { ownBytes } from '../outbox.ts';
 import type { ObjectClass } from '../thread-data.ts';
 import type { CallReports } from './call-reports.ts';
 import type { SharedSessionOptions } from './channel.ts';
@@ -253,7 +252,7 @@ export class ObjectHost {
           turn();
         }),
       append: (operations: Extract<FromExecutor, { type: 'append' }>['operations']) =>
-        post({ type: 'append', activation, operations: operations.map(ownOperation) }),
+        post({ type: 'append', activation, operations }),
       permit: (pass: () => void, refuse: (error: unknown) => void) =>
         permits.ask(activation, pass, refuse),
       activated: () => post({ type: 'activated', activation }),
@@ -336,14 +335,4 @@ export class ObjectHost {
 
 function evictedError(): HomingError {
   return new HomingError('unavailable', 'the object was evicted from memory: try again');
-}
-
-/** Messages are cloned with their whole buffers: keys and values must own theirs. */
-function ownOperation<T extends Extract<FromExecutor, { type: 'append' }>['operations'][number]>(
-  operation: T,
-): T {
-  if (operation.type === 'put') {
-    return { ...operation, key: ownBytes(operation.key), value: ownBytes(operation.value) };
-  }
-  return operation.type === 'delete' ? { ...operation, key: ownBytes(operation.key) } : operation;
 }

@@ -9,7 +9,6 @@ import {
   type Target,
 } from '@homing/base';
 import { Session, type SessionHost } from '@homing/capability';
-import { ownBytes } from '../outbox.ts';
 import type { Connection, SharedSessionOptions } from './channel.ts';
 import { EntrypointContext } from './entrypoint-context.ts';
 import { EntrypointTarget } from './entrypoint-target.ts';
@@ -45,7 +44,7 @@ export class Sessions {
   onOpen(number: number, to: { activation: number } | { entrypoint: string }): void {
     const { post, objects } = this.#options;
     const caller: CallerSide = {
-      frame: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
+      frame: (frame) => post({ type: 'frame', session: number, frame }),
       closed: (error) => {
         this.#callees.delete(number);
         post({ type: 'closed', session: number, error: errorToData(error) });
@@ -88,7 +87,7 @@ export class Sessions {
     this.#callers.set(number, caller);
     post({ type: 'open', session: number, target, activation });
     return {
-      send: (frame) => post({ type: 'frame', session: number, frame: ownBytes(frame) }),
+      send: (frame) => post({ type: 'frame', session: number, frame }),
       close: () => {
         if (this.#callers.delete(number)) {
           post({ type: 'closed', session: number, error: undefined });

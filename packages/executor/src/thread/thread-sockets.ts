@@ -8,7 +8,7 @@ import {
   type ToExecutor,
 } from '@homing/base';
 import type { SocketTransport } from '@homing/web';
-import { ownBytes } from '../outbox.ts';
+import { ownBytes } from '../batch.ts';
 
 type Listener = (event: SocketEvent) => void;
 

@@ -1,0 +1,172 @@
+/**
+ * The elected controller's work, on whichever node it is: assigns shards to stores, and changes replica
+ * sets when nodes come, are gone for long, or come back with another disk. What is decided is
+ * `planAssignments`; here it meets events and time. A write that fails, or whose outcome is unknown, is
+ * planned anew from what is read back.
+ *
+ * Every node watches who is away, so that one that becomes the controller knows for how long; one that
+ * has just started counts from its start.
+ *
+ * Made by the server and the simulator.
+ */
+import type {
+  Clock,
+  Coordinator,
+  Logger,
+  MonotonicMs,
+  ShardAssignment,
+  Timer,
+  Timers,
+} from '@homing/base';
+import { type DeliberateBugs, planAssignments, storesOf } from '@homing/protocol';
+import type { Replication } from './replication.ts';
+
+export interface ControllerLimits {
+  /** How long no node must have come before shards are assigned or sets grow: nodes come in turn. */
+  readonly settleMs: number;
+  /** How long to wait for `factor` nodes before shards are assigned to fewer. */
+  readonly assignDelayMs: number;
+  /** How long a store may be away before its copies are made anew elsewhere. */
+  readonly rebuildDelayMs: number;
+  /** Shards whose sets change at the same time. */
+  readonly changesMax: number;
+  /** How often to look where no event says so. */
+  readonly lookMs: number;
+}
+
+export interface ControllerOptions {
+  readonly coordinator: Coordinator;
+  readonly replication: Pick<Replication, 'sets' | 'standingOf'>;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly logger: Logger;
+  readonly region: string;
+  readonly shardCount: number;
+  readonly factor: number;
+  readonly limits: ControllerLimits;
+  /** Tests only. */
+  readonly bugs?: DeliberateBugs | undefined;
+}
+
+/** Shards written at once: what a transaction takes. */
+const batchMax = 64;
+
+export class Controller {
+  readonly #options: ControllerOptions;
+  #isBusy = false;
+  #isStopped = false;
+  #nodes = '';
+  /** Since when the same nodes are there. */
+  #sinceMs: MonotonicMs;
+  /** Stores of replica sets that no live node has, and since when. */
+  readonly #awaySinceMs = new Map<string, MonotonicMs>();
+  /** The store that each node was last seen with. */
+  readonly #storeOf = new Map<string, string>();
+  /** Stores whose node came back with another one. */
+  readonly #replaced = new Set<string>();
+  #timer: Timer | undefined;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    this.#sinceMs = options.clock.monotonicMs();
+    options.coordinator.watch(({ type }) => {
+      if (type === 'nodes' || type === 'controller' || type === 'shards') this.look();
+    });
+    this.#lookLater();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** Something has changed that a decision may depend on. */
+  look(): void {
+    if (this.#isStopped) return;
+    this.#observe();
+    if (this.#isBusy || !this.#options.coordinator.isController) return;
+    const changes = this.#plan();
+    if (changes.length === 0) return;
+    this.#isBusy = true;
+    const { coordinator, logger, timers } = this.#options;
+    coordinator.assign(changes.slice(0, batchMax)).then(
+      (isWritten) => {
+        this.#isBusy = false;
+        if (isWritten) logger.info('replica sets written', { shards: changes.length });
+        timers.after(100, () => this.look());
+      },
+      (error: unknown) => {
+        this.#isBusy = false;
+        logger.warn('replica sets could not be written', { error: String(error) });
+        timers.after(1000, () => this.look());
+      },
+    );
+  }
+
+  #plan() {
+    const { coordinator, replication, clock, limits, bugs } = this.#options;
+    const { region, shardCount, factor } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const sameForMs = nowMs - this.#sinceMs;
+    return planAssignments({
+      nodes: coordinator.nodes(),
+      shards: coordinator.shards(),
+      region,
+      shardCount,
+      factor,
+      remembered: [...replication.sets().values()],
+      isGathering: sameForMs < limits.settleMs,
+      takesFewer: sameForMs >= limits.assignDelayMs,
+      isGone: (store) => {
+        const sinceMs = this.#awaySinceMs.get(store);
+        if (sinceMs === undefined) return false;
+        return this.#replaced.has(store) || nowMs - sinceMs >= limits.rebuildDelayMs;
+      },
+      standingOf: (shard, store, generation) => replication.standingOf(shard, store, generation),
+      changesMax: limits.changesMax,
+      bugs,
+    });
+  }
+
+  #observe(): void {
+    const { coordinator, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const live = coordinator.nodes();
+    // A node that is cut off from the coordinator sees nobody, and learns nothing.
+    if (coordinator.self === undefined) {
+      this.#awaySinceMs.clear();
+      return;
+    }
+    const stores = new Set(live.map(({ storeId }) => storeId));
+    const nodes = [...stores].sort().join();
+    if (nodes !== this.#nodes) {
+      this.#nodes = nodes;
+      this.#sinceMs = nowMs;
+    }
+    for (const { node, storeId } of live) {
+      const before = this.#storeOf.get(node);
+      if (before !== undefined && before !== storeId) this.#replaced.add(before);
+      this.#storeOf.set(node, storeId);
+    }
+    for (const store of [...this.#awaySinceMs.keys()]) {
+      if (stores.has(store)) this.#awaySinceMs.delete(store);
+    }
+    for (const store of stores) this.#replaced.delete(store);
+    for (const { assignment } of coordinator.shards().values())
+      this.#watch(assignment, stores, nowMs);
+  }
+
+  #watch(assignment: ShardAssignment, live: ReadonlySet<string>, nowMs: MonotonicMs): void {
+    for (const store of storesOf(assignment)) {
+      if (!live.has(store) && !this.#awaySinceMs.has(store)) this.#awaySinceMs.set(store, nowMs);
+    }
+  }
+
+  #lookLater(): void {
+    if (this.#isStopped) return;
+    this.#timer = this.#options.timers.after(this.#options.limits.lookMs, () => {
+      this.look();
+      this.#lookLater();
+    });
+  }
+}

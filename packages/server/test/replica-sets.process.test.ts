@@ -1,0 +1,136 @@
+/** Replica sets that change under real processes: disks that are lost, nodes that come, nodes that are gone. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { example } from './program.ts';
+import { hasEtcd, TestCluster, type TestNode } from './test-cluster.ts';
+
+const quick = {
+  HOMING_SESSION_TTL_MS: '2000',
+  HOMING_PROMISE_MS: '1000',
+  HOMING_REBUILD_DELAY_MS: '1500',
+  HOMING_ASSIGN_DELAY_MS: '500',
+  HOMING_REPLICATION_FACTOR: '3',
+  HOMING_SHARDS_PER_REGION: '8',
+};
+const names = Array.from({ length: 24 }, (_, index) => `counter-${index}`);
+
+let cluster: TestCluster;
+
+afterEach(() => cluster.dispose());
+
+async function call(node: TestNode, name: string, method: 'GET' | 'POST'): Promise<number> {
+  const response = await fetch(`http://${node.http}/${name}`, { method });
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  return ((await response.json()) as { value: number }).value;
+}
+
+/** Repeats what fails while a node is away; what is not answered may have happened. */
+async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
+  const untilMs = Date.now() + 60_000;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > untilMs) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+async function incrementAll(node: TestNode): Promise<Map<string, number>> {
+  const values = new Map<string, number>();
+  for (const name of names) values.set(name, await eventually(() => call(node, name, 'POST')));
+  return values;
+}
+
+/** Nothing that was answered is lost; an answer that did not come may stand for one more. */
+async function expectAll(node: TestNode, values: ReadonlyMap<string, number>): Promise<void> {
+  for (const [name, value] of values) {
+    const found = await eventually(() => call(node, name, 'GET'));
+    expect(found, `${name} on ${node.name}`).toBeGreaterThanOrEqual(value);
+  }
+}
+
+interface Status {
+  readonly shards: number;
+  readonly underReplicated: number;
+  readonly changing: number;
+  readonly incomplete: number;
+}
+
+async function status(node: TestNode): Promise<Status> {
+  return (await (await fetch(`http://${node.admin}/api/status`)).json()) as Status;
+}
+
+/** Every set has its three stores, and each of the nodes has all that it must. */
+function whole(...nodes: string[]): Promise<void> {
+  return eventually(async () => {
+    for (const name of nodes) {
+      const { shards, underReplicated, changing, incomplete } = await status(cluster.node(name));
+      const state = `${name}: ${underReplicated} ${changing} ${incomplete}`;
+      if (shards !== 8 || underReplicated + changing + incomplete > 0) throw new Error(state);
+    }
+  });
+}
+
+/** Kills the node and loses its disk. */
+function lose(name: string): void {
+  cluster.signal(name, 'SIGKILL');
+  rmSync(join(cluster.data, name), { recursive: true, force: true, maxRetries: 5 });
+}
+
+test.skipIf(!hasEtcd)('a lost disk is made anew, and then any other node may die', async () => {
+  cluster = await TestCluster.startWith(quick, example('counter'));
+  await whole('n1', 'n2', 'n3');
+  const values = await incrementAll(cluster.node('n1'));
+  lose('n2');
+  await cluster.restart('n2');
+  await whole('n1', 'n2', 'n3');
+  cluster.signal('n1', 'SIGKILL');
+  await expectAll(cluster.node('n2'), values);
+  const later = await incrementAll(cluster.node('n2'));
+  await cluster.restart('n1');
+  await whole('n1', 'n2', 'n3');
+  cluster.signal('n3', 'SIGKILL');
+  await expectAll(cluster.node('n1'), later);
+});
+
+test.skipIf(!hasEtcd)('one node becomes three, while it serves', async () => {
+  cluster = await TestCluster.startWith(quick, example('counter'), '--nodes', '1');
+  const first = await incrementAll(cluster.node('n1'));
+  await expectAll(cluster.node('n1'), first);
+  const { underReplicated } = await status(cluster.node('n1'));
+  expect(underReplicated).toBe(8);
+  await cluster.add('n2');
+  await cluster.add('n3');
+  let values = first;
+  const grown = whole('n1', 'n2', 'n3');
+  let isGrown = false;
+  void grown.then(() => {
+    isGrown = true;
+  });
+  while (!isGrown) values = await incrementAll(cluster.node('n2'));
+  await grown;
+  cluster.signal('n1', 'SIGKILL');
+  await expectAll(cluster.node('n2'), values);
+  await incrementAll(cluster.node('n3'));
+});
+
+test.skipIf(!hasEtcd)('another node takes the place of one that is gone for long', async () => {
+  cluster = await TestCluster.startWith(quick, example('counter'));
+  await whole('n1', 'n2', 'n3');
+  await cluster.add('n4');
+  const values = await incrementAll(cluster.node('n4'));
+  lose('n3');
+  await eventually(async () => {
+    const { underReplicated } = await status(cluster.node('n1'));
+    if (underReplicated === 0) throw new Error('n3 still counts');
+  });
+  await whole('n1', 'n2', 'n4');
+  await expectAll(cluster.node('n4'), values);
+  cluster.signal('n1', 'SIGKILL');
+  await expectAll(cluster.node('n4'), values);
+  await incrementAll(cluster.node('n2'));
+});
