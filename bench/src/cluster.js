@@ -1,4 +1,4 @@
-/** A cluster of three nodes on this machine, as `homing cluster` starts it: etcd, three processes. */
+/** A cluster on this machine, of three nodes where nothing else is said, as `homing cluster` starts it: etcd, three processes. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,18 +10,23 @@ const project = join(here, 'worker');
 const homing = join(here, '..', 'packages', 'server', 'bin', 'homing.js');
 
 /**
- * @typedef {{ name: string; pid: number; http: number; grpc: number; admin: number }} ClusterNode
+ * @typedef {{ name: string; region: string; pid: number; http: number; grpc: number; admin: number }} ClusterNode
  * @typedef {{ nodes: ClusterNode[]; stop: () => Promise<void> }} Cluster
  */
 
 /**
  * Resolves when all nodes serve.
+ * @param {readonly string[]} flags of `homing cluster`
+ * @param {Readonly<Record<string, string>>} env beside this process's
  * @returns {Promise<Cluster>}
  */
-export function startCluster() {
+export function startCluster(flags = [], env = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'bench-cluster-'));
-  const args = [homing, 'cluster', project, '--port', '0', '--data', directory];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const args = [homing, 'cluster', project, '--port', '0', '--data', directory, ...flags];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   const gone = new Promise((resolve) => child.once('exit', resolve));
   const stop = async () => {
     child.kill('SIGTERM');
@@ -44,9 +49,10 @@ export function startCluster() {
 
 /** @param {string} text */
 function nodesIn(text) {
-  const line = /^node=(\w+) .*pid=(\d+) http=\S+:(\d+) grpc=\S+:(\d+) admin=\S+:(\d+)/gm;
-  return [...text.matchAll(line)].map(([, name = '', pid, http, grpc, admin]) => ({
+  const line = /^node=(\w+) region=(\S+) pid=(\d+) http=\S+:(\d+) grpc=\S+:(\d+) admin=\S+:(\d+)/gm;
+  return [...text.matchAll(line)].map(([, name = '', region = '', pid, http, grpc, admin]) => ({
     name,
+    region,
     pid: Number(pid),
     http: Number(http),
     grpc: Number(grpc),

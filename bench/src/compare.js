@@ -6,8 +6,9 @@
  *     npm run bench -- replicated --rounds 5
  *     npm run bench -- forwarded --rounds 5
  *     npm run bench -- day
+ *     npm run bench -- migration
  */
-const benches = ['replicated', 'forwarded', 'day'];
+const benches = ['replicated', 'forwarded', 'day', 'migration'];
 
 const named = process.argv[2];
 if (named === undefined || named.startsWith('-')) {

@@ -18,6 +18,20 @@ export class Bench extends DurableObject {
     return value;
   }
 
+  /** Makes the object's state so large. */
+  async fill(bytes) {
+    const part = new Uint8Array(64 * 1024);
+    let index = 0;
+    for (let left = bytes; left > 0; left -= part.length) {
+      const value = part.slice(0, Math.min(left, part.length));
+      crypto.getRandomValues(value);
+      this.ctx.storage.put(`part:${String(index++).padStart(8, '0')}`, value);
+      if (index % 16 === 0) await this.ctx.storage.sync();
+    }
+    await this.ctx.storage.sync();
+    return index;
+  }
+
   async fetch() {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
@@ -49,13 +63,14 @@ async function burst(object, callers, ms) {
 
 export default {
   async fetch(request, env) {
-    const [, what, name, callers, ms] = new URL(request.url).pathname.split('/');
+    const [, what, name, ...rest] = new URL(request.url).pathname.split('/');
     if (what === 'worker') return new Response('hello');
     const object = env.BENCH.getByName(name ?? '');
     if (what === 'socket') return object.fetch(request);
     if (what === 'burst') {
-      return new Response(String(await burst(object, Number(callers), Number(ms))));
+      const [callers, ms] = rest.map(Number);
+      return new Response(String(await burst(object, callers, ms)));
     }
-    return new Response(String(await object[what]()));
+    return new Response(String(await object[what](...rest.map(Number))));
   },
 };
