@@ -20,6 +20,7 @@ const { values } = parseArgs({
     moves: { type: 'string', default: '30,10,4' },
     every: { type: 'string', default: '20' },
     callers: { type: 'string', default: '8' },
+    nodes: { type: 'string', default: '6' },
   },
 });
 const rttMs = Number(values.rtt);
@@ -187,7 +188,7 @@ function sizeName(bytes) {
 }
 
 const { nodes, stop } = await startCluster(
-  ['--nodes', '6', '--regions', regions.join(), '--rtt', String(rttMs)],
+  ['--nodes', values.nodes, '--regions', regions.join(), '--rtt', String(rttMs)],
   { HOMING_MIGRATION_MODE: 'off' },
 );
 try {

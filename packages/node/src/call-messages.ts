@@ -32,7 +32,6 @@ export interface SocketCopy extends SocketState {
 
 /** What an owner knew of an object's callers, for the next one. */
 export interface CarriedCallers {
-  readonly id: ObjectIdHex;
   readonly shares: readonly Omit<CallerShare, 'trips'>[];
   readonly home: string;
   /** How long the object has been there. */
@@ -109,8 +108,14 @@ export type CallMessage =
   /** Answered by `pong`: how far the two nodes are apart. `row`: from the sender to each region. */
   | { readonly type: 'ping'; readonly sentMs: number; readonly row: DistanceRow }
   | { readonly type: 'pong'; readonly sentMs: number }
-  /** The object is the receiver's now, or will be. */
-  | { readonly type: 'callers'; readonly carried: CarriedCallers };
+  /** The object is the receiver's now, or will be: what its last owner knows of it. */
+  | {
+      readonly type: 'handing';
+      readonly id: ObjectIdHex;
+      /** Nodes with clients of it. */
+      readonly nodes: readonly string[];
+      readonly carried: CarriedCallers;
+    };
 
 const types = {
   open: 1,
@@ -141,7 +146,7 @@ const types = {
   'leaving-heard': 26,
   ping: 27,
   pong: 28,
-  callers: 29,
+  handing: 29,
 } as const satisfies Record<CallMessage['type'], number>;
 
 const typeNames = new Map<number, CallMessage['type']>(
@@ -233,8 +238,8 @@ function put(writer: WireWriter, message: CallMessage): void {
     case 'pong':
       writer.double(message.sentMs);
       return;
-    case 'callers':
-      putCarried(writer, message.carried);
+    case 'handing':
+      putHanding(writer, message);
       return;
     default:
       putOfSocket(writer, message);
@@ -249,8 +254,13 @@ function putRow(writer: WireWriter, row: DistanceRow): void {
   }
 }
 
-function putCarried(writer: WireWriter, carried: CarriedCallers): void {
-  putObjectId(writer, carried.id);
+function putHanding(
+  writer: WireWriter,
+  { id, nodes, carried }: Extract<CallMessage, { type: 'handing' }>,
+): void {
+  putObjectId(writer, id);
+  writer.varint(nodes.length);
+  for (const node of nodes) writer.string(node);
   writer.string(carried.home);
   writer.double(carried.stayedMs);
   writer.varint(carried.bounces);
@@ -276,7 +286,7 @@ type OfSocket = Exclude<
       | 'wake'
       | 'ping'
       | 'pong'
-      | 'callers';
+      | 'handing';
   }
 >;
 
@@ -451,8 +461,8 @@ export function decodeCall(bytes: Uint8Array): CallMessage | undefined {
       return { type, sentMs: reader.double(), row: takeRow(reader) };
     case 'pong':
       return { type, sentMs: reader.double() };
-    case 'callers':
-      return { type, carried: takeCarried(reader) };
+    case 'handing':
+      return takeHanding(reader);
     default:
       return takeOfSocket(reader, type);
   }
@@ -464,8 +474,14 @@ function takeRow(reader: WireReader): DistanceRow {
   return row;
 }
 
-function takeCarried(reader: WireReader): CarriedCallers {
+function takeHanding(reader: WireReader): CallMessage {
   const id = takeObjectId(reader);
+  const nodes: string[] = [];
+  for (let left = reader.varint(); left > 0; left--) nodes.push(reader.string());
+  return { type: 'handing', id, nodes, carried: takeCarried(reader) };
+}
+
+function takeCarried(reader: WireReader): CarriedCallers {
   const home = reader.string();
   const stayedMs = reader.double();
   const bounces = reader.varint();
@@ -476,7 +492,7 @@ function takeCarried(reader: WireReader): CarriedCallers {
     const frames = reader.double();
     shares.push({ region, calls, frames, bytes: reader.double() });
   }
-  return { id, home, shares, stayedMs, bounces };
+  return { home, shares, stayedMs, bounces };
 }
 
 function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {

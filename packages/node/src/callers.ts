@@ -105,17 +105,17 @@ export class Callers {
     if (called === undefined) return undefined;
     const { home, sinceMs, bounces } = called.stay;
     const stayedMs = this.#options.clock.monotonicMs() - sinceMs;
-    return { id, home, shares: called.counts.shares(), stayedMs, bounces };
+    return { home, shares: called.counts.shares(), stayedMs, bounces };
   }
 
   /** Another node says what it knew of an object that is to be here, or is. */
-  expect(carried: CarriedCallers): void {
-    const called = this.#called.get(carried.id);
+  expect(id: ObjectIdHex, carried: CarriedCallers): void {
+    const called = this.#called.get(id);
     if (called !== undefined) {
       this.#take(called, carried);
       return;
     }
-    this.#expected.set(carried.id, carried);
+    this.#expected.set(id, carried);
     const [oldest] = this.#expected.keys();
     if (this.#expected.size > expectedMax && oldest !== undefined) this.#expected.delete(oldest);
   }

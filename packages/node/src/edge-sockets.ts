@@ -216,6 +216,10 @@ export class EdgeSockets {
     return this.#sockets.size;
   }
 
+  has(id: ObjectIdHex): boolean {
+    return this.#byObject.has(id);
+  }
+
   get bufferBytesMax(): number {
     return this.#options.bufferBytesMax;
   }

@@ -405,11 +405,8 @@ export class HomingNode implements Dispatcher {
    * Moves an object of this node to another one, at once where it is idle; what comes meanwhile
    * waits and is answered there. Never rejects.
    */
-  async migrate(id: ObjectIdHex, target: MoveTarget, reason: MoveReason): Promise<MoveOutcome> {
-    const carried = this.#callers?.carried(id);
-    const moved = await this.#mover.migrate(id, target, reason);
-    if (moved.node !== undefined && carried !== undefined) this.#links?.carry(moved.node, carried);
-    return moved;
+  migrate(id: ObjectIdHex, target: MoveTarget, reason: MoveReason): Promise<MoveOutcome> {
+    return this.#mover.migrate(id, target, reason);
   }
 
   /** Who calls an object of this node; undefined where it is not here, or nothing is known. */
@@ -662,6 +659,10 @@ export class HomingNode implements Dispatcher {
 
   /** What the object's sockets carried stays with its clients, who look for its next owner. */
   #left(object: ObjectRef): void {
+    // Known of what was owned here only, and not of what was sent on.
+    const carried = this.#callers?.carried(object.id);
+    const next = this.#placement.remembered(object.id)?.node;
+    if (next !== undefined && carried !== undefined) this.#links?.hand(next, object, carried);
     if (this.#sockets.hasSockets(object.id)) this.#links?.left(object);
     this.#callers?.forget(object.id);
     this.#sockets.forget(object.id);

@@ -26,6 +26,7 @@ import { type CallMessage, type CarriedCallers, decodeCall, encodeCall } from '.
 import type { Callers } from './callers.ts';
 import { Distances } from './distances.ts';
 import { EdgeSockets } from './edge-sockets.ts';
+import { Handed } from './handed.ts';
 import type { Activation, ObjectTable } from './object-table.ts';
 import { PeerSessions } from './peer-sessions.ts';
 import type { Placement } from './placement.ts';
@@ -73,6 +74,7 @@ export class PeerLinks {
   readonly #edge: EdgeSockets;
   readonly #remote: RemoteSockets;
   readonly distances: Distances | undefined;
+  readonly #handed: Handed;
   readonly #up = new Set<string>();
   /** Nodes that have not heard yet that this one is ending. */
   readonly #unheard = new Set<string>();
@@ -114,6 +116,7 @@ export class PeerLinks {
       gatherTimeoutMs: limits.gatherTimeoutMs,
       adopted: (object, states) => this.#adopted(object, states),
     });
+    this.#handed = new Handed(clock);
     const { migration } = options;
     this.distances =
       migration === undefined
@@ -169,7 +172,8 @@ export class PeerLinks {
       timer = timers.after(limits.gatherTimeoutMs, resolve);
     });
     const own = Promise.race([this.#edge.drained(object), late]);
-    await Promise.all([this.#remote.gather(object, epoch), own]);
+    const known = this.#handed.take(object.id);
+    await Promise.all([this.#remote.gather(object, epoch, known), own]);
     timer?.cancel();
   }
 
@@ -212,9 +216,12 @@ export class PeerLinks {
     if (!this.#edge.resend(object, socket, event)) this.#remote.giveBack(socket, event);
   }
 
-  /** Tells the next owner of an object what was known of its callers here. */
-  carry(node: string, carried: CarriedCallers): void {
-    this.#send(node, { type: 'callers', carried });
+  /** Tells the next owner of an object what is known of it here, before the object is forgotten. */
+  hand(node: string, { id }: ObjectRef, carried: CarriedCallers): void {
+    const nodes = this.#remote.nodesOf(id);
+    const self = this.#options.coordinator.self?.node;
+    if (this.#edge.has(id) && self !== undefined) nodes.push(self);
+    this.#send(node, { type: 'handing', id, nodes, carried });
   }
 
   get socketCount(): number {
@@ -278,8 +285,9 @@ export class PeerLinks {
       case 'pong':
         this.distances?.onMessage(peer.node, message);
         return;
-      case 'callers':
-        this.#options.migration?.callers.expect(message.carried);
+      case 'handing':
+        this.#handed.add(message.id, message.nodes);
+        this.#options.migration?.callers.expect(message.id, message.carried);
         return;
       default:
         this.#onSocketMessage(peer.node, message);

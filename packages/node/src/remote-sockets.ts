@@ -62,12 +62,20 @@ export class RemoteSockets {
     this.#options = options;
   }
 
-  /** Resolves when all reachable nodes have answered, or too late to wait for. Never rejects. */
-  gather(object: ObjectRef, epoch: Epoch): Promise<void> {
+  /**
+   * Resolves when all reachable nodes have answered, or those of `known` where the last owner has said
+   * which ones have sockets; or when it is too late to wait. Never rejects.
+   */
+  gather(
+    object: ObjectRef,
+    epoch: Epoch,
+    known: readonly string[] | undefined = undefined,
+  ): Promise<void> {
     const { send, reachable, timers, gatherTimeoutMs } = this.#options;
     const waiting = new Set<string>();
     for (const node of reachable()) {
-      if (send(node, { type: 'take', object, epoch })) waiting.add(node);
+      const isSent = send(node, { type: 'take', object, epoch });
+      if (isSent && (known === undefined || known.includes(node))) waiting.add(node);
     }
     if (waiting.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -138,6 +146,19 @@ export class RemoteSockets {
       }
       if (hasAny) this.#options.sendOrEnd(node, { type: 'not-here', object });
     }
+  }
+
+  /** Nodes with clients of the object. */
+  nodesOf(id: ObjectIdHex): string[] {
+    const nodes: string[] = [];
+    for (const [node, sockets] of this.#byNode) {
+      for (const { object } of sockets.values()) {
+        if (object?.id !== id) continue;
+        nodes.push(node);
+        break;
+      }
+    }
+    return nodes;
   }
 
   /** Gives an event back that came before the object left. False where nobody is known to want it. */
