@@ -126,6 +126,11 @@ test('a change is finished when the old list has settled and the new one is comp
   expect(when({ a: 'both', b: 'complete', d: 'complete' })).toBeUndefined();
   // It would be safe, and the joiner has nothing yet.
   expect(when({ a: 'both', b: 'both' })).toBeUndefined();
+  // A mistake on purpose: nobody has been waited for.
+  const bugs = { 'finish-early': true } as const;
+  const unsettled = standings({ a: 'complete', b: 'complete', d: 'complete' });
+  expect(plan(joint, nodes, unsettled)).toBeUndefined();
+  expect(plan(joint, nodes, { ...unsettled, bugs })?.members).toEqual(stores('abd'));
   // What was said under another generation is of no use.
   const before = { ...joint, generation: 6 };
   expect(plan(before, nodes, standings({ a: 'both', b: 'both', d: 'both' }))).toBeUndefined();

@@ -2,6 +2,7 @@
 export { type AssignmentInput, planAssignments, shardKey } from './assignment.ts';
 export { CallerCounts, type CallerShare, RegionNumbers, turnsPerWindow } from './caller-counts.ts';
 export type { DeliberateBug, DeliberateBugs } from './deliberate-bugs.ts';
+export { type ForcedSet, type ForcedSets, planForcedSets } from './forced-sets.ts';
 export {
   arrived,
   decideMove,

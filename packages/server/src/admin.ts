@@ -42,6 +42,12 @@ export interface AdminView {
   recovery?(): object;
   /** Trusts the present etcd, and goes on above `highest`, with these replica sets. */
   recover?(highest: Epoch, shards: readonly ShardAssignment[]): Promise<object>;
+  /** What `homing force-members` has to know of this node. */
+  membership?(): object;
+  /** Objects of these shards that it holds, after an id. */
+  newest?(shards: ReadonlySet<string>, after: ObjectIdHex | undefined): object;
+  /** Goes on with these sets, whose majority is lost. */
+  forceMembers?(sets: readonly ShardAssignment[]): Promise<object>;
   /** How objects move toward their callers. */
   migrations?(): object;
   /** Bounds these moves in the whole cluster, or with undefined takes the bound back. */
@@ -123,6 +129,9 @@ async function answer(
     case '/api/recovery':
       json(response, 200, view.recovery?.() ?? {});
       return;
+    case '/api/membership':
+      json(response, 200, view.membership?.() ?? {});
+      return;
     case '/api/migrations':
       if (request.method !== 'POST') {
         json(response, 200, view.migrations?.() ?? { mode: 'off' });
@@ -132,6 +141,8 @@ async function answer(
       return;
     case '/api/drain':
     case '/api/recover':
+    case '/api/newest':
+    case '/api/force-members':
     case '/api/migrate':
       await command(view, url.pathname, request, response);
       return;
@@ -188,6 +199,16 @@ async function command(
     }
     const cap = body.cap === 'none' ? undefined : Number(body.cap);
     json(response, 200, await view.capMigrations(cap));
+    return;
+  }
+  if (path === '/api/newest' && view.newest !== undefined) {
+    const after = body.after === '' ? undefined : (body.after as ObjectIdHex | undefined);
+    json(response, 200, view.newest(new Set(body.shards?.split(' ')), after));
+    return;
+  }
+  if (path === '/api/force-members' && view.forceMembers !== undefined) {
+    const sets = JSON.parse(body.sets ?? '[]') as ShardAssignment[];
+    json(response, 200, await view.forceMembers(sets));
     return;
   }
   if (path === '/api/drain') {

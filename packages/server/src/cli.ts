@@ -8,6 +8,7 @@ import { ask, table } from './admin-client.ts';
 import { startClusterNode } from './cluster-node.ts';
 import { startDev } from './dev.ts';
 import { type Parsed, parseFlags } from './flags.ts';
+import { planForce } from './force-members.ts';
 import { setHeapFlags } from './heap.ts';
 import { limitNames, parseLimits } from './limits.ts';
 import { startLocalCluster } from './local-cluster.ts';
@@ -114,6 +115,21 @@ admin address of every node that runs: they must hold a majority of the replicas
   --admin URL     the admin address of a node; to be given again for each
   --json          for programs`,
     run: recover,
+  },
+  'force-members': {
+    summary: 'go on with what is left of objects whose majority is lost for good',
+    usage: `homing force-members --admin URL [--admin URL …] [--lose-what-is-missing]
+
+Makes the nodes that are left the only holders of the objects of which most copies are gone for good.
+Writes that were acknowledged and that none of these nodes holds are lost. Name the admin address of every
+node that is left. The nodes whose disks are gone must be off and stay off.
+
+Without the last flag it changes nothing: it lists the sets, and of each object the newest record left.
+
+  --admin URL               the admin address of a node; to be given again for each
+  --lose-what-is-missing    do it
+  --json                    for programs`,
+    run: force,
   },
   status: {
     summary: 'what the node runs',
@@ -387,11 +403,7 @@ async function migrations(args: readonly string[]): Promise<number> {
 
 async function recover(args: readonly string[]): Promise<number> {
   const flags = parseFlags(args, { ...adminFlags, admin: { type: 'string', multiple: true } }, 0);
-  const admins = flags.texts('admin');
-  if (admins.length === 0) throw new UsageError('recover needs the --admin address of each node');
-  for (const admin of admins) {
-    if (!URL.canParse(admin)) throw new UsageError(`--admin must be a URL, as ${defaultAdmin}`);
-  }
+  const admins = adminsOf(flags, 'recover');
   const states = (await Promise.all(
     admins.map((admin) => ask(admin, '/api/recovery')),
   )) as RecoveryState[];
@@ -409,6 +421,65 @@ async function recover(args: readonly string[]): Promise<number> {
     }
   }
   return answered(flags, answers);
+}
+
+/** Objects shown to people; programs get all. */
+const recordsShownMax = 50;
+
+async function force(args: readonly string[]): Promise<number> {
+  const flags = parseFlags(
+    args,
+    {
+      ...adminFlags,
+      admin: { type: 'string', multiple: true },
+      'lose-what-is-missing': { type: 'boolean' },
+    },
+    0,
+  );
+  const admins = adminsOf(flags, 'force-members');
+  const { controller, sets, records } = await planForce(admins);
+  if (sets.forced.length === 0 && sets.empty.length === 0) {
+    throw new CommandError('these nodes are a majority of every set: there is nothing to force');
+  }
+  const shown = {
+    sets: sets.forced.map(({ before, after }) => ({
+      shard: `${after.region}/${after.shard}`,
+      generation: after.generation,
+      before: before.members.join(' '),
+      after: after.members.join(' '),
+    })),
+    nothingLeft: sets.empty.map(({ region, shard }) => `${region}/${shard}`),
+    objects: records,
+  };
+  if (flags.isSet('json')) console.log(JSON.stringify(shown, undefined, 2));
+  else {
+    console.log(table(shown.sets));
+    if (shown.nothingLeft.length > 0)
+      console.log(`nothing left of ${shown.nothingLeft.join(', ')}`);
+    console.log(`\n${records.length} objects; the newest record left of each:`);
+    console.log(table(records.slice(0, recordsShownMax)));
+    if (records.length > recordsShownMax) console.log('… --json shows all of them');
+  }
+  if (!flags.isSet('lose-what-is-missing')) {
+    throw new CommandError(
+      'nothing was changed. If the other nodes are off for good, and what they alone hold may be lost, ' +
+        'add --lose-what-is-missing',
+    );
+  }
+  const forced = JSON.stringify(sets.forced.map(({ after }) => after));
+  await ask(controller, '/api/force-members', { sets: forced });
+  return 0;
+}
+
+function adminsOf(flags: Parsed, command: string): readonly string[] {
+  const admins = flags.texts('admin');
+  if (admins.length === 0) {
+    throw new UsageError(`${command} needs the --admin address of each node`);
+  }
+  for (const admin of admins) {
+    if (!URL.canParse(admin)) throw new UsageError(`--admin must be a URL, as ${defaultAdmin}`);
+  }
+  return admins;
 }
 
 function answered(flags: Parsed, answer: unknown): number {

@@ -17,6 +17,7 @@ import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
 import { refreshGauges } from './admin-view.ts';
 import { askCallers, callersAnswer } from './callers-view.ts';
+import { forceMembers, membershipState, newestRecords } from './force-members.ts';
 import type { PrometheusMetrics } from './metrics.ts';
 import type { Recovery } from './recovery.ts';
 import type { Namespaces } from './worker-version.ts';
@@ -30,6 +31,7 @@ export interface ClusterAdminOptions {
   readonly network: PeerNetwork;
   readonly replication: Replication;
   readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
+  readonly keyOf: (home: string, id: ObjectIdHex) => string;
   readonly shards: () => ReadonlyMap<string, VersionedShard>;
   readonly factor: number;
   readonly worker: string;
@@ -42,6 +44,7 @@ export interface ClusterAdminOptions {
 
 export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   const { node, store, metrics, namespaces, coordinator, config } = options;
+  const force = { ...options, node: config.node };
   // One that drains is to get no new clients.
   const isReady = () => node.ready && isReachable(options) && coordinator.self?.draining !== true;
   return {
@@ -81,6 +84,9 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       await options.recovery.recover(highest, shards);
       return { node: config.node, recovered: true };
     },
+    membership: () => membershipState(force),
+    newest: (shards, after) => newestRecords(force, shards, after),
+    forceMembers: (sets) => forceMembers(force, sets),
     drain: (name) => drain(options, name),
     migrations: () => migrations(options),
     capMigrations: async (cap) => {

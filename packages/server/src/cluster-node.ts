@@ -134,6 +134,8 @@ async function compose(
   const identity = new DiskIdentity(store, coordinator, systemTimers, logger);
   await identity.start();
   closers.push(async () => identity.stop());
+  const keyOf = (_home: string, id: ObjectIdHex) =>
+    shardKey(placementRegion, shardOf(id, config.shardsPerRegion));
   const replication = new Replication({
     self: { node: config.node, storeId: store.storeId, run },
     store,
@@ -150,7 +152,7 @@ async function compose(
       rebuildBytesPerSecond: config.replication.rebuildBytesPerSecond,
     },
     cluster: config.etcd.prefix,
-    keyOf: (_home, id) => shardKey(placementRegion, shardOf(id, config.shardsPerRegion)),
+    keyOf,
     failed: (error) => fatal(error),
   });
   closers.push(async () => replication.close());
@@ -283,6 +285,7 @@ async function compose(
       network,
       replication,
       setOf,
+      keyOf,
       shards: () => coordinator.shards(),
       factor: config.replication.factor,
       worker: project.name,

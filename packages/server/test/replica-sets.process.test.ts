@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { example } from './program.ts';
+import { example, run } from './program.ts';
 import { hasEtcd, TestCluster, type TestNode } from './test-cluster.ts';
 
 const quick = {
@@ -134,3 +134,40 @@ test.skipIf(!hasEtcd)('another node takes the place of one that is gone for long
   await expectAll(cluster.node('n4'), values);
   await incrementAll(cluster.node('n2'));
 });
+
+test.skipIf(!hasEtcd)(
+  'what is left goes on when an operator says that the majority is lost',
+  async () => {
+    cluster = await TestCluster.startWith(quick, example('counter'));
+    await whole('n1', 'n2', 'n3');
+    const values = await incrementAll(cluster.node('n1'));
+    // The commit notices have come, and the copies are all the same.
+    await sleep(1500);
+    lose('n2');
+    lose('n3');
+    const { admin } = cluster.node('n1');
+    const args = ['force-members', '--admin', `http://${admin}`];
+    // Until the dead nodes' sessions have ended they count as there.
+    await eventually(async () => {
+      const { underReplicated } = await status(cluster.node('n1'));
+      if (underReplicated === 0) throw new Error('the others still count');
+    });
+    const asked = await run(...args);
+    expect(asked.status).toBe(1);
+    expect(asked.stdout).toContain(`${names.length} objects`);
+    expect(asked.stderr).toContain('nothing was changed');
+    await expect(call(cluster.node('n1'), 'counter-0', 'POST')).rejects.toThrow();
+    await eventually(async () => {
+      const forced = await run(...args, '--lose-what-is-missing');
+      if (forced.status !== 0) throw new Error(forced.stderr);
+    });
+    await expectAll(cluster.node('n1'), values);
+    await incrementAll(cluster.node('n1'));
+    const again = await run(...args);
+    expect(again.stderr).toContain('there is nothing to force');
+    // New nodes under the old names make it whole again.
+    await cluster.restart('n2');
+    await cluster.restart('n3');
+    await whole('n1', 'n2', 'n3');
+  },
+);

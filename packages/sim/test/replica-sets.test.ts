@@ -1,5 +1,6 @@
 /** A replica set that changes, on simulated disks and links: who has to agree, step by step. */
 import { expect, test } from 'vitest';
+import type { Disk } from '../src/disk.ts';
 import { epochOf, id, put, Replicas } from './replicas.ts';
 
 const names = ['a', 'b', 'c', 'd', 'e'];
@@ -88,4 +89,106 @@ test('what is sealed under an older set is sealed again under the new one', asyn
   replicas.start(2);
   await acquired;
   expect(replicas.value(1, 'k')).toBe('1');
+});
+
+test('replicas that know of two lists take nothing by the old one alone', async () => {
+  for (const bugs of [{}, { 'one-behind': true }] as const) {
+    const replicas = new Replicas(bugs, {}, names);
+    await replicas.run(200);
+    const { log, heard } = await replicas.acquire(0, epochOf(5));
+    // The owner's disk is busy: it cannot adopt what it hears.
+    (replicas.disks[0] as Disk).slowMs = 100_000;
+    const next = replicas.stores(0, 3, 4);
+    for (const index of [1, 2, 3, 4]) {
+      replicas.tell(index, { ...replicas.set, generation: 2, next });
+    }
+    await replicas.run(500);
+    expect([3, 4].map((index) => replicas.replication(index).isComplete('main/0'))).toEqual([
+      true,
+      true,
+    ]);
+    log.append([put('k', '1')]);
+    await replicas.run(500);
+    expect(replicas.replication(0).setOf('main', id)?.generation).toBe(1);
+    // With the mistake it is acknowledged, and the two new stores are complete without it.
+    expect(heard.includes('committed 1')).toBe('one-behind' in bugs);
+  }
+});
+
+test('the old list alone may let an owner read until it has settled', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  await replicas.run(2000);
+  const members = replicas.stores(2, 3, 4);
+  for (const old of [0, 1]) {
+    for (const other of [2, 3, 4]) {
+      replicas.network.cut(`n${old}`, `n${other}`);
+      replicas.network.cut(`n${other}`, `n${old}`);
+    }
+  }
+  for (const index of [2, 3, 4]) {
+    replicas.tell(index, { ...replicas.set, generation: 2, next: members });
+  }
+  await replicas.run(500);
+  // What the controller would wait for: two of the old list.
+  expect(replicas.replication(3).standingOf('main/0', 'store-b', 2).isSettled).toBe(false);
+  for (const index of [2, 3, 4]) replicas.tell(index, { generation: 3, members });
+  await replicas.run(100);
+  await replicas.acquire(3, epochOf(6));
+  // Finished too early: two owners, and the first still answers.
+  expect(log.isCovered()).toBe(true);
+});
+
+test('a store has settled when the promises that it gave before have run out', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const next = replicas.stores(0, 1, 3);
+  for (const index of names.keys()) {
+    replicas.tell(index, { ...replicas.set, generation: 2, next });
+  }
+  const standing = (store: string) => replicas.replication(4).standingOf('main/0', store, 2);
+  await replicas.run(2900);
+  expect(standing('store-b')).toMatchObject({ isSettled: false, isComplete: true });
+  await replicas.run(400);
+  expect(standing('store-b')).toMatchObject({ isSettled: true, isComplete: true });
+  expect(standing('store-c')).toMatchObject({ isSettled: true, isComplete: false });
+  expect(standing('store-d')).toMatchObject({ isSettled: false, isComplete: true });
+});
+
+test('a joiner is complete with what nobody sends it, and a leaver erases what it holds', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  for (let n = 0; n < 50; n++) log.append([put(`k${n}`, 'x'.repeat(1000))]);
+  await replicas.run(2000);
+  log.release();
+  const next = replicas.stores(0, 1, 3);
+  for (const index of names.keys()) {
+    replicas.tell(index, { ...replicas.set, generation: 2, next });
+  }
+  await replicas.run(2000);
+  expect(replicas.value(3, 'k49')).toHaveLength(1000);
+  expect(replicas.last(3)).toEqual(replicas.last(0));
+  expect(replicas.replication(3).isComplete('main/0')).toBe(true);
+  for (const index of names.keys()) replicas.tell(index, { generation: 3, members: next });
+  await replicas.run(500);
+  expect(replicas.last(2)).toBeUndefined();
+  expect(replicas.replication(2).setOf('main', id)?.generation).toBe(3);
+});
+
+test('a vow is part of what a joiner takes over', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  await replicas.run(2000);
+  const second = await replicas.acquire(1, epochOf(9));
+  await replicas.run(1000);
+  second.log.release();
+  for (const index of names.keys()) {
+    replicas.tell(index, { ...replicas.set, generation: 2, next: replicas.stores(2, 3, 4) });
+  }
+  await replicas.run(2000);
+  expect((replicas.disks[4] as Disk).contents.head(id)?.promised).toBe(epochOf(9));
 });
