@@ -561,6 +561,8 @@ export class OwnerLog {
       assert(store !== this.self, 'owner log: the own store has a gap');
       progress.state = 'copying';
       this.#effects.push({ type: 'copy', to: store });
+      // It can vow before it has the records: else its promises would count for nothing until then.
+      if (!progress.isAcked) this.#effects.push({ type: 'seal', to: store });
     }
   }
 
@@ -624,6 +626,7 @@ export class OwnerLog {
     progress.sealed = undefined;
     progress.isAcked = false;
     progress.matched = 0;
+    progress.told = progress.known;
     // A copy under way goes on: what it carries is committed.
     if (state === 'down' || state === 'copying') return;
     if (this.#phase === 'sealing') {

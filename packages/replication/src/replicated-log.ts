@@ -483,9 +483,14 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   #copy(store: string): void {
-    const { copies, peers } = this.#context;
+    const { copies, peers, timers, limits } = this.#context;
     const node = peers.nodeOf(store);
     if (node === undefined) return;
+    if (copies.isUnderWay(node, this.object.id)) {
+      // The store has asked for one itself, which brings it nearly as far.
+      timers.after(limits.resendMs, () => this.#context.blocked(this, store));
+      return;
+    }
     copies.start({
       object: this.object,
       epoch: this.epoch,

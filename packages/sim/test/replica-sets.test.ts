@@ -192,3 +192,24 @@ test('a vow is part of what a joiner takes over', async () => {
   await replicas.run(2000);
   expect((replicas.disks[4] as Disk).contents.head(id)?.promised).toBe(epochOf(9));
 });
+
+test('an owner reads on while a joiner is still being sent the state', async () => {
+  const limits = { windowBytesMax: 0, pageBytes: 100, pagesInFlightMax: 1 };
+  const replicas = new Replicas({}, limits, names);
+  for (const index of names.keys()) {
+    replicas.tell(index, { generation: 2, members: replicas.stores(0) });
+  }
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  for (let n = 0; n < 500; n++) log.append([put(`k${n}`, 'x'.repeat(90))]);
+  await replicas.run(2000);
+  for (const index of names.keys()) {
+    const members = replicas.stores(0);
+    replicas.tell(index, { generation: 3, members, next: replicas.stores(0, 1, 2) });
+  }
+  await replicas.run(1500);
+  expect(replicas.value(1, 'k499')).toBeUndefined();
+  expect(log.isCovered()).toBe(true);
+  await replicas.run(20_000);
+  expect(replicas.value(1, 'k499')).toHaveLength(90);
+});
