@@ -46,6 +46,8 @@ export interface CallersOptions {
   readonly clock: Clock;
 }
 
+/** Nodes that are told apart; those that are gone are forgotten past it. */
+const nodesMax = 10_000;
 /** Counts that came before their object did; past it the oldest is forgotten. */
 const expectedMax = 10_000;
 
@@ -64,6 +66,7 @@ export class Callers {
     this.#options = options;
     this.#own = this.#numbers.of(options.region);
     const look = () => {
+      if (this.#byNode.size > nodesMax) this.#byNode.clear();
       for (const { node, region } of options.coordinator.nodes()) {
         this.#byNode.set(node, this.#numbers.of(region));
       }
