@@ -66,6 +66,8 @@ test.skipIf(!hasEtcd)(
         await sleep(100);
       }
     }
+    // Its new owner shows what it was handed from the first call on.
+    expect(await increment('n1', 'a')).toBe(++count);
     const { callers } = await describe('n2', 'a');
     expect(callers.map(({ region }) => region)).toContain('eu');
     const pages = await Promise.all(
