@@ -2,7 +2,8 @@
  * Increments that a majority of three has on disk, in turns within one run: a homing cluster, the
  * same shape without the product (skeleton-process.js), and a Restate cluster where one is
  * installed. Callers keep HTTP connections to all three processes and name objects at random, so most
- * requests to homing come to a node that does not own the object.
+ * requests to homing come to a node that does not own the object, and so they do to the skeleton that
+ * is `routed`; the other one does not ask whose object it is.
  *
  *     npm run bench -- replicated --rounds 5 --seconds 1.5 --connections 96 --restate DIR
  *
@@ -19,7 +20,7 @@ import { startSkeleton } from './skeleton.js';
 /**
  * @typedef {{ name: string; ports: number[]; pids: number[]; request: (name: string) => string;
  *   stop: () => Promise<void> }} Subject
- * @typedef {{ rate: number; p50: number; p99: number; cpu: number }} Figure
+ * @typedef {{ count: number; rate: number; p50: number; p99: number; cpu: number }} Figure
  */
 
 const { values } = parseArgs({
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '1.5' },
     connections: { type: 'string', default: '96' },
     objects: { type: 'string', default: '1,100,10000' },
+    warm: { type: 'string', default: '20000' },
     only: { type: 'string' },
     restate: { type: 'string' },
   },
@@ -35,6 +37,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 const durationMs = Number(values.seconds) * 1000;
 const connections = Number(values.connections);
+const warmRequests = Number(values.warm);
 const widths = [27, 10, 24, 22, 24, 26];
 
 /** @returns {Promise<Subject>} */
@@ -69,6 +72,7 @@ async function run({ ports, pids, request }, ms, nextName) {
   const latencies = Float64Array.from(runs.flatMap(({ latenciesMs }) => [...latenciesMs])).sort();
   const at = (/** @type {number} */ part) => latencies[Math.floor(latencies.length * part)] ?? NaN;
   return {
+    count: latencies.length,
     rate: latencies.length / seconds,
     p50: at(0.5),
     p99: at(0.99),
@@ -77,14 +81,22 @@ async function run({ ports, pids, request }, ms, nextName) {
 }
 
 /**
- * Every object is written once before it is measured: where it lives is decided then.
+ * Every object is written once before it is measured: where it lives is decided then. And all of
+ * them so often that V8 has compiled what runs often, the same number on each side: seconds would
+ * leave the slower side cold.
  * @param {Subject} subject
  * @param {number} objects
  */
 async function warm(subject, objects) {
   let next = 0;
   while (next < objects) await run(subject, 300, () => nameOf(objects, next++ % objects));
-  await run(subject, 500, () => nameOf(objects, Math.floor(Math.random() * objects)));
+  let done = 0;
+  while (done < warmRequests) {
+    const { count } = await run(subject, 500, () =>
+      nameOf(objects, Math.floor(Math.random() * objects)),
+    );
+    done += count;
+  }
 }
 
 /**
@@ -126,7 +138,9 @@ async function compare(subjects, objects) {
 const subjects = [];
 try {
   subjects.push(await startHoming());
-  if (values.only !== 'homing') subjects.push(await startSkeleton());
+  if (values.only !== 'homing') {
+    subjects.push(await startSkeleton('alone'), await startSkeleton('routed'));
+  }
   if (values.restate !== undefined) subjects.push(await startRestate(values.restate));
   console.log(
     `${connections} connections over three processes, ${rounds} rounds of ${durationMs / 1000} s: ` +
