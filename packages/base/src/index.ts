@@ -49,7 +49,7 @@ export {
   runInFrame,
   type Scope,
 } from './io-context.ts';
-export type { LogEvents, ObjectLogs, OwnedLog } from './log-port.ts';
+export type { LogEvents, ObjectLogs, OwnedLog, Staging } from './log-port.ts';
 export {
   checkObjectId,
   namedObjectId,
@@ -63,6 +63,7 @@ export {
 } from './object-id.ts';
 export {
   type AppendRequest,
+  type ClaimAt,
   type ClaimResult,
   type Clock,
   type Coordinator,
@@ -72,12 +73,14 @@ export {
   type InstallRequest,
   type LinkPurpose,
   type ListRange,
+  type Located,
   type LogFields,
   type Logger,
   type LogRecord,
   type MetricLabels,
   type Metrics,
   type MonotonicMs,
+  type MoveHome,
   type Network,
   type NetworkHandler,
   type NodeInfo,
@@ -88,6 +91,8 @@ export {
   type Random,
   type ReaderHandle,
   type RecordOperation,
+  type RegionList,
+  type RegionOrder,
   type ShardAssignment,
   type Snapshot,
   type Space,
@@ -97,6 +102,7 @@ export {
   spaces,
   type Timer,
   type Timers,
+  type VersionedRegions,
   type VersionedShard,
   type WallMs,
 } from './ports.ts';

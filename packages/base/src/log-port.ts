@@ -4,7 +4,7 @@
  */
 import type { Epoch } from './epoch.ts';
 import type { HomingError } from './errors.ts';
-import type { ObjectRef, RecordOperation } from './ports.ts';
+import type { ObjectRef, RecordOperation, ShardAssignment } from './ports.ts';
 
 export interface LogEvents {
   /** Groups up to the `count`-th are on disk at a majority. In order; may be left out for `folded`. */
@@ -21,6 +21,19 @@ export interface LogEvents {
    * for it is to be failed as unknown.
    */
   stalled(error: HomingError): void;
+}
+
+/** A copy of an owned object at another region's replica set, on its way there. */
+export interface Staging {
+  /** Resolves when all but a tail is there. Rejects with `unavailable` when it will not be. */
+  readonly near: Promise<void>;
+  /**
+   * Resolves when a majority of that set, the next owner among it, has all that was ever appended, and
+   * knows it committed; nothing may be appended meanwhile. Rejects as `near`.
+   */
+  settled(): Promise<void>;
+  /** Ends it; what was copied may stay where it is, and means nothing. Idempotent. */
+  cancel(): void;
 }
 
 export interface OwnedLog {
@@ -51,6 +64,13 @@ export interface OwnedLog {
    * answer in time, still knows the object, as empty.
    */
   forget(): Promise<void>;
+  /**
+   * Copies the object to the stores of `set`, of another region, whose store `target` is to own it next;
+   * goes on while the log is appended to. One at a time.
+   */
+  stage(set: ShardAssignment, target: string): Staging;
+  /** Whether there is no record at all. */
+  readonly isEmpty: boolean;
   /** Gives the object up; nothing may be appended any more. Idempotent. */
   release(): void;
 }

@@ -298,11 +298,54 @@ export interface Ownership {
   readonly epoch: Epoch;
   /** Region whose replica set holds the object. */
   readonly home: string;
+  /** The region it was moved from last, where copies may be left that nobody needs. */
+  readonly from?: string | undefined;
+}
+
+/** In which region a claimant takes the object to be at home; it is to hold a replica there. */
+export interface ClaimAt {
+  readonly home: string;
+  /** That is the object's default home: only there an object without a record can be claimed. */
+  readonly isDefault: boolean;
 }
 
 export type ClaimResult =
   | { readonly outcome: 'granted'; readonly ownership: Ownership }
-  | { readonly outcome: 'held'; readonly ownership: Ownership };
+  | { readonly outcome: 'held'; readonly ownership: Ownership }
+  /** Nobody owns it, and it is at home in another region; undefined: there is no record. */
+  | { readonly outcome: 'elsewhere'; readonly home: string | undefined };
+
+/** What the coordinator's record of an object says. */
+export interface Located {
+  /** Undefined where there is no record: the object is at its default home. */
+  readonly home: string | undefined;
+  /** Undefined where nobody that lives owns it. */
+  readonly ownership: Ownership | undefined;
+}
+
+/** A move to another region, as part of a transfer. */
+export interface MoveHome extends ClaimAt {
+  /** The assignment that the object's copy was settled in: it must be in force still. */
+  readonly shard: VersionedShard;
+}
+
+/** Regions in the order in which they came; none ever leaves the list. */
+export interface RegionOrder {
+  readonly regions: readonly string[];
+  /** So many of the first are the default homes of names: fixed when the list was begun. */
+  readonly named: number;
+}
+
+/** The regions of a cluster, and those of each jurisdiction. It only grows. */
+export interface RegionList extends RegionOrder {
+  readonly jurisdictions: Readonly<Record<string, RegionOrder>>;
+}
+
+/** With the coordinator's revision of it, for a conditional write. */
+export interface VersionedRegions {
+  readonly list: RegionList;
+  readonly revision: bigint;
+}
 
 /** Which stores hold a shard's data. A change replaces the list through a joint step. */
 export interface ShardAssignment {
@@ -335,21 +378,31 @@ export interface Coordinator {
   /**
    * Asks for an object. `granted`: this node owns it under a fresh epoch, greater than any granted
    * before; also where the record names this node's live incarnation already. `held`: a live node
-   * owns it. Claims made together may share a transaction. Rejects with `unavailable` when the
+   * owns it. `elsewhere`: it could be claimed, but not there. Claims made together may share a transaction. Rejects with `unavailable` when the
    * coordinator cannot be reached or there is no session.
    */
-  claim(object: ObjectRef): Promise<ClaimResult>;
-  /** Gives an object up; resolves when others may claim it. A stale epoch changes nothing. */
+  claim(object: ObjectRef, at: ClaimAt): Promise<ClaimResult>;
+  /**
+   * Gives an object up; resolves when others may claim it. Its home stays as it is. A stale epoch
+   * changes nothing.
+   */
   release(object: ObjectRef, epoch: Epoch): Promise<void>;
   /**
    * Makes the live node `to` the owner, in one transaction on the record under which this node owns
-   * the object. The new owner learns its epoch by claiming. Resolves with false when the record has
-   * changed or `to` is gone. Rejects with `unavailable` when the outcome is unknown: then only a
+   * the object. The new owner learns its epoch by claiming. With `move` the object is at home in
+   * another region from then on. Resolves with false when the record or the shard's assignment has
+   * changed, or `to` is gone. Rejects with `unavailable` when the outcome is unknown: then only a
    * claim of one's own rules the transfer out.
    */
-  transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean>;
-  /** Who holds the object now, or undefined. May be stale by the time it is read. */
-  locate(object: ObjectRef): Promise<Ownership | undefined>;
+  transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean>;
+  /** No copy is left in the region that the object came from: records written from now on omit it. */
+  cleaned(object: ObjectRef, epoch: Epoch): void;
+  /** What the object's record says. May be stale by the time it is read. */
+  locate(object: ObjectRef): Promise<Located>;
+  /** As last seen; undefined while no controller has begun it. */
+  regions(): VersionedRegions | undefined;
+  /** Writes the list of regions, on the same conditions as `assign`. */
+  setRegions(change: VersionedRegions): Promise<boolean>;
   /** Live nodes, self included. */
   nodes(): readonly NodeInfo[];
   /** Says to others whether this node is emptying itself. Rejects with `unavailable`. */
@@ -373,6 +426,7 @@ export interface Coordinator {
 export type CoordinatorEvent =
   | { readonly type: 'nodes' }
   | { readonly type: 'shards' }
+  | { readonly type: 'regions' }
   | { readonly type: 'controller' }
   | { readonly type: 'session-lost' }
   | { readonly type: 'session'; readonly self: NodeInfo };

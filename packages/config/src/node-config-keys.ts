@@ -82,6 +82,15 @@ const endpoints: Kind<readonly string[]> = {
   fromText: (given) => given.split(',').map((one) => one.trim()),
 };
 
+/** As JSON where it is given as text. */
+const fromJson = (given: string): unknown => {
+  try {
+    return JSON.parse(given);
+  } catch {
+    return given;
+  }
+};
+
 /** What `migration` says of one namespace; what is left out is as for all. */
 export interface NamespaceRules {
   readonly mode?: 'auto' | 'off' | undefined;
@@ -102,13 +111,25 @@ const namespaceRules: Kind<Readonly<Record<string, NamespaceRules>>> = {
   ),
   allowed:
     'an object with mode, minimumStayMs, hysteresisPercent and tripsMin for each; JSON as text',
-  fromText: (given) => {
-    try {
-      return JSON.parse(given);
-    } catch {
-      return given;
-    }
-  },
+  fromText: fromJson,
+};
+
+const nameList: Kind<readonly string[]> = {
+  schema: z.array(name.schema).max(64),
+  allowed: 'up to 64 names of regions',
+  fromText: (given) => given.split(',').map((one) => one.trim()),
+};
+
+const jurisdictionNames: Kind<Readonly<Record<string, readonly string[]>>> = {
+  schema: z.record(z.string().min(1).max(63), z.array(name.schema).min(1).max(64)),
+  allowed: 'an object of lists of regions, by jurisdiction',
+  fromText: fromJson,
+};
+
+const hintNames: Kind<Readonly<Record<string, string>>> = {
+  schema: z.record(z.string().min(1).max(63), name.schema),
+  allowed: 'an object of regions, by hint',
+  fromText: fromJson,
 };
 
 function required<T>(kind: Kind<T>, meaning: string): ConfigKey<T> {
@@ -137,6 +158,21 @@ export const nodeConfigKeys = {
     zoneName,
     'the region',
     'What fails together inside the region (a rack, a data centre): replicas are spread over zones.',
+  ),
+  regions: optional(
+    nameList,
+    'those of the nodes that start first',
+    'The regions of the cluster: names have their default home in one of those that its list in etcd begins with. The same on every node; as text, with commas.',
+  ),
+  jurisdictions: optional(
+    jurisdictionNames,
+    'none',
+    'The regions that the objects of a jurisdiction may be in, such as `{"eu": ["eu-west"]}`. The same on every node. Regions can be added, and none taken away.',
+  ),
+  locationHints: optional(
+    hintNames,
+    'none',
+    'The region that each `locationHint` means, such as `{"weur": "eu-west"}`. Hints that are not in it are ignored.',
   ),
   app: required(path, 'Folder of the worker project; the same project on every node.'),
   env: optional(text, 'none', 'The environment of the wrangler file to use.'),

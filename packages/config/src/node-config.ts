@@ -15,6 +15,9 @@ export interface NodeConfig {
   readonly node: string;
   readonly region: string;
   readonly zone: string;
+  readonly regions?: readonly string[];
+  readonly jurisdictions?: Readonly<Record<string, readonly string[]>>;
+  readonly locationHints?: Readonly<Record<string, string>>;
   readonly app: string;
   readonly env?: string;
   readonly data: string;
@@ -123,6 +126,11 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     node: value('node'),
     region: value('region'),
     zone: value('zone') ?? value('region'),
+    ...given({
+      regions: value('regions'),
+      jurisdictions: value('jurisdictions'),
+      locationHints: value('locationHints'),
+    }),
     app: resolve(folder, value('app')),
     ...given({ env: value('env') }),
     data: resolve(folder, value('data')),

@@ -17,6 +17,7 @@ import {
   type CoordinatorEvent,
   type Epoch,
   HomingError,
+  type Located,
   makeEpoch,
   type NodeInfo,
   type ObjectRef,
@@ -85,9 +86,19 @@ class EmbeddedCoordinator implements Coordinator {
     if (this.#owned.get(key)?.epoch === epoch) this.#owned.delete(key);
   }
 
-  async locate(object: ObjectRef): Promise<Ownership | undefined> {
+  async locate(object: ObjectRef): Promise<Located> {
     this.#checkOpen();
-    return this.#owned.get(keyOf(object));
+    const ownership = this.#owned.get(keyOf(object));
+    return { home: ownership?.home, ownership };
+  }
+
+  /** Everything is here. */
+  regions(): undefined {
+    return undefined;
+  }
+
+  async setRegions(): Promise<boolean> {
+    return false;
   }
 
   /** There is nobody to give it to. */
@@ -95,6 +106,8 @@ class EmbeddedCoordinator implements Coordinator {
     this.#checkOpen();
     return false;
   }
+
+  cleaned(): void {}
 
   async setDraining(draining: boolean): Promise<void> {
     this.#checkOpen();

@@ -17,6 +17,9 @@ export interface Grant {
   /** Of the record, in the coordinator's own count. */
   readonly revision: bigint;
   readonly home: string;
+  readonly isDefault: boolean;
+  /** As in the record; left out of the next one once nothing is left there. */
+  readonly from?: string | undefined;
 }
 
 export class Grants {
@@ -36,6 +39,14 @@ export class Grants {
 
   set(key: string, grant: Grant): void {
     this.#grants.set(key, grant);
+  }
+
+  /** Nothing is left in the region that the object came from. */
+  cleaned(key: string, epoch: Epoch): void {
+    const grant = this.under(key, epoch);
+    if (grant === undefined) return;
+    const { from: _, ...rest } = grant;
+    this.#grants.set(key, rest);
   }
 
   /** Forgets the grant, or only that one. */

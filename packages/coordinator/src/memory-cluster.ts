@@ -9,19 +9,24 @@
  * 2. Only what an operation of the port or a fault control says changes the shared state.
  */
 import {
+  type ClaimAt,
   type ClaimResult,
   type Clock,
   type Coordinator,
   type CoordinatorEvent,
   type Epoch,
   HomingError,
+  type Located,
   type MonotonicMs,
+  type MoveHome,
   makeEpoch,
   type NodeInfo,
   type ObjectRef,
   type Ownership,
+  type RegionList,
   type Timer,
   type Timers,
+  type VersionedRegions,
   type VersionedShard,
 } from '@homing/base';
 import { checkChanges, shardName } from './assignments.ts';
@@ -58,6 +63,10 @@ export interface MemoryCluster {
   setAway(away: boolean): void;
   /** What stands, whether or not it is away. */
   shards(): ReadonlyMap<string, VersionedShard>;
+  /** Likewise. */
+  regions(): RegionList | undefined;
+  /** Of the object's record; undefined where it has none. */
+  homeOf(object: ObjectRef): string | undefined;
   /** Ends the node's session as if its time had passed. */
   expire(node: string): void;
 }
@@ -97,31 +106,31 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     return this.#self;
   }
 
-  async claim(object: ObjectRef): Promise<ClaimResult> {
+  async claim(object: ObjectRef, at: ClaimAt): Promise<ClaimResult> {
     const shared = this.#enter();
     const self = this.#claimable();
     const key = keyOf(object);
     const record = shared.records.get(key);
-    const home = record?.home ?? self.region;
-    if (record?.incarnation === self.incarnation) {
-      const granted = this.#grants.get(key);
-      // Given to us by its owner.
-      if (granted === undefined || granted.revision < record.revision) {
-        return this.#granted(key, self, record);
-      }
-    } else if (record !== undefined) {
-      const holder = shared.session(record.owner, record.incarnation);
-      if (holder !== undefined) {
+    if (record === undefined && !at.isDefault) return { outcome: 'elsewhere', home: undefined };
+    const isOwn = record?.owner?.incarnation === self.incarnation;
+    if (record !== undefined && !isOwn) {
+      const ownership = this.#ownershipOf(record);
+      if (ownership !== undefined) {
         this.#grants.delete(key);
-        const epoch = makeEpoch(record.revision, 0);
-        return { outcome: 'held', ownership: { owner: holder.self, epoch, home } };
+        return { outcome: 'held', ownership };
       }
     }
-    shared.revision += 1n;
-    const { node: owner, incarnation } = self;
-    const written = { owner, incarnation, home, revision: shared.revision };
-    shared.records.set(key, written);
-    return this.#granted(key, self, written);
+    const home = record?.home ?? at.home;
+    if (home !== at.home) return { outcome: 'elsewhere', home };
+    const granted = this.#grants.get(key);
+    if (record !== undefined && isOwn) {
+      // Given to us by its owner.
+      if (granted === undefined || granted.revision < record.revision) {
+        return this.#granted(key, self, record, at);
+      }
+    }
+    const from = isOwn ? granted?.from : record?.from;
+    return this.#granted(key, self, this.#write(key, self, { home, from }), at);
   }
 
   async release(object: ObjectRef, epoch: Epoch): Promise<void> {
@@ -131,33 +140,62 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     if (grant === undefined) return;
     this.#grants.delete(key, grant);
     if (shared.records.get(key)?.revision !== grant.revision) return;
-    shared.revision += 1n;
-    shared.records.delete(key);
+    if (!grant.isDefault || grant.from !== undefined) this.#write(key, undefined, grant);
+    else {
+      shared.revision += 1n;
+      shared.records.delete(key);
+    }
   }
 
-  async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean> {
+  async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean> {
     const shared = this.#enter();
     const key = keyOf(object);
     const grant = this.#grants.under(key, epoch);
     const record = shared.records.get(key);
     if (grant === undefined || record?.revision !== grant.revision) return false;
     if (shared.session(to.node, to.incarnation) === undefined) return false;
-    shared.revision += 1n;
-    const { node: owner, incarnation } = to;
-    const { home } = record;
-    shared.records.set(key, { owner, incarnation, home, revision: shared.revision });
+    if (move !== undefined) {
+      const { assignment, revision } = move.shard;
+      if (shared.shards.get(shardName(assignment))?.revision !== revision) return false;
+    }
+    this.#write(key, to, move === undefined ? grant : { home: move.home, from: grant.home });
     this.#grants.delete(key, grant);
     return true;
   }
 
-  async locate(object: ObjectRef): Promise<Ownership | undefined> {
-    const shared = this.#enter();
-    const record = shared.records.get(keyOf(object));
-    if (record === undefined) return undefined;
-    const holder = shared.session(record.owner, record.incarnation);
+  cleaned(object: ObjectRef, epoch: Epoch): void {
+    this.#grants.cleaned(keyOf(object), epoch);
+  }
+
+  async locate(object: ObjectRef): Promise<Located> {
+    const record = this.#enter().records.get(keyOf(object));
+    return { home: record?.home, ownership: record && this.#ownershipOf(record) };
+  }
+
+  #write(
+    key: string,
+    owner: NodeInfo | undefined,
+    { home, from }: Pick<SharedRecord, 'home' | 'from'>,
+  ): SharedRecord {
+    const shared = this.#shared;
+    shared.revision += 1n;
+    const { revision } = shared;
+    const record: SharedRecord = {
+      owner: owner && { node: owner.node, incarnation: owner.incarnation },
+      home,
+      revision,
+      ...(from === undefined ? {} : { from }),
+    };
+    shared.records.set(key, record);
+    return record;
+  }
+
+  /** Undefined where the owner's session is over. */
+  #ownershipOf({ owner, home, from, revision }: SharedRecord): Ownership | undefined {
+    const holder = owner && this.#shared.session(owner.node, owner.incarnation);
     if (holder === undefined) return undefined;
-    const { home, revision } = record;
-    return { owner: holder.self, epoch: makeEpoch(revision, 0), home };
+    const epoch = makeEpoch(revision, 0);
+    return { owner: holder.self, epoch, home, ...(from === undefined ? {} : { from }) };
   }
 
   nodes(): readonly NodeInfo[] {
@@ -199,6 +237,19 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     );
     shared.shards = new Map([...shared.shards, ...written]);
     shared.tell({ type: 'shards' });
+    return true;
+  }
+
+  regions(): VersionedRegions | undefined {
+    return this.#shared.regions;
+  }
+
+  async setRegions({ list, revision }: VersionedRegions): Promise<boolean> {
+    const shared = this.#enter();
+    if (!this.isController || (shared.regions?.revision ?? 0n) !== revision) return false;
+    shared.revision += 1n;
+    shared.regions = { list, revision: shared.revision };
+    shared.tell({ type: 'regions' });
     return true;
   }
 
@@ -315,10 +366,12 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     this.#watchers.clear();
   }
 
-  #granted(key: string, owner: NodeInfo, { revision, home }: SharedRecord): ClaimResult {
+  #granted(key: string, owner: NodeInfo, record: SharedRecord, at: ClaimAt): ClaimResult {
+    const { revision, home, from } = record;
     const epoch = makeEpoch(revision, 0);
-    this.#grants.set(key, { epoch, revision, home });
-    return { outcome: 'granted', ownership: { owner, epoch, home } };
+    const rest = { epoch, home, ...(from === undefined ? {} : { from }) };
+    this.#grants.set(key, { ...rest, revision, isDefault: at.isDefault });
+    return { outcome: 'granted', ownership: { ...rest, owner } };
   }
 
   #enter(): MemoryState {
@@ -370,6 +423,8 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
       shared.away = away;
     },
     shards: () => shared.shards,
+    regions: () => shared.regions?.list,
+    homeOf: (object) => shared.records.get(keyOf(object))?.home,
     expire(node) {
       const session = shared.sessions.get(node);
       if (session !== undefined) shared.endSession(session);

@@ -1,5 +1,5 @@
 /** What the nodes of a `memoryCluster` share: that which etcd would hold, and whom to tell of changes. */
-import type { CoordinatorEvent, NodeInfo, VersionedShard } from '@homing/base';
+import type { CoordinatorEvent, NodeInfo, VersionedRegions, VersionedShard } from '@homing/base';
 
 /** A process of the cluster, as its state sees it. */
 export interface MemoryMember {
@@ -19,9 +19,10 @@ export interface SharedSession {
 }
 
 export interface SharedRecord {
-  readonly owner: string;
-  readonly incarnation: string;
+  /** Undefined where nobody does: the record keeps a home that is not the default one. */
+  readonly owner: { readonly node: string; readonly incarnation: string } | undefined;
   readonly home: string;
+  readonly from?: string | undefined;
   readonly revision: bigint;
 }
 
@@ -31,6 +32,7 @@ export class MemoryState {
   readonly sessions = new Map<string, SharedSession>();
   readonly records = new Map<string, SharedRecord>();
   readonly processes = new Set<MemoryMember>();
+  regions: VersionedRegions | undefined;
   shards: ReadonlyMap<string, VersionedShard> = new Map();
   controller: string | undefined;
   revision = 0n;

@@ -4,6 +4,7 @@
  */
 import type { Coordinator, ObjectIdHex, ObjectRef, VersionedShard } from '@homing/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { claim, eu, locate } from './claims.ts';
 import { until } from './etcd.ts';
 
 export interface TestCluster {
@@ -38,78 +39,162 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
 
     test('of two who claim the same objects each gets what the other does not', async () => {
       const objects = Array.from({ length: 200 }, (_, number) => objectNumber(number));
-      const claims = (node: Coordinator) => Promise.all(objects.map((one) => node.claim(one)));
+      const claims = (node: Coordinator) => Promise.all(objects.map((one) => claim(node, one)));
       const [byA, byB] = await Promise.all([claims(a), claims(b)]);
       for (const [place, one] of objects.entries()) {
         const [won, lost] =
           byA[place]?.outcome === 'granted' ? [byA[place], byB[place]] : [byB[place], byA[place]];
         expect([won?.outcome, lost?.outcome]).toEqual(['granted', 'held']);
         expect(lost?.ownership).toEqual(won?.ownership);
-        expect(await a.locate(one)).toEqual(won?.ownership);
+        expect(await locate(a, one)).toEqual(won?.ownership);
       }
     });
 
     test('what one releases another gets, under a greater epoch', async () => {
-      const before = (await a.claim(object)).ownership;
-      expect((await b.claim(object)).outcome).toBe('held');
+      const before = (await claim(a, object)).ownership;
+      expect((await claim(b, object)).outcome).toBe('held');
       await a.release(object, before.epoch);
-      const after = await b.claim(object);
+      const after = await claim(b, object);
       expect(after.outcome).toBe('granted');
       expect(after.ownership.epoch > before.epoch).toBe(true);
       await a.release(object, before.epoch);
-      expect(await a.locate(object)).toEqual(after.ownership);
+      expect(await locate(a, object)).toEqual(after.ownership);
     });
 
     test('a dead owner is heeded until its session expires, and no longer', async () => {
       await everyoneKnows();
-      const before = (await a.claim(object)).ownership;
+      const before = (await claim(a, object)).ownership;
       cluster.kill(a);
-      expect(await b.claim(object)).toEqual({ outcome: 'held', ownership: before });
+      expect(await claim(b, object)).toEqual({ outcome: 'held', ownership: before });
       await until('the session expires', () => b.nodes().length === 1);
-      expect(await b.locate(object)).toBeUndefined();
-      const after = await b.claim(object);
+      expect(await locate(b, object)).toBeUndefined();
+      const after = await claim(b, object);
       expect(after.outcome).toBe('granted');
       expect(after.ownership.epoch > before.epoch).toBe(true);
     });
 
     test('a closed node is nobody’s owner any more, at once', async () => {
-      await a.claim(object);
+      await claim(a, object);
       await a.close();
-      expect((await b.claim(object)).outcome).toBe('granted');
+      expect((await claim(b, object)).outcome).toBe('granted');
     });
 
     test('a node that comes again has another incarnation, and is not its own predecessor', async () => {
-      const before = (await a.claim(object)).ownership;
+      const before = (await claim(a, object)).ownership;
       cluster.kill(a);
       const again = await cluster.node('a');
       expect(again.self?.incarnation).not.toBe(before.owner.incarnation);
-      const after = await again.claim(object);
+      const after = await claim(again, object);
       expect(after.outcome).toBe('granted');
       expect(after.ownership.epoch > before.epoch).toBe(true);
     });
 
     test('a transfer makes the other the owner, who learns its epoch by claiming', async () => {
       await everyoneKnows();
-      const before = (await a.claim(object)).ownership;
+      const before = (await claim(a, object)).ownership;
       expect(await a.transfer(object, before.epoch, b.self!)).toBe(true);
-      const given = await a.locate(object);
+      const given = await locate(a, object);
       expect(given?.owner.node).toBe('b');
       expect(given!.epoch > before.epoch).toBe(true);
-      expect((await a.claim(object)).outcome).toBe('held');
-      expect(await b.claim(object)).toEqual({ outcome: 'granted', ownership: given });
-      const again = await b.claim(object);
+      expect((await claim(a, object)).outcome).toBe('held');
+      expect(await claim(b, object)).toEqual({ outcome: 'granted', ownership: given });
+      const again = await claim(b, object);
       expect(again.ownership.epoch > given!.epoch).toBe(true);
     });
 
     test('no transfer of what one does not own, or to a node that is gone', async () => {
-      const first = (await a.claim(object)).ownership;
-      const second = (await a.claim(object)).ownership;
+      const first = (await claim(a, object)).ownership;
+      const second = (await claim(a, object)).ownership;
       expect(await a.transfer(object, first.epoch, b.self!)).toBe(false);
       expect(await b.transfer(object, second.epoch, b.self!)).toBe(false);
       const gone = b.self!;
       await b.close();
       expect(await a.transfer(object, second.epoch, gone)).toBe(false);
-      expect(await a.locate(object)).toEqual(second);
+      expect(await locate(a, object)).toEqual(second);
+    });
+
+    const us = { home: 'us', isDefault: false };
+
+    /** Moves what `a` owns to `b`, at home in us from then on. */
+    const moved = async (one: ObjectRef): Promise<boolean> => {
+      const { epoch } = (await claim(a, one)).ownership;
+      const chief = await controller();
+      const assignment = { region: 'us', shard: 0, generation: 1, members: ['s'] };
+      if (!chief.shards().has('us/0')) await chief.assign([{ assignment, revision: 0n }]);
+      await until('a sees the shard', () => a.shards().has('us/0'));
+      const shard = a.shards().get('us/0')!;
+      return await a.transfer(one, epoch, b.self!, { ...us, shard });
+    };
+
+    test('an object without a record is claimed at its default home, and nowhere else', async () => {
+      expect(await a.claim(object, us)).toEqual({ outcome: 'elsewhere', home: undefined });
+      expect(await a.locate(object)).toEqual({ home: undefined, ownership: undefined });
+      expect((await a.claim(object, eu)).outcome).toBe('granted');
+      expect((await b.claim(object, us)).outcome).toBe('held');
+    });
+
+    test('a move changes the home, which stays when nobody owns the object', async () => {
+      await everyoneKnows();
+      expect(await moved(object)).toBe(true);
+      expect((await a.claim(object, eu)).outcome).toBe('held');
+      expect(await b.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
+      const { outcome, ownership } = await claim(b, object, us);
+      expect([outcome, ownership.home, ownership.from]).toEqual(['granted', 'us', 'eu']);
+      expect(await a.locate(object)).toEqual({ home: 'us', ownership });
+      await b.release(object, ownership.epoch);
+      expect(await a.locate(object)).toEqual({ home: 'us', ownership: undefined });
+      expect(await a.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
+      const again = await claim(b, object, us);
+      expect([again.outcome, again.ownership.from]).toEqual(['granted', 'eu']);
+      expect(again.ownership.epoch > ownership.epoch).toBe(true);
+    });
+
+    test('an owner who died away from the default home is followed there alone', async () => {
+      await everyoneKnows();
+      expect(await moved(object)).toBe(true);
+      const { ownership } = await claim(b, object, us);
+      cluster.kill(b);
+      expect(await a.claim(object, eu)).toEqual({ outcome: 'held', ownership });
+      await until('the session expires', () => a.nodes().length === 1);
+      expect(await a.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
+      expect((await claim(a, object, us)).outcome).toBe('granted');
+    });
+
+    test('once nothing is left where it came from, records say so no more', async () => {
+      await everyoneKnows();
+      expect(await moved(object)).toBe(true);
+      const { ownership } = await claim(b, object, us);
+      b.cleaned(object, ownership.epoch);
+      expect((await claim(b, object, us)).ownership.from).toBeUndefined();
+    });
+
+    test('no move into a shard whose assignment has changed', async () => {
+      await everyoneKnows();
+      expect(await moved(objectNumber(2))).toBe(true);
+      const stale = a.shards().get('us/0')!;
+      const { epoch } = (await claim(a, object)).ownership;
+      const assignment = { ...stale.assignment, generation: 2 };
+      const chief = await controller();
+      expect(await chief.assign([{ assignment, revision: stale.revision }])).toBe(true);
+      expect(await a.transfer(object, epoch, b.self!, { ...us, shard: stale })).toBe(false);
+      expect((await a.locate(object)).home).toBe('eu');
+    });
+
+    test('the list of regions is written by the controller, from what it has read', async () => {
+      const chief = await controller();
+      const other = chief === a ? b : a;
+      const list = { regions: ['eu', 'us'], named: 2, jurisdictions: {} };
+      expect(await other.setRegions({ list, revision: 0n })).toBe(false);
+      expect(await chief.setRegions({ list, revision: 0n })).toBe(true);
+      await until('both see it', () => [a, b].every((one) => one.regions() !== undefined));
+      expect(other.regions()?.list).toEqual(list);
+      expect(await chief.setRegions({ list, revision: 0n })).toBe(false);
+      const jurisdictions = { law: { regions: ['eu'], named: 1 } };
+      const longer = { regions: ['eu', 'us', 'ap'], named: 2, jurisdictions };
+      const { revision } = chief.regions()!;
+      expect(await chief.setRegions({ list: longer, revision })).toBe(true);
+      await until('the other sees it', () => other.regions()?.list.regions.length === 3);
+      expect(other.regions()?.list).toEqual(longer);
     });
 
     test('all nodes are seen by all, and that one is draining', async () => {

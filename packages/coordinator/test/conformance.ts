@@ -4,6 +4,7 @@
  */
 import type { Coordinator, ObjectIdHex, ObjectRef } from '@homing/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { claim, locate } from './claims.ts';
 
 export function coordinatorConformance(name: string, open: () => Promise<Coordinator>): void {
   describe(`${name} coordinator`, () => {
@@ -18,11 +19,11 @@ export function coordinatorConformance(name: string, open: () => Promise<Coordin
     afterEach(() => coordinator.close());
 
     test('grants an object to this node, and says so when asked', async () => {
-      expect(await coordinator.locate(object)).toBeUndefined();
-      const { outcome, ownership } = await coordinator.claim(object);
+      expect(await locate(coordinator, object)).toBeUndefined();
+      const { outcome, ownership } = await claim(coordinator, object);
       expect(outcome).toBe('granted');
       expect(ownership.owner).toEqual(coordinator.self);
-      expect(await coordinator.locate(object)).toEqual(ownership);
+      expect(await locate(coordinator, object)).toEqual(ownership);
       expect(coordinator.nodes()).toContainEqual(coordinator.self);
     });
 
@@ -30,7 +31,7 @@ export function coordinatorConformance(name: string, open: () => Promise<Coordin
       let newest = -1n;
       for (let start = 0; start < 3; start++) {
         for (let grant = 0; grant < 3; grant++) {
-          const { ownership } = await coordinator.claim(object);
+          const { ownership } = await claim(coordinator, object);
           expect(ownership.epoch > newest).toBe(true);
           newest = ownership.epoch;
           await coordinator.release(object, newest as typeof ownership.epoch);
@@ -41,29 +42,29 @@ export function coordinatorConformance(name: string, open: () => Promise<Coordin
     });
 
     test('a release under an old epoch changes nothing', async () => {
-      const old = (await coordinator.claim(object)).ownership;
+      const old = (await claim(coordinator, object)).ownership;
       await coordinator.release(object, old.epoch);
-      const { ownership } = await coordinator.claim(object);
+      const { ownership } = await claim(coordinator, object);
       await coordinator.release(object, old.epoch);
-      expect(await coordinator.locate(object)).toEqual(ownership);
+      expect(await locate(coordinator, object)).toEqual(ownership);
       await coordinator.release(object, ownership.epoch);
-      expect(await coordinator.locate(object)).toBeUndefined();
+      expect(await locate(coordinator, object)).toBeUndefined();
     });
 
     test('a claim of what is held already gives a greater epoch, and only that one counts', async () => {
       const [first, second] = await Promise.all([
-        coordinator.claim(object),
-        coordinator.claim(object),
+        claim(coordinator, object),
+        claim(coordinator, object),
       ]);
       expect(second.outcome).toBe('granted');
       expect(second.ownership.epoch > first.ownership.epoch).toBe(true);
-      const third = (await coordinator.claim(object)).ownership;
+      const third = (await claim(coordinator, object)).ownership;
       expect(third.epoch > second.ownership.epoch).toBe(true);
       await coordinator.release(object, first.ownership.epoch);
       await coordinator.release(object, second.ownership.epoch);
-      expect(await coordinator.locate(object)).toEqual(third);
+      expect(await locate(coordinator, object)).toEqual(third);
       await coordinator.release(object, third.epoch);
-      expect(await coordinator.locate(object)).toBeUndefined();
+      expect(await locate(coordinator, object)).toBeUndefined();
     });
 
     test('says of itself whether it is draining', async () => {
@@ -83,7 +84,7 @@ export function coordinatorConformance(name: string, open: () => Promise<Coordin
       await coordinator.close();
       expect(heard).toEqual(['session-lost']);
       expect(coordinator.self).toBeUndefined();
-      await expect(coordinator.claim(object)).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(claim(coordinator, object)).rejects.toMatchObject({ code: 'unavailable' });
     });
   });
 }

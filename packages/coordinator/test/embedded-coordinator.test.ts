@@ -2,6 +2,7 @@
 import type { ObjectIdHex } from '@homing/base';
 import { expect, test } from 'vitest';
 import { embeddedCoordinator } from '../src/index.ts';
+import { claim } from './claims.ts';
 import { coordinatorConformance } from './conformance.ts';
 
 let starts = 0;
@@ -15,9 +16,9 @@ test('epochs grow past 65,536 grants, and stay below those of the next start', a
   const object = { namespace: 'w/C', id: '0b'.repeat(32) as ObjectIdHex };
   let newest = 0n;
   for (let grant = 0; grant < 2 ** 16 + 2; grant++) {
-    const { epoch } = (await first.claim(object)).ownership;
+    const { epoch } = (await claim(first, object)).ownership;
     if (epoch <= newest) expect.fail(`grant ${grant}: ${epoch} after ${newest}`);
     newest = epoch;
   }
-  expect((await open().claim(object)).ownership.epoch > newest).toBe(true);
+  expect((await claim(open(), object)).ownership.epoch > newest).toBe(true);
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { claim } from './claims.ts';
 import { objectNumber } from './cluster-conformance.ts';
 import { etcdMissing, TestEtcd, until } from './etcd.ts';
 import { openNode } from './etcd-cluster.ts';
@@ -53,7 +54,7 @@ describe.skipIf(etcdMissing)('TLS', () => {
 
   test('a certificate that etcd trusts is let in', async () => {
     const node = await openNode('a', { endpoints: [etcd.endpoint], tls: tls() });
-    expect((await node.claim(objectNumber(1))).outcome).toBe('granted');
+    expect((await claim(node, objectNumber(1))).outcome).toBe('granted');
     await node.close();
   });
 
@@ -101,7 +102,7 @@ describe.skipIf(etcdMissing).each(['simple', 'jwt'])('users with %s tokens', (to
 
   test('a user with a role for the prefix is all that is needed', async () => {
     const node = await openNode('a', { endpoints: [etcd.endpoint], credentials });
-    const { ownership } = await node.claim(objectNumber(1));
+    const { ownership } = await claim(node, objectNumber(1));
     await until('it is the controller', () => node.isController);
     await node.release(objectNumber(1), ownership.epoch);
     await node.close();
@@ -114,7 +115,7 @@ describe.skipIf(etcdMissing).each(['simple', 'jwt'])('users with %s tokens', (to
     const node = await openNode('a', options);
     const before = node.self;
     const claims = (number: number) => () =>
-      node.claim(objectNumber(number)).then(
+      claim(node, objectNumber(number)).then(
         ({ outcome }) => outcome === 'granted',
         () => false,
       );

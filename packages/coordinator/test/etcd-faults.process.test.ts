@@ -1,6 +1,7 @@
 /** What etcd, the network and other processes can do to a coordinator, done to it. */
 import type { Coordinator, CoordinatorEvent } from '@homing/base';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { claim, locate } from './claims.ts';
 import { objectNumber } from './cluster-conformance.ts';
 import { etcdMissing, memoryLogger, TestEtcd, until } from './etcd.ts';
 import { type ClusterParts, clusterOn, type EtcdNode, openNode } from './etcd-cluster.ts';
@@ -38,18 +39,18 @@ describe.skipIf(etcdMissing)('etcd', () => {
   afterEach(() => cluster.close());
 
   test('killed and restarted, etcd ends no session, and is followed again', async () => {
-    const { ownership } = await a.claim(object);
+    const { ownership } = await claim(a, object);
     const before = a.self;
     const heard = listen(a);
     await etcd.kill();
-    await expect(b.claim(object)).rejects.toMatchObject(unavailable);
+    await expect(claim(b, object)).rejects.toMatchObject(unavailable);
     expect([a.self, a.nodes().length]).toEqual([before, 2]);
     await etcd.start();
     const c = await cluster.node('c');
     await until('a sees c', () => a.nodes().some(({ node }) => node === 'c'));
-    expect(await c.claim(object)).toEqual({ outcome: 'held', ownership });
+    expect(await claim(c, object)).toEqual({ outcome: 'held', ownership });
     await until('a claims again', () =>
-      a.claim(objectNumber(2)).then(
+      claim(a, objectNumber(2)).then(
         ({ outcome }) => outcome === 'granted',
         () => false,
       ),
@@ -65,26 +66,26 @@ describe.skipIf(etcdMissing)('etcd', () => {
       limits: { operationTimeoutMs: 20_000, requestTimeoutMs: 500 },
     });
     await etcd.kill();
-    const claim = patient.claim(object);
+    const claiming = claim(patient, object);
     await etcd.start();
-    expect((await claim).outcome).toBe('granted');
+    expect((await claiming).outcome).toBe('granted');
     await patient.close();
   });
 
   test('stopped for longer than a session, etcd is claimed from by nobody until it answers', async () => {
     const brief = clusterOn(etcd, { prefix, sessionTtlMs: 2000 });
     const c = await brief.node('c');
-    await c.claim(object);
+    await claim(c, object);
     const heard = listen(c);
     const before = c.self;
     etcd.signal('SIGSTOP');
     await pass(3000);
     expect([c.self, heard.includes('session-lost')]).toEqual([before, false]);
-    await expect(c.claim(object)).rejects.toThrow(/has not answered for/);
+    await expect(claim(c, object)).rejects.toThrow(/has not answered for/);
     etcd.signal('SIGCONT');
-    let claimed = await c.claim(object).catch(() => undefined);
+    let claimed = await claim(c, object).catch(() => undefined);
     await until('it claims again', async () => {
-      claimed = await c.claim(object).catch(() => undefined);
+      claimed = await claim(c, object).catch(() => undefined);
       return claimed?.outcome === 'granted';
     });
     expect(claimed?.ownership.owner).toEqual(c.self);
@@ -108,22 +109,22 @@ describe.skipIf(etcdMissing)('etcd', () => {
 
   test('a claim whose answer is lost is granted under the epoch that etcd gave it', async () => {
     cluster.proxy(a).set('mute');
-    const claim = a.claim(object);
-    await until('etcd has it', async () => (await b.locate(object)) !== undefined);
+    const claiming = claim(a, object);
+    await until('etcd has it', async () => (await locate(b, object)) !== undefined);
     cluster.proxy(a).cut();
     cluster.proxy(a).set('open');
-    expect(await claim).toEqual({ outcome: 'granted', ownership: await b.locate(object) });
+    expect(await claiming).toEqual({ outcome: 'granted', ownership: await locate(b, object) });
   });
 
   test('a claim that is given up may have been granted, and the next one says so', async () => {
     cluster.proxy(a).set('mute');
-    await expect(a.claim(object)).rejects.toMatchObject(unavailable);
-    const given = await b.locate(object);
+    await expect(claim(a, object)).rejects.toMatchObject(unavailable);
+    const given = await locate(b, object);
     expect(given?.owner.node).toBe('a');
     cluster.proxy(a).cut();
     cluster.proxy(a).set('open');
     await until('a claims', () =>
-      a.claim(object).then(
+      claim(a, object).then(
         (result) => {
           expect(result).toEqual({ outcome: 'granted', ownership: given });
           return true;
@@ -131,51 +132,51 @@ describe.skipIf(etcdMissing)('etcd', () => {
         () => false,
       ),
     );
-    const again = await a.claim(object);
+    const again = await claim(a, object);
     expect(again.ownership.epoch > given!.epoch).toBe(true);
   });
 
   test('a release and a transfer whose answers are lost take effect once', async () => {
-    const first = (await a.claim(object)).ownership;
+    const first = (await claim(a, object)).ownership;
     cluster.proxy(a).set('mute');
     const release = a.release(object, first.epoch);
-    await until('etcd has it', async () => (await b.locate(object)) === undefined);
-    const byB = (await b.claim(object)).ownership;
+    await until('etcd has it', async () => (await locate(b, object)) === undefined);
+    const byB = (await claim(b, object)).ownership;
     cluster.proxy(a).cut();
     cluster.proxy(a).set('open');
     await release;
-    expect(await b.locate(object)).toEqual(byB);
+    expect(await locate(b, object)).toEqual(byB);
 
     const other = objectNumber(2);
-    const second = (await a.claim(other)).ownership;
+    const second = (await claim(a, other)).ownership;
     cluster.proxy(a).set('mute');
     const transfer = a.transfer(other, second.epoch, b.self!);
-    await until('etcd has it', async () => (await b.locate(other))?.owner.node === 'b');
-    await b.claim(other);
-    const newest = (await b.claim(other)).ownership;
+    await until('etcd has it', async () => (await locate(b, other))?.owner.node === 'b');
+    await claim(b, other);
+    const newest = (await claim(b, other)).ownership;
     cluster.proxy(a).cut();
     cluster.proxy(a).set('open');
     expect(await transfer).toBe(true);
-    expect(await b.locate(other)).toEqual(newest);
+    expect(await locate(b, other)).toEqual(newest);
   });
 
   test('a transfer of unknown outcome is ruled out by a claim', async () => {
-    const { epoch } = (await a.claim(object)).ownership;
+    const { epoch } = (await claim(a, object)).ownership;
     cluster.proxy(a).set('closed');
     await expect(a.transfer(object, epoch, b.self!)).rejects.toMatchObject({
       code: 'unavailable',
       executed: 'maybe',
     });
     cluster.proxy(a).set('open');
-    let mine = await a.claim(object).catch(() => undefined);
+    let mine = await claim(a, object).catch(() => undefined);
     await until('a claims', async () => {
-      mine ??= await a.claim(object).catch(() => undefined);
+      mine ??= await claim(a, object).catch(() => undefined);
       return mine !== undefined;
     });
     expect(mine?.outcome).toBe('granted');
     expect(mine!.ownership.epoch > epoch).toBe(true);
     expect(await a.transfer(object, epoch, b.self!)).toBe(false);
-    expect(await b.locate(object)).toEqual(mine?.ownership);
+    expect(await locate(b, object)).toEqual(mine?.ownership);
   });
 
   test('a thousand claims take the transactions that they fill', async () => {
@@ -187,7 +188,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
     // Being elected takes transactions too.
     await until('there is a controller', () => a.isController || b.isController);
     const before = await count();
-    const claims = Array.from({ length: 1000 }, (_, number) => a.claim(objectNumber(number)));
+    const claims = Array.from({ length: 1000 }, (_, number) => claim(a, objectNumber(number)));
     const results = await Promise.all(claims);
     expect(results.every(({ outcome }) => outcome === 'granted')).toBe(true);
     const transactions = (await count()) - before;
@@ -196,27 +197,27 @@ describe.skipIf(etcdMissing)('etcd', () => {
   });
 
   test('a lease that is revoked is a lost session, and a new one follows', async () => {
-    const before = (await a.claim(object)).ownership;
+    const before = (await claim(a, object)).ownership;
     const heard = listen(a);
     etcd.etcdctl('lease', 'revoke', BigInt(before.owner.incarnation).toString(16));
     await until('it is told', () => heard.includes('session'));
     expect(heard.indexOf('session-lost')).toBeLessThan(heard.indexOf('session'));
     expect(a.self?.incarnation).not.toBe(before.owner.incarnation);
-    const after = (await b.claim(object)).ownership;
+    const after = (await claim(b, object)).ownership;
     expect(after.owner.node).toBe('b');
     await a.release(object, before.epoch);
-    expect(await a.claim(object)).toEqual({ outcome: 'held', ownership: after });
+    expect(await claim(a, object)).toEqual({ outcome: 'held', ownership: after });
   });
 
   test('nothing is granted under a lease that is gone, noticed or not', async () => {
     // No event is read before the claim is sent: etcdctl runs synchronously.
     etcd.etcdctl('lease', 'revoke', BigInt(a.self!.incarnation).toString(16));
-    await expect(a.claim(object)).rejects.toMatchObject(unavailable);
+    await expect(claim(a, object)).rejects.toMatchObject(unavailable);
     expect(etcd.etcdctl('get', `${prefix}objects/`, '--prefix')).toBe('');
   });
 
   test('an object that the old session held is released by the new one', async () => {
-    const { epoch, owner } = (await a.claim(object)).ownership;
+    const { epoch, owner } = (await claim(a, object)).ownership;
     etcd.etcdctl('lease', 'revoke', BigInt(owner.incarnation).toString(16));
     await until(
       'it has another',
@@ -224,7 +225,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
     );
     await a.release(object, epoch);
     expect(etcd.etcdctl('get', `${prefix}objects/`, '--prefix')).toBe('');
-    expect((await a.claim(object)).ownership.owner).toEqual(a.self);
+    expect((await claim(a, object)).ownership.owner).toEqual(a.self);
   });
 
   test('of two processes with one name the newer stays, and the older gives up', async () => {
@@ -236,7 +237,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
     const newest = await cluster.node('c');
     await until('the older ones know', () => a.self === undefined && third.self === undefined);
     expect(heard).toContain('session-lost');
-    await expect(a.claim(object)).rejects.toThrow(/another process runs as node a/);
+    await expect(claim(a, object)).rejects.toThrow(/another process runs as node a/);
     expect(lines.some((line) => line.startsWith('error another process runs as node c'))).toBe(
       true,
     );
@@ -256,7 +257,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
     const before = node.self;
     other.set('closed');
     await until('it claims', () =>
-      node.claim(object).then(
+      claim(node, object).then(
         ({ outcome }) => outcome === 'granted',
         () => false,
       ),
@@ -270,11 +271,11 @@ describe.skipIf(etcdMissing)('etcd', () => {
   test('a record that cannot be read is said to be so, and harms no other claim', async () => {
     const key = `${prefix}objects/worker%2FClass/${object.id}`;
     etcd.etcdctl('put', key, '{"owner":1}');
-    const claims = [object, objectNumber(2)].map((one) => a.claim(one));
+    const claims = [object, objectNumber(2)].map((one) => claim(a, one));
     const [bad, good] = await Promise.allSettled(claims);
     expect(bad).toMatchObject({ status: 'rejected', reason: { code: 'corruption' } });
     expect(good).toMatchObject({ status: 'fulfilled', value: { outcome: 'granted' } });
-    await expect(a.locate(object)).rejects.toThrow(key);
+    await expect(locate(a, object)).rejects.toThrow(key);
   });
 
   test('nodes and shards that cannot be read are left out, with a word to the log', async () => {
@@ -300,11 +301,11 @@ describe.skipIf(etcdMissing)('etcd', () => {
   test('more claims than may wait are refused', async () => {
     const limits = { claimsWaitingMax: 10 };
     const c = await openNode('c', { prefix, endpoints: [etcd.endpoint], limits });
-    const claims = Array.from({ length: 11 }, (_, number) => c.claim(objectNumber(number)));
+    const claims = Array.from({ length: 11 }, (_, number) => claim(c, objectNumber(number)));
     const last = claims.pop();
     await expect(last).rejects.toMatchObject({ code: 'overloaded' });
     expect((await Promise.all(claims)).every(({ outcome }) => outcome === 'granted')).toBe(true);
-    expect((await c.claim(objectNumber(10))).outcome).toBe('granted');
+    expect((await claim(c, objectNumber(10))).outcome).toBe('granted');
     await c.close();
   });
 

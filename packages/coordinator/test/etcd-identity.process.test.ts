@@ -1,6 +1,7 @@
 /** An etcd that is not the one the disk knows, and disks that are not what etcd knows. */
 import { type Epoch, makeEpoch } from '@homing/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { claim, locate } from './claims.ts';
 import { objectNumber } from './cluster-conformance.ts';
 import { etcdMissing, memoryLogger, TestEtcd, TestProxy, until } from './etcd.ts';
 import { type EtcdNode, openNode } from './etcd-cluster.ts';
@@ -36,27 +37,27 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
 
   test('what a node tells its disk covers every epoch granted, and lets it start again', async () => {
     const node = await open();
-    const { epoch } = (await node.claim(object)).ownership;
+    const { epoch } = (await claim(node, object)).ownership;
     expect(node.highestEpoch() >= epoch).toBe(true);
     expect(node.clusterId).toMatch(/^\d+$/);
     const guard = guardOf(node);
     await node.close();
     const again = await open({ guard });
     expect(again.refused).toBe(false);
-    expect((await again.claim(object)).ownership.epoch > epoch).toBe(true);
+    expect((await claim(again, object)).ownership.epoch > epoch).toBe(true);
   });
 
   test('wiped under a running node: refused, nothing written; recovered: epochs go on', async () => {
     const lines: string[] = [];
     const node = await open({ logger: memoryLogger(lines) });
-    let { epoch } = (await node.claim(object)).ownership;
-    for (let more = 0; more < 20; more++) epoch = (await node.claim(object)).ownership.epoch;
+    let { epoch } = (await claim(node, object)).ownership;
+    for (let more = 0; more < 20; more++) epoch = (await claim(node, object)).ownership.epoch;
     const shards = node.shards();
     await etcd.wipe();
     await until('it is noticed', () => node.refused);
     expect(lines.filter((line) => line.includes('wiped or restored'))).toHaveLength(1);
-    await expect(node.claim(object)).rejects.toMatchObject(refusal);
-    await expect(node.locate(object)).rejects.toMatchObject(refusal);
+    await expect(claim(node, object)).rejects.toMatchObject(refusal);
+    await expect(locate(node, object)).rejects.toMatchObject(refusal);
     await expect(node.release(object, epoch)).rejects.toMatchObject(refusal);
     await expect(node.registerStart(1)).rejects.toMatchObject(refusal);
     await until('the session is lost', () => node.self === undefined);
@@ -65,7 +66,7 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     const known = makeEpoch(1_000_000n, 3);
     await node.recover(known);
     await until('there is a session', () => node.self !== undefined);
-    const after = await node.claim(object);
+    const after = await claim(node, object);
     expect(after.outcome).toBe('granted');
     expect(after.ownership.epoch > known).toBe(true);
     await until('it follows', () => node.nodes().length === 1 && node.isController);
@@ -74,8 +75,8 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
   test('wiped between two starts: refused until recovered, by one node for the others too', async () => {
     const first = await open();
     const second = await open({}, 'b');
-    for (let more = 0; more < 20; more++) await first.claim(object);
-    await second.locate(object);
+    for (let more = 0; more < 20; more++) await claim(first, object);
+    await locate(second, object);
     const guards = [guardOf(first), guardOf(second)] as const;
     await Promise.all([first.close(), second.close()]);
     await etcd.wipe();
@@ -84,18 +85,18 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
       open({ guard: guards[1] }, 'b'),
     ]);
     expect([again.refused, again.self, other.refused]).toEqual([true, undefined, true]);
-    await expect(again.claim(object)).rejects.toMatchObject(refusal);
+    await expect(claim(again, object)).rejects.toMatchObject(refusal);
     expect(keys()).toBe('');
 
     const [highest] = guards.map((guard) => guard.highest).sort((x, y) => (x > y ? -1 : 1));
     if (highest === undefined) expect.fail();
     await again.recover(highest);
-    await expect(other.claim(object)).rejects.toMatchObject(refusal);
+    await expect(claim(other, object)).rejects.toMatchObject(refusal);
     await other.recover(highest);
     await until('both are there', () => again.nodes().length === 2 && other.nodes().length === 2);
-    const { ownership } = await other.claim(object);
+    const { ownership } = await claim(other, object);
     expect(ownership.epoch > highest).toBe(true);
-    expect(await again.claim(object)).toEqual({ outcome: 'held', ownership });
+    expect(await claim(again, object)).toEqual({ outcome: 'held', ownership });
   });
 
   test('another cluster is refused whatever its revision; recovering adopts it', async () => {
@@ -105,28 +106,28 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     await etcd.wipe({ token: 'two' });
     const again = await open({ guard });
     expect(again.clusterId).toBe(guard.clusterId);
-    await expect(again.claim(object)).rejects.toMatchObject(refusal);
+    await expect(claim(again, object)).rejects.toMatchObject(refusal);
     await again.recover(guard.highest);
     await until('there is a session', () => again.self !== undefined);
     expect(again.clusterId).not.toBe(guard.clusterId);
-    expect((await again.claim(object)).outcome).toBe('granted');
+    expect((await claim(again, object)).outcome).toBe('granted');
   });
 
   test('a claim is never made under a base that has changed', async () => {
     const node = await open();
-    const before = (await node.claim(object)).ownership.epoch;
+    const before = (await claim(node, object)).ownership.epoch;
     const other = await open({}, 'b');
     const known = makeEpoch(5_000_000n, 0);
     await other.recover(known);
-    const after = (await node.claim(object)).ownership.epoch;
+    const after = (await claim(node, object)).ownership.epoch;
     expect([after > before, after > known]).toEqual([true, true]);
     await node.release(object, after);
-    expect(await other.locate(object)).toBeUndefined();
+    expect(await locate(other, object)).toBeUndefined();
     // No event is read before the claim is sent: etcdctl runs synchronously.
     etcd.etcdctl('put', '/homing/base', '{"base":"9000000"}');
-    const last = (await node.claim(object)).ownership;
+    const last = (await claim(node, object)).ownership;
     expect(last.epoch > makeEpoch(9_000_000n, 0)).toBe(true);
-    expect(await other.locate(object)).toEqual(last);
+    expect(await locate(other, object)).toEqual(last);
   });
 
   test('an old backup that has passed our revision: refused at the next start', async () => {
@@ -135,7 +136,7 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     await node.close();
     const backup = etcd.backup();
     const again = await open({ guard: guardOf(node), limits: { witnessIntervalMs: 50 } });
-    const { epoch } = (await again.claim(object)).ownership;
+    const { epoch } = (await claim(again, object)).ownership;
     await until('the witness is raised', () => again.witness > node.witness + 1);
     const guard = guardOf(again);
     await again.close();
@@ -143,10 +144,10 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     fill(40);
     const last = await open({ guard });
     expect([last.clusterId, last.refused]).toEqual([guard.clusterId, true]);
-    await expect(last.claim(object)).rejects.toMatchObject(refusal);
+    await expect(claim(last, object)).rejects.toMatchObject(refusal);
     await last.recover(guard.highest);
     await until('there is a session', () => last.self !== undefined);
-    expect((await last.claim(object)).ownership.epoch > epoch).toBe(true);
+    expect((await claim(last, object)).ownership.epoch > epoch).toBe(true);
     await until('the witness goes on', () => last.witness > guard.witness);
     await last.close();
     const next = await open({ guard: guardOf(last) });
@@ -157,7 +158,7 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     const proxy = await new TestProxy(etcd.port).start();
     const limits = { witnessIntervalMs: 50, requestTimeoutMs: 500 };
     const node = await open({ endpoints: [proxy.endpoint], limits });
-    await node.claim(object);
+    await claim(node, object);
     const backup = etcd.backup();
     const { witness } = node;
     // One raise may have been under way when the backup was made.
@@ -167,14 +168,14 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     fill(60);
     proxy.set('open');
     await until('it is refused', () => node.refused);
-    await expect(node.claim(objectNumber(2))).rejects.toMatchObject(refusal);
+    await expect(claim(node, objectNumber(2))).rejects.toMatchObject(refusal);
     await proxy.stop();
   });
 
   test('what was granted before a recovery counts for nothing after it', async () => {
     const node = await open();
-    let { epoch } = (await node.claim(object)).ownership;
-    for (let more = 0; more < 30; more++) epoch = (await node.claim(object)).ownership.epoch;
+    let { epoch } = (await claim(node, object)).ownership;
+    for (let more = 0; more < 30; more++) epoch = (await claim(node, object)).ownership.epoch;
     await etcd.wipe({ token: 'two' });
     await until('it is noticed', () => node.refused);
     // Another's record gets the very revision that this node's had.
@@ -183,22 +184,22 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
       Number(JSON.parse(etcd.etcdctl('get', 'x', '-w', 'json')).header.revision);
     await until('there is a controller', () => other.isController);
     while (BigInt(revision() + 1) < epoch >> 16n) etcd.etcdctl('put', 'filler', '');
-    const { ownership } = await other.claim(object);
+    const { ownership } = await claim(other, object);
     expect(ownership.epoch).toBe(epoch);
     await node.recover(epoch);
     await node.release(object, epoch);
     await until('there is a session', () => node.self !== undefined);
-    const seen = await node.claim(object);
+    const seen = await claim(node, object);
     expect([seen.outcome, seen.ownership.owner.node]).toEqual(['held', 'b']);
   });
 
   test('a base that is lost again ends trust', async () => {
     const node = await open();
     await node.recover(makeEpoch(5_000_000n, 0));
-    await node.claim(object);
+    await claim(node, object);
     etcd.etcdctl('del', '/homing/base');
     await until('it is refused', async () => {
-      await node.claim(object).catch(() => {});
+      await claim(node, object).catch(() => {});
       return node.refused;
     });
   });

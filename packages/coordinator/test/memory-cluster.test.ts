@@ -2,6 +2,7 @@
 import type { Clock, CoordinatorEvent, MonotonicMs, Timers, WallMs } from '@homing/base';
 import { expect, test } from 'vitest';
 import { type MemoryCoordinator, memoryCluster } from '../src/index.ts';
+import { claim, locate } from './claims.ts';
 import { clusterConformance, objectNumber } from './cluster-conformance.ts';
 import { coordinatorConformance } from './conformance.ts';
 import { clock, timers } from './etcd.ts';
@@ -63,50 +64,50 @@ function twoNodes() {
 
 test('while the cluster is away everything rejects, and nothing expires', async () => {
   const { time, cluster, a, b } = twoNodes();
-  const { ownership } = await a.claim(objectNumber(1));
+  const { ownership } = await claim(a, objectNumber(1));
   cluster.setAway(true);
   const unavailable = { code: 'unavailable' };
-  await expect(a.claim(objectNumber(1))).rejects.toMatchObject(unavailable);
-  await expect(a.locate(objectNumber(1))).rejects.toMatchObject(unavailable);
+  await expect(claim(a, objectNumber(1))).rejects.toMatchObject(unavailable);
+  await expect(locate(a, objectNumber(1))).rejects.toMatchObject(unavailable);
   await expect(a.release(objectNumber(1), ownership.epoch)).rejects.toMatchObject(unavailable);
   await expect(a.setDraining(true)).rejects.toMatchObject(unavailable);
   const self = a.self;
   time.pass(60_000);
   expect(a.self).toBe(self);
   cluster.setAway(false);
-  await expect(a.claim(objectNumber(2))).rejects.toMatchObject(unavailable);
+  await expect(claim(a, objectNumber(2))).rejects.toMatchObject(unavailable);
   time.pass(1000);
-  expect(await b.claim(objectNumber(1))).toEqual({ outcome: 'held', ownership });
-  expect((await a.claim(objectNumber(2))).outcome).toBe('granted');
+  expect(await claim(b, objectNumber(1))).toEqual({ outcome: 'held', ownership });
+  expect((await claim(a, objectNumber(2))).outcome).toBe('granted');
 });
 
 test('an expired node hears of it, claims nothing, and comes again as another', async () => {
   const { time, cluster, a, b } = twoNodes();
-  await a.claim(objectNumber(1));
+  await claim(a, objectNumber(1));
   const before = a.self;
   const heard: CoordinatorEvent['type'][] = [];
   a.watch(({ type }) => heard.push(type));
   cluster.expire('a');
-  await expect(a.claim(objectNumber(1))).rejects.toMatchObject({ code: 'unavailable' });
+  await expect(claim(a, objectNumber(1))).rejects.toMatchObject({ code: 'unavailable' });
   time.pass(0);
   expect(a.self).toBeUndefined();
   expect(heard).toContain('session-lost');
-  expect((await b.claim(objectNumber(1))).outcome).toBe('granted');
+  expect((await claim(b, objectNumber(1))).outcome).toBe('granted');
   time.pass(1000);
   expect(heard).toContain('session');
   expect(a.self?.incarnation).not.toBe(before?.incarnation);
-  expect((await a.claim(objectNumber(1))).outcome).toBe('held');
+  expect((await claim(a, objectNumber(1))).outcome).toBe('held');
 });
 
 test('a crashed node keeps its objects for the TTL, and no more than a third longer', async () => {
   const { time, a, b } = twoNodes();
   time.pass(1000);
-  await a.claim(objectNumber(1));
+  await claim(a, objectNumber(1));
   a.crash();
   time.pass(3000);
-  expect((await b.claim(objectNumber(1))).outcome).toBe('held');
+  expect((await claim(b, objectNumber(1))).outcome).toBe('held');
   time.pass(2000);
-  expect((await b.claim(objectNumber(1))).outcome).toBe('granted');
+  expect((await claim(b, objectNumber(1))).outcome).toBe('granted');
 });
 
 test('of two processes with one name the newer stays', async () => {
@@ -115,5 +116,5 @@ test('of two processes with one name the newer stays', async () => {
   time.pass(10_000);
   expect(newer.self).toBeDefined();
   expect(a.self).toBeUndefined();
-  await expect(a.claim(objectNumber(1))).rejects.toThrow(/another process runs as node a/);
+  await expect(claim(a, objectNumber(1))).rejects.toThrow(/another process runs as node a/);
 });

@@ -11,7 +11,7 @@ import type {
 import { beforeEach, expect, test } from 'vitest';
 import type { CallMessage } from './call-messages.ts';
 import { EdgeSockets } from './edge-sockets.ts';
-import type { Delivery } from './object-table.ts';
+import type { Delivery } from './object-entry.ts';
 import { SocketTable } from './socket-table.ts';
 
 const clock: Clock = { monotonicMs: () => 0 as MonotonicMs, wallMs: () => 0 as WallMs };

@@ -28,7 +28,7 @@ import {
   type WallMs,
 } from '@homing/base';
 import type { CallMessage, SocketCopy } from './call-messages.ts';
-import type { Delivery } from './object-table.ts';
+import type { Delivery } from './object-entry.ts';
 import type { SocketTable } from './socket-table.ts';
 
 export interface EdgeSocketsOptions {

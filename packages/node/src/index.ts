@@ -6,6 +6,7 @@ export { localLogs } from './local-log.ts';
 export type { MigrationOptions } from './migrator.ts';
 export type { MoveOutcome, MoveReason, MoveTarget } from './mover.ts';
 export {
+  type ChooseNode,
   HomingNode,
   type Location,
   type NodeCluster,

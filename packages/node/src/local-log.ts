@@ -15,6 +15,7 @@ import {
   type ObjectRef,
   type OwnedLog,
   type RecordOperation,
+  type Staging,
   type Store,
 } from '@homing/base';
 
@@ -71,6 +72,15 @@ class LocalLog implements OwnedLog {
   settled(): Promise<void> {
     if (this.#isOver || this.#committed === this.#appended) return Promise.resolve();
     return new Promise((resolve) => this.#settled.push(resolve));
+  }
+
+  get isEmpty(): boolean {
+    return this.#lsn === 0;
+  }
+
+  /** There is nowhere to go. */
+  stage(): Staging {
+    throw new HomingError('unavailable', 'a single node has no other region');
   }
 
   get isWhole(): boolean {

@@ -36,6 +36,7 @@ import {
   type Timers,
   type WorkerExports,
 } from '@homing/base';
+import type { DeliberateBugs } from '@homing/protocol';
 import { AlarmClock } from './alarm-clock.ts';
 import { Callers, type CallersView } from './callers.ts';
 import { ClientEnds, type ConnectWebSocket } from './client-ends.ts';
@@ -46,14 +47,21 @@ import {
   ExecutorPool,
 } from './executor-pool.ts';
 import { type MigrationOptions, Migrator } from './migrator.ts';
-import { type MoveOutcome, type MoveReason, Mover, type MoveTarget } from './mover.ts';
-import { type ObjectStatus, ObjectTable } from './object-table.ts';
+import {
+  type MoveLimits,
+  type MoveOutcome,
+  type MoveReason,
+  Mover,
+  type MoveTarget,
+} from './mover.ts';
+import type { ObjectStatus } from './object-entry.ts';
+import { ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';
 import { Placement, type PlacementCluster } from './placement.ts';
 import { SessionRouter } from './session-router.ts';
 import { SocketTable } from './socket-table.ts';
 
-export interface NodeLimits {
+export interface NodeLimits extends MoveLimits {
   /** Executor threads. */
   readonly executors: number;
   /** Events that wait for one object's activation. */
@@ -94,6 +102,11 @@ export interface NodeLimits {
 }
 
 export const nodeLimits: NodeLimits = {
+  regionMovesMax: 32,
+  firstMovesMax: 1000,
+  moveCopyTimeoutMs: 1_800_000,
+  moveFreezeTimeoutMs: 2000,
+  moveSettleTimeoutMs: 2000,
   executors: 1,
   objectQueueMax: 1000,
   sessionWaitingBytesMax: 64 * 1024 * 1024,
@@ -142,6 +155,8 @@ export interface NodeCluster extends PlacementCluster {
 }
 
 export interface NodeOptions {
+  /** Tests only. */
+  readonly bugs?: DeliberateBugs | undefined;
   readonly store: Store;
   readonly logs: ObjectLogs;
   /** Undefined for a node of its own. */
@@ -163,6 +178,9 @@ export interface NodeOptions {
   /** The store failed: what is on disk is not known any more, and the process must end. */
   readonly fatal: (error: unknown) => void;
 }
+
+/** Who is to have an object that is at home in that region, as far as it is known yet. */
+export type ChooseNode = (id: ObjectIdHex, home: string | undefined) => NodeInfo | undefined;
 
 /** How often a drain looks for objects that came while it moved others. */
 const drainRounds = 10;
@@ -282,9 +300,12 @@ export class HomingNode implements Dispatcher {
       metrics,
       waitingMax: limits.objectQueueMax,
       asleepMax: limits.asleepMax,
+      bugs: options.bugs,
       forgetAfterMs: limits.forgetAfterMs,
       stalledReleaseMs: limits.stalledReleaseMs,
       leaveTimeoutMs: limits.leaveTimeoutMs,
+      firstRegion: (object, home, from) => this.#placement.firstRegion(object, home, from),
+      moveFirst: (id, region) => this.migrate(id, { region }, 'first_use'),
       gatherSockets: async (object, epoch) => this.#links?.gatherSockets(object, epoch),
       takeSockets: (object) => this.#links?.takeSockets(object),
       left: (object) => this.#left(object),
@@ -321,7 +342,15 @@ export class HomingNode implements Dispatcher {
       retryDelayMaxMs: limits.alarmRetryDelayMaxMs,
       pollMs: cluster === undefined ? undefined : limits.alarmPollMs,
     });
-    this.#mover = new Mover({ coordinator, cluster, metrics, objects: this.#objects });
+    this.#mover = new Mover({
+      coordinator,
+      cluster,
+      timers,
+      metrics,
+      objects: this.#objects,
+      limits,
+      bugs: options.bugs,
+    });
     const distances = this.#links?.distances;
     if (migration !== undefined && this.#callers !== undefined && distances !== undefined) {
       this.#migrator = new Migrator({
@@ -403,10 +432,16 @@ export class HomingNode implements Dispatcher {
 
   /**
    * Moves an object of this node to another one, at once where it is idle; what comes meanwhile
-   * waits and is answered there. Never rejects.
+   * waits and is answered there. What it runs is given a while to end, and is cut off only where
+   * `isForced`. Never rejects.
    */
-  migrate(id: ObjectIdHex, target: MoveTarget, reason: MoveReason): Promise<MoveOutcome> {
-    return this.#mover.migrate(id, target, reason);
+  migrate(
+    id: ObjectIdHex,
+    target: MoveTarget,
+    reason: MoveReason,
+    isForced = false,
+  ): Promise<MoveOutcome> {
+    return this.#mover.migrate(id, target, reason, isForced);
   }
 
   /** Who calls an object of this node; undefined where it is not here, or nothing is known. */
@@ -428,7 +463,7 @@ export class HomingNode implements Dispatcher {
    * Gives all objects away, to the nodes that `choose` names (to whoever needs one next, where it
    * names none), `movesMax` at a time; nothing new is placed here. Resolves when none is left.
    */
-  async drain(choose: (id: ObjectIdHex) => NodeInfo | undefined, movesMax: number): Promise<void> {
+  async drain(choose: ChooseNode, movesMax: number): Promise<void> {
     this.#placement.drain();
     this.#alarms.stop();
     // What was being placed when it began is found by looking again.
@@ -437,14 +472,11 @@ export class HomingNode implements Dispatcher {
     }
   }
 
-  async #moveAll(
-    choose: (id: ObjectIdHex) => NodeInfo | undefined,
-    movesMax: number,
-  ): Promise<void> {
+  async #moveAll(choose: ChooseNode, movesMax: number): Promise<void> {
     const ids = [...this.#objects.ids()];
     const move = async () => {
       for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-        const isMoved = await this.#objects.move(id, choose(id));
+        const isMoved = await this.#objects.move(id, choose(id, this.#objects.status(id)?.home));
         const outcome = isMoved ? 'moved' : 'stayed';
         this.#options.metrics.increment('migrations_total', { reason: 'drain', outcome });
       }

@@ -23,7 +23,7 @@ import {
   HomingError,
   type Logger,
   type Metrics,
-  type MonotonicMs,
+  type MoveHome,
   type NodeInfo,
   type ObjectIdHex,
   type ObjectLogs,
@@ -37,57 +37,20 @@ import {
   type Timers,
   type WallMs,
 } from '@homing/base';
+import type { DeliberateBugs } from '@homing/protocol';
 import { isEmpty } from './emptiness.ts';
 import type { Executor } from './executor-pool.ts';
+import {
+  type Activation,
+  type ActivationCause,
+  type Delivery,
+  type Entry,
+  newEntry,
+  type ObjectStatus,
+} from './object-entry.ts';
 import type { Placement } from './placement.ts';
 import { ReadGuard } from './read-guard.ts';
 import type { SocketTable } from './socket-table.ts';
-
-/** A running instance of an object. */
-export interface Activation {
-  readonly number: number;
-  readonly executor: Executor;
-  readonly epoch: Epoch;
-}
-
-export type ActivationCause = 'request' | 'alarm' | 'socket' | 'recovery';
-
-/** Something for an object: given the activation that takes it, or where or why not. */
-export interface Delivery {
-  /** Another node sent it here, and took this one for the owner. */
-  readonly isForwarded: boolean;
-  deliver(activation: Activation): void;
-  /** The object is on another node. */
-  forward(node: string): void;
-  refuse(error: unknown): void;
-}
-
-interface Entry {
-  object: ObjectRef;
-  state: 'placing' | 'active' | 'leaving' | 'draining' | 'asleep';
-  activation: Activation | undefined;
-  log: OwnedLog | undefined;
-  /** The region whose replica set holds the object; known from its lease on. */
-  home: string | undefined;
-  guard: ReadGuard | undefined;
-  /** Groups that earlier activations appended to the log. */
-  groupsBefore: number;
-  /** Groups of the log that are folded in. */
-  folded: number;
-  /** Alarms set by groups that are not folded in, oldest first. */
-  alarms: { readonly group: number; readonly dueMs: WallMs | null }[];
-  /** Why the activation was reset, where that was not its own doing. */
-  resetBy: HomingError | undefined;
-  waiting: Delivery[];
-  /** For the duration metric; of one asleep, when it fell asleep. */
-  since: MonotonicMs;
-  /** Since when no majority of its replicas is known to promise. */
-  uncoveredSinceMs: MonotonicMs | undefined;
-  /** Called when the object is to leave this node and is asleep. */
-  leave: (() => void) | undefined;
-  /** Fell asleep with something in it. */
-  isKept: boolean;
-}
 
 export interface ObjectTableOptions {
   readonly store: Store;
@@ -105,12 +68,22 @@ export interface ObjectTableOptions {
   readonly waitingMax: number;
   /** Objects asleep that stay owned; past it the one asleep longest is released. */
   readonly asleepMax: number;
+  /** Tests only. */
+  readonly bugs?: DeliberateBugs | undefined;
   /** How long an object is asleep before it is looked at whether it is empty, and forgotten. */
   readonly forgetAfterMs: number;
   /** How long an object whose writes find no majority is kept for it to come back. */
   readonly stalledReleaseMs: number;
   /** How long an object that leaves may take to end what it runs. */
   readonly leaveTimeoutMs: number;
+  /** The region that an object which was never used is to live in, where that is not its home. */
+  readonly firstRegion: (
+    object: ObjectRef,
+    home: string,
+    from: string | undefined,
+  ) => string | undefined;
+  /** Resolves when it is there, or will not be. */
+  readonly moveFirst: (id: ObjectIdHex, region: string) => Promise<unknown>;
   /** Gathers the sockets of an object that other nodes hold, into the table, before it starts. */
   readonly gatherSockets: (object: ObjectRef, epoch: Epoch) => Promise<void>;
   /** The object is this node's: its clients here are linked to it. */
@@ -122,16 +95,6 @@ export interface ObjectTableOptions {
   readonly activationEnded: (activation: number, object: ObjectRef, error: ErrorData) => void;
   /** A record could not be made durable: the process must end. */
   readonly storeFailed: (error: unknown) => void;
-}
-
-/** What `homing objects` and `describe` show of one object in memory. */
-export interface ObjectStatus {
-  readonly object: ObjectRef;
-  readonly state: Entry['state'];
-  readonly epoch: Epoch | undefined;
-  /** The region whose replica set holds it. */
-  readonly home: string | undefined;
-  readonly executor: number | undefined;
 }
 
 /** Between asking an activation to leave and asking again. */
@@ -365,6 +328,11 @@ export class ObjectTable {
     this.#releaseLease(object, epoch);
   }
 
+  /** The log of an object that is owned here, and not lost. */
+  logOf(id: ObjectIdHex): OwnedLog | undefined {
+    return this.#entries.get(id)?.log;
+  }
+
   ids(): readonly ObjectIdHex[] {
     return [...this.#entries.keys()];
   }
@@ -375,18 +343,61 @@ export class ObjectTable {
    * whoever is next to need it takes it. A node that holds no replica is given nothing: it could not
    * own the object, and nobody else could claim it.
    */
-  async move(id: ObjectIdHex, to: NodeInfo | undefined): Promise<boolean> {
-    if (to !== undefined && !this.#options.placement.mayOwn(id, to.storeId)) return false;
+  async move(id: ObjectIdHex, to: NodeInfo | undefined, isForced = true): Promise<boolean> {
     const entry = this.#entries.get(id);
-    if (entry === undefined || entry.leave !== undefined) return false;
-    const asleep = new Promise<void>((resolve) => {
-      entry.leave = resolve;
+    if (entry === undefined || (to !== undefined && !this.#mayOwn(entry, to))) return false;
+    const log = await this.freeze(id, { timeoutMs: this.#options.leaveTimeoutMs, isForced });
+    if (log === undefined) return false;
+    const outcome = await this.handOver(id, log, to);
+    if (outcome === 'kept') this.thaw(id, log);
+    return outcome === 'given';
+  }
+
+  /**
+   * Lets an object end what it runs, and delivers nothing new. Resolves with its log once nothing runs
+   * and all that it wrote is folded in; from then on it waits, until `thaw` or `handOver`. Past the time
+   * what still runs is cut off where `isForced`, and goes on where not. Resolves with undefined where
+   * the object is not frozen: it is not here, or is leaving already, or did not end.
+   */
+  async freeze(
+    id: ObjectIdHex,
+    { timeoutMs, isForced }: { readonly timeoutMs: number; readonly isForced: boolean },
+  ): Promise<OwnedLog | undefined> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.leave !== undefined) return undefined;
+    const { timers } = this.#options;
+    this.#asleep.delete(entry);
+    let timer: Timer | undefined;
+    const asleep = new Promise<boolean>((resolve) => {
+      entry.leave = () => resolve(true);
+      timer = timers.after(timeoutMs, () => {
+        if (!isForced) resolve(false);
+        else this.#reset(entry, new HomingError('outcome_unknown', 'the object was moved'));
+      });
     });
     this.#leave(entry);
-    const timer = this.#leaveTimer(entry);
-    await asleep;
-    timer.cancel();
-    return this.#handOver(entry, to);
+    const isAsleep = await asleep;
+    timer?.cancel();
+    if (this.#entries.get(id) !== entry) return undefined;
+    const { log } = entry;
+    if (isAsleep && log !== undefined && !log.isOver) return log;
+    this.#thaw(entry);
+    return undefined;
+  }
+
+  /** The object that was frozen with this log goes on here, with what has waited meanwhile. */
+  thaw(id: ObjectIdHex, log: OwnedLog): void {
+    const entry = this.#entries.get(id);
+    if (entry?.log === log) this.#thaw(entry);
+  }
+
+  #thaw(entry: Entry): void {
+    entry.leave = undefined;
+    // One that runs goes on by itself, as its executor says that it is busy.
+    if (entry.state !== 'asleep' || entry.log === undefined) return;
+    // What was appended while it was frozen is no group of the next activation.
+    entry.state = 'draining';
+    void entry.log.settled().then(() => this.#afterDrain(entry));
   }
 
   /** Ends every activation in memory, as at shutdown; waiting deliveries are refused. */
@@ -401,23 +412,7 @@ export class ObjectTable {
   }
 
   #enter(object: ObjectRef, first: Delivery): Entry {
-    const entry: Entry = {
-      object,
-      state: 'placing',
-      activation: undefined,
-      log: undefined,
-      home: undefined,
-      guard: undefined,
-      groupsBefore: 0,
-      folded: 0,
-      alarms: [],
-      resetBy: undefined,
-      waiting: [first],
-      since: this.#options.clock.monotonicMs(),
-      uncoveredSinceMs: undefined,
-      leave: undefined,
-      isKept: false,
-    };
+    const entry = newEntry(object, first, this.#options.clock.monotonicMs());
     this.#entries.set(object.id, entry);
     return entry;
   }
@@ -466,7 +461,24 @@ export class ObjectTable {
     entry.folded = 0;
     entry.alarms = [];
     this.#options.takeSockets(entry.object);
-    this.#wake(entry, cause);
+    const region = log.isEmpty ? this.#firstRegion(entry) : undefined;
+    if (region === undefined) this.#wake(entry, cause);
+    else void this.#moveFirst(entry, region);
+  }
+
+  /** Where an object that holds nothing would rather be, which has not run here. */
+  #firstRegion({ object, home, waiting, leave }: Entry): string | undefined {
+    if (home === undefined || leave !== undefined || waiting.length === 0) return undefined;
+    return this.#options.firstRegion(object, home, waiting[0]?.from);
+  }
+
+  /** What waits is delivered there, or here where it could not be moved. */
+  async #moveFirst(entry: Entry, region: string): Promise<void> {
+    const { id } = entry.object;
+    entry.state = 'asleep';
+    await this.#options.moveFirst(id, region);
+    if (this.#entries.get(id) !== entry || entry.state !== 'asleep') return;
+    if (entry.leave === undefined) this.#afterDrain(entry);
   }
 
   /** The log is here and settled: all that is missing is an executor. */
@@ -666,40 +678,50 @@ export class ObjectTable {
     }
   }
 
-  /** Past it what still runs is cut off. */
-  #leaveTimer(entry: Entry): Timer {
-    const { timers, leaveTimeoutMs } = this.#options;
-    return timers.after(leaveTimeoutMs, () => {
-      this.#reset(entry, new HomingError('outcome_unknown', 'the object was moved while it ran'));
-    });
+  /** An object that is being placed yet has no home. */
+  #mayOwn({ home, object }: Entry, { storeId }: NodeInfo): boolean {
+    return home !== undefined && this.#options.placement.mayOwn(home, object.id, storeId);
   }
 
-  /** Until the outcome is known the object neither runs nor is looked for: what comes waits. */
-  async #handOver(entry: Entry, to: NodeInfo | undefined): Promise<boolean> {
+  /**
+   * Makes `to` the owner of the object that was frozen with this log, at home elsewhere where `move` says so. `given`: what waits
+   * goes there. `kept`: nothing has changed, and it is still frozen. `unknown`: its log is over, and
+   * whoever needs the object claims it, which rules out that it is given later.
+   */
+  async handOver(
+    id: ObjectIdHex,
+    log: OwnedLog,
+    to: NodeInfo | undefined,
+    move?: MoveHome,
+  ): Promise<'given' | 'kept' | 'unknown'> {
     const { coordinator, placement, logger } = this.#options;
-    const { object, log } = entry;
-    if (this.#entries.get(object.id) !== entry || log === undefined || log.isOver) return false;
-    let isGiven = true;
+    const entry = this.#entries.get(id);
+    if (entry?.log !== log || log.isOver) return 'unknown';
+    const { object } = entry;
+    // Its replica set may have changed while it came to rest.
+    if (to !== undefined && move === undefined && !this.#mayOwn(entry, to)) return 'kept';
+    let outcome: 'given' | 'kept' | 'unknown' = 'given';
     try {
       if (to === undefined) await coordinator.release(object, log.epoch);
-      // Its replica set may have changed while it came to rest.
-      else if (!placement.mayOwn(object.id, to.storeId)) isGiven = false;
-      else isGiven = await coordinator.transfer(object, log.epoch, to);
+      else if (!(await coordinator.transfer(object, log.epoch, to, move))) outcome = 'kept';
     } catch (error) {
-      // Whether it was given away is not known: claiming anew rules out that it happens later.
       logger.warn('an object could not be handed over', { error: String(error) });
+      outcome = 'unknown';
+    }
+    if (this.#entries.get(id) !== entry || outcome === 'kept') return outcome;
+    if (outcome === 'unknown') {
       log.release();
-      isGiven = false;
-    }
-    if (this.#entries.get(object.id) !== entry) return isGiven;
-    entry.leave = undefined;
-    if (!isGiven) {
+      entry.leave = undefined;
       this.#afterDrain(entry);
-      return false;
+      return outcome;
     }
-    if (to !== undefined) placement.learn(object.id, to.node, epochAfter(log.epoch));
+    if (move !== undefined && this.#options.bugs?.['acts-after-switch'] === true) {
+      this.#thaw(entry);
+      return outcome;
+    }
+    if (to !== undefined) placement.learn(id, to.node, epochAfter(log.epoch));
     this.#forget(entry);
-    return true;
+    return outcome;
   }
 
   #sendOn(entry: Entry, node: string): void {

@@ -27,7 +27,8 @@ import type { Callers } from './callers.ts';
 import { Distances } from './distances.ts';
 import { EdgeSockets } from './edge-sockets.ts';
 import { Handed } from './handed.ts';
-import type { Activation, ObjectTable } from './object-table.ts';
+import type { Activation } from './object-entry.ts';
+import type { ObjectTable } from './object-table.ts';
 import { PeerSessions } from './peer-sessions.ts';
 import type { Placement } from './placement.ts';
 import { RemoteSockets } from './remote-sockets.ts';
@@ -378,6 +379,7 @@ export class PeerLinks {
     else {
       this.#options.objects().deliver(object, 'socket', {
         isForwarded: true,
+        from: node,
         deliver: take,
         forward: notHere,
         refuse: notHere,

@@ -24,7 +24,7 @@ import {
   type PeerRun,
 } from '@homing/base';
 import type { CallMessage } from './call-messages.ts';
-import type { Activation } from './object-table.ts';
+import type { Activation } from './object-entry.ts';
 import type { RemoteSessions, RemoteSink } from './session-router.ts';
 
 export interface PeerSessionsOptions {

@@ -9,6 +9,7 @@
  * waits until then, bounded by `placementTimeoutMs`.
  */
 import {
+  type ClaimAt,
   type Clock,
   type Coordinator,
   type Epoch,
@@ -18,8 +19,11 @@ import {
   type ObjectIdHex,
   type ObjectRef,
   type Ownership,
+  type RegionList,
+  type ShardAssignment,
   type Timers,
 } from '@homing/base';
+import { defaultHome, mayLiveIn } from '@homing/protocol';
 
 export type Place =
   | { readonly here: true; readonly ownership: Ownership }
@@ -40,8 +44,14 @@ export interface PlacementOptions {
 
 export interface PlacementCluster {
   readonly network: Network;
-  /** The stores that may own the object; undefined while its shard is not assigned. */
-  readonly candidates: (id: ObjectIdHex) => readonly string[] | undefined;
+  /** The region that each location hint means. */
+  readonly locationHints: Readonly<Record<string, string>>;
+  /** Undefined while no list was begun: no object has a home then. */
+  readonly regions: () => RegionList | undefined;
+  /** The set that holds an object at home in the region; undefined while none is assigned. */
+  readonly setOf: (home: string, id: ObjectIdHex) => ShardAssignment | undefined;
+  /** The stores that may own an object at home in the region; undefined while none are assigned. */
+  readonly candidates: (home: string, id: ObjectIdHex) => readonly string[] | undefined;
 }
 
 interface Remembered {
@@ -55,6 +65,8 @@ const lookAgainMs = 200;
 export class Placement {
   readonly #options: PlacementOptions;
   readonly #owners = new Map<ObjectIdHex, Remembered>();
+  /** Homes that are not the default ones, as far as known; a wrong one costs a round trip. */
+  readonly #homes = new Map<ObjectIdHex, string>();
   readonly #waiting = new Set<() => void>();
   /** Nodes that said they are ending: nothing is sent to them any more. */
   readonly #leaving = new Set<string>();
@@ -86,10 +98,10 @@ export class Placement {
     if (this.#owners.get(id)?.node === node) this.#owners.delete(id);
   }
 
-  /** Whether a node with this store may own the object: it holds a replica. */
-  mayOwn(id: ObjectIdHex, storeId: string): boolean {
+  /** Whether a node with this store may own the object at home in the region: it holds a replica. */
+  mayOwn(home: string, id: ObjectIdHex, storeId: string): boolean {
     const { cluster } = this.#options;
-    return cluster === undefined || cluster.candidates(id)?.includes(storeId) === true;
+    return cluster === undefined || cluster.candidates(home, id)?.includes(storeId) === true;
   }
 
   leaving(node: string): void {
@@ -130,38 +142,87 @@ export class Placement {
     if (known !== undefined && known.node !== coordinator.self?.node && this.#reaches(known.node)) {
       return { here: false, node: known.node };
     }
-    const candidates = cluster?.candidates(id);
-    const isCandidate =
-      cluster === undefined || candidates?.includes(coordinator.self?.storeId ?? '') === true;
-    if (isCandidate && !this.#isDraining) return this.#claim(object);
-    if (candidates === undefined) return undefined;
-    const ownership = await coordinator.locate(object);
-    if (ownership !== undefined) {
-      if (ownership.owner.node !== coordinator.self?.node) return this.#at(id, ownership);
-      // A hand-over whose outcome was not known: it stayed, and nobody else can take it.
-      await coordinator.release(object, ownership.epoch);
+    if (cluster === undefined) {
+      return this.#claim(object, { home: coordinator.self?.region ?? '', isDefault: true });
     }
-    // One that may own it will claim it when the call gets there.
+    const base = this.#defaultHome(id, cluster);
+    const first = this.#homes.get(id) ?? base;
+    if (this.#mayClaim(first, id))
+      return this.#claim(object, { home: first, isDefault: first === base });
+    const located = await coordinator.locate(object);
+    const home = located.home ?? base;
+    this.#learnHome(id, home, base);
+    const { ownership } = located;
+    if (ownership !== undefined && ownership.owner.node !== coordinator.self?.node) {
+      return this.#at(id, ownership);
+    }
+    if (this.#mayClaim(home, id)) return this.#claim(object, { home, isDefault: home === base });
+    // A hand-over whose outcome was not known: it stayed, and nobody else can take it.
+    if (ownership !== undefined) await coordinator.release(object, ownership.epoch);
+    return this.#someOwner(home, id, cluster);
+  }
+
+  /** One that may own it will claim it when the call gets there. */
+  #someOwner(home: string, id: ObjectIdHex, cluster: PlacementCluster): Place | undefined {
+    const { coordinator } = this.#options;
+    const candidates = cluster.candidates(home, id);
     const node = coordinator
       .nodes()
       .find(
         (other) =>
           other.node !== coordinator.self?.node &&
           other.draining !== true &&
-          candidates.includes(other.storeId) &&
+          candidates?.includes(other.storeId) === true &&
           this.#reaches(other.node),
       );
     return node === undefined ? undefined : { here: false, node: node.node };
   }
 
-  async #claim(object: ObjectRef): Promise<Place | undefined> {
+  #mayClaim(home: string, id: ObjectIdHex): boolean {
+    const store = this.#options.coordinator.self?.storeId ?? '';
+    return !this.#isDraining && this.mayOwn(home, id, store);
+  }
+
+  #defaultHome(id: ObjectIdHex, { regions }: PlacementCluster): string {
+    const list = regions();
+    if (list === undefined) {
+      throw new HomingError(
+        'unavailable',
+        'the regions of the cluster are not known yet: try again',
+      );
+    }
+    const home = defaultHome(id, list);
+    if (home !== undefined) return home;
+    throw new HomingError(
+      'unavailable',
+      'the object’s id was made in a region, or for a jurisdiction, that this cluster does not have',
+    );
+  }
+
+  /** Only those away from their default home are remembered. */
+  #learnHome(id: ObjectIdHex, home: string, base: string): void {
+    this.#homes.delete(id);
+    if (home === base) return;
+    this.#homes.set(id, home);
+    if (this.#homes.size <= this.#options.ownersMax) return;
+    const oldest = this.#homes.keys().next();
+    if (!oldest.done) this.#homes.delete(oldest.value);
+  }
+
+  async #claim(object: ObjectRef, at: ClaimAt): Promise<Place | undefined> {
     const { coordinator, metrics } = this.#options;
+    const { id } = object;
     try {
-      const { outcome, ownership } = await coordinator.claim(object);
+      const result = await coordinator.claim(object, at);
+      const { outcome } = result;
       metrics.increment('placement_claims_total', { outcome });
-      if (outcome === 'held') return this.#at(object.id, ownership);
-      const before = this.#owners.get(object.id);
-      this.#owners.delete(object.id);
+      if (outcome === 'elsewhere') {
+        return this.#elsewhere(object, result.home);
+      }
+      const { ownership } = result;
+      if (outcome === 'held') return this.#at(id, ownership);
+      const before = this.#owners.get(id);
+      this.#owners.delete(id);
       const isAlive = coordinator.nodes().some(({ node }) => node === before?.node);
       if (before !== undefined && !isAlive) metrics.increment('failovers_total');
       return { here: true, ownership };
@@ -171,10 +232,41 @@ export class Placement {
     }
   }
 
+  /**
+   * Where an object that was never used is to live: where its hint says, or in the region of the node
+   * that it was called on first. Undefined where that is its home, or no place for it.
+   */
+  firstRegion(object: ObjectRef, home: string, from: string | undefined): string | undefined {
+    const { cluster, coordinator } = this.#options;
+    const list = cluster?.regions();
+    if (cluster === undefined || list === undefined || this.#isDraining) return undefined;
+    const caller = from ?? coordinator.self?.node;
+    const node = coordinator.nodes().find((other) => other.node === caller);
+    const hinted = cluster.locationHints[object.locationHint ?? ''];
+    const isPlace = (region: string | undefined) =>
+      region !== undefined &&
+      mayLiveIn(object.id, region, list) &&
+      cluster.setOf(region, object.id) !== undefined;
+    const region = isPlace(hinted) ? hinted : node?.region;
+    return region !== home && isPlace(region) ? region : undefined;
+  }
+
   /** Whether the object lives where it would without any record of where it lives. */
-  isDefaultHome(_id: ObjectIdHex, home: string | undefined): boolean {
-    // There is one region that objects are placed in.
-    return home !== undefined;
+  isDefaultHome(id: ObjectIdHex, home: string | undefined): boolean {
+    const list = this.#options.cluster?.regions();
+    if (this.#options.cluster === undefined) return home !== undefined;
+    return list !== undefined && home === defaultHome(id, list);
+  }
+
+  /** Nobody owns it, and its home is another one than was thought. */
+  #elsewhere(object: ObjectRef, found: string | undefined): Place | undefined {
+    const { cluster } = this.#options;
+    if (cluster === undefined) return undefined;
+    const base = this.#defaultHome(object.id, cluster);
+    const home = found ?? base;
+    this.#learnHome(object.id, home, base);
+    // As `place` looks again; a home that changes all the time is not run after here.
+    return this.#mayClaim(home, object.id) ? undefined : this.#someOwner(home, object.id, cluster);
   }
 
   #at(id: ObjectIdHex, { owner, epoch }: Ownership): Place | undefined {

@@ -21,7 +21,7 @@ import {
   type Timers,
 } from '@homing/base';
 import type { Executor } from './executor-pool.ts';
-import type { Activation, Delivery } from './object-table.ts';
+import type { Activation, Delivery } from './object-entry.ts';
 
 /** What the router needs of other nodes; a single node has none. */
 export interface RemoteSessions {
@@ -135,6 +135,10 @@ class Session implements FramePort, Delivery {
       this.executor?.post({ type: 'closed', session: this.number, error: undefined });
     }
     this.#forget();
+  }
+
+  get from(): string | undefined {
+    return this.#origin.kind === 'peer' ? this.#origin.node : undefined;
   }
 
   get isForwarded(): boolean {

@@ -2,7 +2,7 @@
 import type { Epoch, FramePort, ObjectIdHex, ObjectRef, PeerRun } from '@homing/base';
 import { expect, test } from 'vitest';
 import type { CallMessage } from '../src/call-messages.ts';
-import type { Activation } from '../src/object-table.ts';
+import type { Activation } from '../src/object-entry.ts';
 import { PeerSessions } from '../src/peer-sessions.ts';
 
 const peer: PeerRun = { node: 'n2', storeId: 's2', run: 'r2' };

@@ -26,6 +26,14 @@ export type DeliberateBug =
   /** A store says that it is complete before it has looked. */
   | 'complete-early'
   /** A change is finished though nobody has adopted it, or promises given before may stand. */
-  | 'finish-early';
+  | 'finish-early'
+  /** A move to another region goes on while the object runs. */
+  | 'no-freeze'
+  /** The record is switched to the other region before the copy there has all there is. */
+  | 'switch-before-settle'
+  /** What lies at the other region is taken for a copy of the object as it is. */
+  | 'stale-staged-copy'
+  /** An owner goes on with an object that it has moved to another region. */
+  | 'acts-after-switch';
 
 export type DeliberateBugs = Readonly<Partial<Record<DeliberateBug, true>>>;

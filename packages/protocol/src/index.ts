@@ -4,6 +4,18 @@ export { CallerCounts, type CallerShare, RegionNumbers, turnsPerWindow } from '.
 export type { DeliberateBug, DeliberateBugs } from './deliberate-bugs.ts';
 export { type ForcedSet, type ForcedSets, planForcedSets } from './forced-sets.ts';
 export {
+  defaultHome,
+  mayLiveIn,
+  nextRegions,
+  noRegionPlan,
+  type RegionPlan,
+} from './homes.ts';
+export {
+  Migration,
+  type MigrationEffect,
+  type MigrationInput,
+} from './migration.ts';
+export {
   arrived,
   decideMove,
   type Homes,
@@ -31,4 +43,5 @@ export {
   shardOf,
   storesOf,
 } from './replica-set.ts';
+export { StagedCopy, type StagedEffect, type StagedInput } from './staged-copy.ts';
 export { type ListedHead, type ListedPage, type Need, Survey } from './survey.ts';

@@ -178,6 +178,15 @@ export class OwnerLog {
     return this.#window.at(-1)?.name ?? this.#base;
   }
 
+  /** What a copy of the object begins with: the own state has the base, and maybe more. */
+  get held(): {
+    readonly base: RecordName;
+    readonly records: readonly EncodedRecord[];
+    readonly committed: number;
+  } {
+    return { base: this.#base, records: this.#window, committed: this.#committed.lsn };
+  }
+
   /** Bytes of records that are not committed. */
   get uncommittedBytes(): number {
     return this.#bytesUpTo(this.last.lsn) - this.#bytesUpTo(this.#committed.lsn);

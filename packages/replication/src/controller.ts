@@ -17,8 +17,9 @@ import type {
   ShardAssignment,
   Timer,
   Timers,
+  VersionedShard,
 } from '@homing/base';
-import { type DeliberateBugs, planAssignments, storesOf } from '@homing/protocol';
+import { type DeliberateBugs, planAssignments, shardKey, storesOf } from '@homing/protocol';
 import type { Replication } from './replication.ts';
 
 export interface ControllerLimits {
@@ -40,7 +41,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
-  readonly region: string;
+  /** Of each its nodes' stores hold the replica sets. */
+  readonly regions: () => readonly string[];
   readonly shardCount: number;
   readonly factor: number;
   readonly limits: ControllerLimits;
@@ -71,6 +73,7 @@ export class Controller {
     this.#sinceMs = options.clock.monotonicMs();
     options.coordinator.watch(({ type }) => {
       if (type === 'nodes' || type === 'controller' || type === 'shards') this.look();
+      if (type === 'regions') this.look();
     });
     this.#lookLater();
   }
@@ -103,13 +106,28 @@ export class Controller {
     );
   }
 
-  #plan() {
+  #plan(): readonly VersionedShard[] {
+    const { coordinator, regions, limits } = this.#options;
+    const changes: VersionedShard[] = [];
+    let begun = 0;
+    for (const region of regions()) {
+      for (const change of this.#planRegion(region, limits.changesMax - begun)) {
+        changes.push(change);
+        const { region: name, shard, next } = change.assignment;
+        const present = coordinator.shards().get(shardKey(name, shard))?.assignment;
+        if (next !== undefined && present?.next === undefined) begun += 1;
+      }
+    }
+    return changes;
+  }
+
+  #planRegion(region: string, changesMax: number): readonly VersionedShard[] {
     const { coordinator, replication, clock, limits, bugs } = this.#options;
-    const { region, shardCount, factor } = this.#options;
+    const { shardCount, factor } = this.#options;
     const nowMs = clock.monotonicMs();
     const sameForMs = nowMs - this.#sinceMs;
     return planAssignments({
-      nodes: coordinator.nodes(),
+      nodes: coordinator.nodes().filter((node) => node.region === region),
       shards: coordinator.shards(),
       region,
       shardCount,
@@ -123,7 +141,7 @@ export class Controller {
         return this.#replaced.has(store) || nowMs - sinceMs >= limits.rebuildDelayMs;
       },
       standingOf: (shard, store, generation) => replication.standingOf(shard, store, generation),
-      changesMax: limits.changesMax,
+      changesMax,
       bugs,
     });
   }

@@ -3,4 +3,5 @@
 export { Controller, type ControllerLimits, type ControllerOptions } from './controller.ts';
 export { type ReplicationLimits, replicationLimits } from './limits.ts';
 export { decodeMessage } from './messages.ts';
+export { RegionKeeper, type RegionKeeperOptions } from './region-keeper.ts';
 export { Replication, type ReplicationOptions } from './replication.ts';

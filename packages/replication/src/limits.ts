@@ -50,6 +50,12 @@ export interface ReplicationLimits {
   readonly pullTimeoutMs: number;
   /** Lost objects named in one answer to a heartbeat. */
   readonly lostMax: number;
+  /** Bytes of one object's records kept while its state is copied to another region. */
+  readonly stagedBytesMax: number;
+  /** How often a store is sent the state anew, in one move, before it is given up. */
+  readonly stagedCopiesMax: number;
+  /** How long a store of another region may leave something unanswered before it begins anew. */
+  readonly stagedAnswerMs: number;
 }
 
 export const replicationLimits: ReplicationLimits = {
@@ -78,4 +84,7 @@ export const replicationLimits: ReplicationLimits = {
   pullsMax: 4,
   pullTimeoutMs: 600_000,
   lostMax: 10_000,
+  stagedBytesMax: 64 * 1024 * 1024,
+  stagedCopiesMax: 5,
+  stagedAnswerMs: 5000,
 };

@@ -48,6 +48,8 @@ export type LogRequest =
       readonly epoch: Epoch;
       readonly home: string;
       readonly generation: number;
+      /** For a copy at another region's stores, which promise the owner nothing. */
+      readonly isStaged: boolean;
       readonly previous: RecordName;
       readonly committed: RecordName;
       readonly records: readonly EncodedRecord[];
@@ -357,6 +359,7 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
   if ('generation' in message) writer.varint(message.generation);
   switch (message.type) {
     case 'append':
+      writer.u8(message.isStaged ? 1 : 0);
       putName(writer, message.previous);
       putName(writer, message.committed);
       putRecords(writer, message.records);
@@ -543,9 +546,10 @@ function takeRequest(
     case 'pull':
       return { type, ...of };
     case 'append': {
+      const isStaged = reader.u8() === 1;
       const previous = takeName(reader);
       const committed = takeName(reader);
-      return { type, ...of, previous, committed, records: takeRecords(reader) };
+      return { type, ...of, isStaged, previous, committed, records: takeRecords(reader) };
     }
     case 'fetch':
       return { type, ...of, applied: takeName(reader) };

@@ -234,7 +234,7 @@ export class Replica {
     store.append({ object, epoch, previous, records, committed }).then(
       () => {
         superseded(id, epoch);
-        grants.hold(id, from);
+        if (!request.isStaged) grants.hold(id, from);
         const { lsn } = records.at(-1)?.name ?? previous;
         const committedLsn = committed.lsn;
         answer(from.node, { type: 'acked', id, epoch, generation, lsn, committed: committedLsn });

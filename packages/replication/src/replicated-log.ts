@@ -25,6 +25,8 @@ import {
   type OwnedLog,
   type RecordName,
   type RecordOperation,
+  type ShardAssignment,
+  type Staging,
 } from '@homing/base';
 import {
   type OwnerEffect,
@@ -35,6 +37,7 @@ import {
 } from '@homing/protocol';
 import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
+import { ObjectStaging } from './staging.ts';
 
 export interface LogOptions {
   readonly object: ObjectRef;
@@ -81,6 +84,7 @@ export class ReplicatedLog implements OwnedLog {
   #forgetting = new Set<string>();
   #forgotten: (() => void) | undefined;
   #isOver = false;
+  #staging: ObjectStaging | undefined;
   #settled: (() => void)[] = [];
 
   constructor(context: LogContext, { object, epoch, home, set, events }: LogOptions) {
@@ -198,6 +202,30 @@ export class ReplicatedLog implements OwnedLog {
     return new Promise((resolve) => this.#settled.push(resolve));
   }
 
+  get isEmpty(): boolean {
+    return this.#owner.last.lsn === 0;
+  }
+
+  stage(set: ShardAssignment, target: string): Staging {
+    const { epoch, home } = this;
+    this.#staging?.cancel();
+    const staging = new ObjectStaging({
+      context: this.#context,
+      object: this.object,
+      set,
+      target,
+      held: this.#owner.held,
+      sender: () => ({ epoch, home, generation: this.#owner.set.generation }),
+      ended: () => {
+        if (this.#staging === staging) this.#staging = undefined;
+      },
+    });
+    if (this.#isOver) staging.cancel();
+    else this.#staging = staging;
+    this.#context.changed(this);
+    return staging;
+  }
+
   get isWhole(): boolean {
     return !this.#isOver && this.#owner.isWhole;
   }
@@ -243,12 +271,14 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   up(store: string): void {
+    if (this.#staging?.isMember(store) === true) this.#staging.step({ type: 'up', store });
     this.#step({ type: 'up', store });
     // Until it has answered, and knows what is committed.
     if (!this.#isOver) this.#context.changed(this);
   }
 
   down(store: string): void {
+    this.#staging?.step({ type: 'down', store });
     this.#step({ type: 'down', store });
     if (this.#owner.phase === 'fetching') this.#step({ type: 'fetch-failed' });
   }
@@ -276,11 +306,13 @@ export class ReplicatedLog implements OwnedLog {
       this.#run(this.#owner.tellCommitted());
     }
     this.#resend();
+    this.#staging?.tick();
     const sinceMs = this.#waitingSinceMs;
     if (sinceMs !== undefined && clock.monotonicMs() - sinceMs > limits.commitTimeoutMs) {
       this.#stall();
     }
     const isRecovering = this.#started !== undefined;
+    if (this.#staging !== undefined) return true;
     return isRecovering || this.#waitingSinceMs !== undefined || !this.#owner.isIdle;
   }
 
@@ -307,6 +339,10 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   onAnswer(store: string, answer: Extract<LogAnswer, { readonly id: ObjectIdHex }>): void {
+    if (this.#staging?.isMember(store) === true) {
+      this.#staging.onAnswer(store, answer);
+      return;
+    }
     this.#awaitedSinceMs.delete(store);
     switch (answer.type) {
       case 'sealed':
@@ -378,6 +414,7 @@ export class ReplicatedLog implements OwnedLog {
         return;
       case 'committed':
         this.#onCommitted(effect.lsn);
+        this.#staging?.step({ type: 'committed', lsn: effect.lsn });
         return;
       case 'folded':
         this.#onFolded(effect.lsn);
@@ -402,6 +439,7 @@ export class ReplicatedLog implements OwnedLog {
       return;
     }
     this.#step({ type: 'append', record });
+    this.#staging?.step({ type: 'append', record });
     this.#context.changed(this);
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -437,6 +475,7 @@ export class ReplicatedLog implements OwnedLog {
       epoch,
       home,
       generation,
+      isStaged: false,
       previous,
       records,
       committed,
@@ -586,6 +625,7 @@ export class ReplicatedLog implements OwnedLog {
 
   #close(): void {
     this.#isOver = true;
+    this.#staging?.cancel();
     this.#context.closed(this);
     for (const round of [...this.#rounds.values()]) round.reject(lostError());
     this.#wakeSettled();

@@ -124,6 +124,15 @@ export class SnapshotSender {
     this.#startNext();
   }
 
+  /** The same for one copy. */
+  giveUp(node: string, id: ObjectIdHex, epoch: Epoch): void {
+    const isMeant = (order: CopyOrder) =>
+      order.to === node && order.object.id === id && order.epoch === epoch;
+    this.#waiting = this.#waiting.filter((order) => !isMeant(order));
+    if (this.#find(node, id, epoch) !== undefined) this.#drop(keyOf(node, id));
+    this.#startNext();
+  }
+
   #find(node: string, id: ObjectIdHex, epoch: Epoch): Copy | undefined {
     const copy = this.#copies.get(keyOf(node, id));
     return copy?.order.epoch === epoch ? copy : undefined;

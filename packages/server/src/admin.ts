@@ -55,7 +55,12 @@ export interface AdminView {
   /** Empties a node of the cluster; undefined where there is none. */
   drain?(node: string): Promise<object>;
   /** Moves an object to a node, or to one of a region. */
-  migrate?(namespace: NamespaceInfo, id: ObjectIdHex, target: MoveTarget): Promise<object>;
+  migrate?(
+    namespace: NamespaceInfo,
+    id: ObjectIdHex,
+    target: MoveTarget,
+    isForced: boolean,
+  ): Promise<object>;
 }
 
 export interface AdminServer {
@@ -229,7 +234,7 @@ async function command(
     return;
   }
   const target = body.region === undefined ? { node: body.to ?? '' } : { region: body.region };
-  json(response, 200, await view.migrate(namespace, id, target));
+  json(response, 200, await view.migrate(namespace, id, target, body.force === 'true'));
 }
 
 /** Those of a recovery name all shards. */

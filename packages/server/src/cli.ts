@@ -90,8 +90,10 @@ Runs the worker project in dir (default: the current directory) on several nodes
   migrate: {
     summary: 'move one object to another node',
     usage: adminUsage(
-      'migrate NAMESPACE ID|--name NAME --to NODE|--region REGION',
-      'Moves one object to a node that holds a replica of it.\n\n  --name NAME     the object of this name\n  --to NODE       where to\n  --region REGION  to whichever node of the region',
+      'migrate NAMESPACE ID|--name NAME --to NODE|--region REGION [--force]',
+      'Moves one object to another node. To one of another region its state is copied first, while it\n' +
+        'goes on.\n\n  --name NAME      the object of this name\n  --to NODE        where to\n' +
+        '  --region REGION  to whichever node of the region\n  --force          cut off what still runs after a while, and connections that cannot outlive\n                   the object’s memory; without it the move is called off then',
     ),
     run: migrate,
   },
@@ -369,6 +371,7 @@ async function migrate(args: readonly string[]): Promise<number> {
       name: { type: 'string' },
       to: { type: 'string' },
       region: { type: 'string' },
+      force: { type: 'boolean' },
     },
     2,
   );
@@ -387,7 +390,8 @@ async function migrate(args: readonly string[]): Promise<number> {
   }
   const which = name === undefined ? { id } : { name };
   const where = to === undefined ? { region } : { to };
-  const body = { namespace, ...where, ...which };
+  const force = flags.isSet('force') ? { force: 'true' } : {};
+  const body = { namespace, ...where, ...which, ...force };
   return answered(flags, await ask(adminUrl(flags), '/api/migrate', body));
 }
 

@@ -5,13 +5,14 @@ import {
   namedObjectId,
   type ObjectHead,
   type ObjectIdHex,
+  type RegionList,
   type Store,
   type VersionedShard,
 } from '@homing/base';
 import type { NodeConfig } from '@homing/config';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { HomingNode, MoveTarget } from '@homing/node';
-import { ownersOf, type ReplicaSet } from '@homing/protocol';
+import { defaultHome, ownersOf, type ReplicaSet } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
@@ -30,7 +31,7 @@ export interface ClusterAdminOptions {
   readonly coordinator: Coordinator & EtcdCoordinatorExtras;
   readonly network: PeerNetwork;
   readonly replication: Replication;
-  readonly setOf: (id: ObjectIdHex) => ReplicaSet | undefined;
+  readonly regions: () => RegionList | undefined;
   readonly keyOf: (home: string, id: ObjectIdHex) => string;
   readonly shards: () => ReadonlyMap<string, VersionedShard>;
   readonly factor: number;
@@ -93,7 +94,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       await coordinator.putSetting('migrations-max', cap);
       return migrations(options);
     },
-    migrate: (namespace, id, target) => migrate(options, namespace, id, target),
+    migrate: (namespace, id, target, isForced) => migrate(options, namespace, id, target, isForced),
   };
 }
 
@@ -108,8 +109,11 @@ function migrations({ node, config, coordinator }: ClusterAdminOptions): object 
   };
 }
 
-function isReachable({ shards, replication }: ClusterAdminOptions): boolean {
-  const assignments = [...shards().values()];
+/** Of the node's own region: what is wrong with others does not keep this one from serving. */
+function isReachable({ shards, replication, config }: ClusterAdminOptions): boolean {
+  const assignments = [...shards().values()].filter(
+    ({ assignment }) => assignment.region === config.region,
+  );
   return (
     assignments.length > 0 &&
     assignments.every(({ assignment }) => replication.isReachable(assignment))
@@ -178,12 +182,16 @@ async function describe(
   const object = { namespace: namespace.key, id };
   const { status: own, head } = node.describe(object);
   // What this node owns needs no asking; where the coordinator is away the rest is not known.
-  const ownership =
+  const located =
     own === undefined ? await coordinator.locate(object).catch(() => undefined) : undefined;
+  const ownership = located?.ownership;
   if (own === undefined && head === undefined && ownership === undefined) return undefined;
   const owner = own === undefined ? ownership?.owner : coordinator.self;
   const stores = new Map(coordinator.nodes().map((info) => [info.storeId, info.node]));
-  const set = options.setOf(id);
+  const list = options.regions();
+  const byDefault = list && defaultHome(id, list);
+  const home = own?.home ?? located?.home ?? byDefault;
+  const set = home === undefined ? undefined : options.replication.setOf(home, id);
   const callers =
     own === undefined
       ? owner && (await askCallers(coordinator, owner.node, namespace, id))
@@ -196,6 +204,8 @@ async function describe(
     state: own?.state ?? (owner === undefined ? 'asleep' : 'elsewhere'),
     node: own === undefined ? (owner?.node ?? null) : config.node,
     region: owner?.region ?? null,
+    home: home ?? null,
+    defaultHome: byDefault ?? null,
     epoch: String(own?.epoch ?? ownership?.epoch ?? 0),
     replicas: set?.members.map((store) => stores.get(store) ?? store) ?? [],
     generation: set?.generation ?? null,
@@ -222,6 +232,7 @@ async function migrate(
   namespace: NamespaceInfo,
   id: ObjectIdHex,
   target: MoveTarget,
+  isForced: boolean,
 ): Promise<object> {
   const { node, coordinator } = options;
   const object = { namespace: namespace.key, id };
@@ -231,16 +242,17 @@ async function migrate(
     throw new HomingError('invalid_argument', `no node ${to}; there is ${known.join(', ')}`);
   }
   if (node.describe(object).status === undefined) {
-    const ownership = await coordinator.locate(object);
+    const { ownership } = await coordinator.locate(object);
     if (ownership === undefined) {
       throw new HomingError('invalid_argument', 'the object is on no node: a call will place it');
     }
     const where = 'node' in target ? { to: target.node } : { region: target.region };
-    const body = { namespace: namespace.name, id, ...where };
+    const force = isForced ? { force: 'true' } : {};
+    const body = { namespace: namespace.name, id, ...where, ...force };
     return passOn(options, ownership.owner.node, '/api/migrate', body);
   }
   if (to === options.config.node) return { id, node: to };
-  const moved = await node.migrate(id, target, 'operator');
+  const moved = await node.migrate(id, target, 'operator', isForced);
   if (moved.outcome === 'moved') return { id, node: moved.node };
   const code = moved.outcome === 'refused' ? 'invalid_argument' : 'unavailable';
   throw new HomingError(code, moved.why ?? 'the object was not moved');

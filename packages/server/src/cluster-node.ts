@@ -26,9 +26,9 @@ import {
 } from '@homing/coordinator';
 import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
-import { HomingNode, nodeLimits } from '@homing/node';
-import { ownersOf, type ReplicaSet, shardKey, shardOf } from '@homing/protocol';
-import { Controller, Replication, replicationLimits } from '@homing/replication';
+import { type ChooseNode, HomingNode, nodeLimits } from '@homing/node';
+import { ownersOf, shardKey, shardOf } from '@homing/protocol';
+import { Controller, RegionKeeper, Replication, replicationLimits } from '@homing/replication';
 import { type PeerNetwork, startPeerNetwork, startRpc } from '@homing/rpc';
 import { openRocksStore } from '@homing/storage';
 import { startAdmin } from './admin.ts';
@@ -40,6 +40,7 @@ import { PrometheusMetrics } from './metrics.ts';
 import { migrationOptions } from './migration-options.ts';
 import { Recovery } from './recovery.ts';
 import { RegionDelay } from './region-delay.ts';
+import { RegionNote } from './region-note.ts';
 import { systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -66,11 +67,6 @@ export interface ClusterNode {
   close(): Promise<void>;
 }
 
-/**
- * Replica sets are of one region that all nodes belong to, whatever region each names: objects are
- * placed among all of them.
- */
-const placementRegion = 'main';
 const assignSettleMs = 2000;
 const controllerLookMs = 1000;
 const movesMax = 32;
@@ -134,8 +130,8 @@ async function compose(
   const identity = new DiskIdentity(store, coordinator, systemTimers, logger);
   await identity.start();
   closers.push(async () => identity.stop());
-  const keyOf = (_home: string, id: ObjectIdHex) =>
-    shardKey(placementRegion, shardOf(id, config.shardsPerRegion));
+  const keyOf = (home: string, id: ObjectIdHex) =>
+    shardKey(home, shardOf(id, config.shardsPerRegion));
   const replication = new Replication({
     self: { node: config.node, storeId: store.storeId, run },
     store,
@@ -156,11 +152,12 @@ async function compose(
     failed: (error) => fatal(error),
   });
   closers.push(async () => replication.close());
-  const setOf = (id: ObjectIdHex): ReplicaSet | undefined => replication.setOf(placementRegion, id);
   followSets(coordinator, replication);
   coordinator.watch(({ type }) => {
     if (type === 'session-lost') metrics.increment('session_expired_total');
   });
+  const cluster = config.etcd.prefix;
+  const regionNote = new RegionNote({ store, coordinator, cluster, logger });
   const recovery = new Recovery({
     node: config.node,
     replication,
@@ -168,14 +165,24 @@ async function compose(
     coordinator,
     identity,
     facts: factsOf(config),
+    regions: regionNote,
   });
+  const regionKeeper = new RegionKeeper({
+    coordinator,
+    timers: systemTimers,
+    logger,
+    plan: { regions: config.regions ?? [], jurisdictions: config.jurisdictions ?? {} },
+    settleMs: assignSettleMs,
+    remembered: () => regionNote.list(),
+  });
+  closers.push(async () => regionKeeper.stop());
   const controller = new Controller({
     coordinator,
     replication,
     clock: systemClock,
     timers: systemTimers,
     logger,
-    region: placementRegion,
+    regions: () => coordinator.regions()?.list.regions ?? [],
     shardCount: config.shardsPerRegion,
     factor: config.replication.factor,
     limits: {
@@ -188,8 +195,8 @@ async function compose(
   });
   closers.push(async () => controller.stop());
   const namespaces = new Namespaces(project);
-  const candidates = (id: ObjectIdHex) => {
-    const set = setOf(id);
+  const candidates = (home: string, id: ObjectIdHex) => {
+    const set = replication.setOf(home, id);
     return set === undefined ? undefined : ownersOf(set);
   };
   const node = new HomingNode({
@@ -197,9 +204,12 @@ async function compose(
     logs: replication,
     cluster: {
       network,
+      locationHints: config.locationHints ?? {},
+      regions: () => regionNote.list(),
+      setOf: (home, id) => replication.setOf(home, id),
       candidates,
       rankOf: (id) => {
-        const rank = candidates(id)?.indexOf(store.storeId) ?? -1;
+        const rank = candidates(config.region, id)?.indexOf(store.storeId) ?? -1;
         return rank === -1 ? undefined : rank;
       },
     },
@@ -284,7 +294,7 @@ async function compose(
       coordinator,
       network,
       replication,
-      setOf,
+      regions: () => regionNote.list(),
       keyOf,
       shards: () => coordinator.shards(),
       factor: config.replication.factor,
@@ -484,7 +494,7 @@ function drainOf(
   node: HomingNode,
   coordinator: Coordinator,
   network: PeerNetwork,
-  candidates: (id: ObjectIdHex) => readonly string[] | undefined,
+  candidates: (home: string, id: ObjectIdHex) => readonly string[] | undefined,
   config: NodeConfig,
   logger: Logger,
 ): () => Promise<void> {
@@ -494,8 +504,8 @@ function drainOf(
       logger.warn('others cannot be told that this node drains', { error: String(error) });
     });
     let turn = 0;
-    const choose = (id: ObjectIdHex): NodeInfo | undefined => {
-      const stores = candidates(id) ?? [];
+    const choose: ChooseNode = (id, home): NodeInfo | undefined => {
+      const stores = (home === undefined ? undefined : candidates(home, id)) ?? [];
       const others = coordinator
         .nodes()
         .filter(

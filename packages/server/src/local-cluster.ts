@@ -124,6 +124,7 @@ async function startNode(start: NodeStart, children: ChildProcess[]): Promise<st
   const file = join(data, `${name}.json`);
   const config = {
     node: name,
+    ...(start.regions.length > 0 && { regions: start.regions }),
     region,
     zone: name,
     app: resolve(dir),

@@ -3,7 +3,7 @@ import type { Coordinator } from '@homing/base';
 import type { NodeConfig } from '@homing/config';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { MigrationOptions } from '@homing/node';
-import type { MigrationRules } from '@homing/protocol';
+import { type MigrationRules, mayLiveIn } from '@homing/protocol';
 import { CommandError } from './usage-error.ts';
 import type { Namespaces } from './worker-version.ts';
 
@@ -31,14 +31,12 @@ export function migrationOptions(
     pingMs: migration.pingMs,
     rulesOf: (key) => byKey.get(key),
     movesMax: () => movesMax(migration.movesMax, coordinator),
-    regionsOf: () => [
-      ...new Set(
-        coordinator
-          .nodes()
-          .filter(({ draining }) => draining !== true)
-          .map((node) => node.region),
-      ),
-    ],
+    regionsOf: ({ id }) => {
+      const list = coordinator.regions()?.list;
+      const nodes = coordinator.nodes().filter(({ draining }) => draining !== true);
+      const regions = [...new Set(nodes.map((node) => node.region))];
+      return list === undefined ? [] : regions.filter((name) => mayLiveIn(id, name, list));
+    },
   };
 }
 

@@ -6,10 +6,18 @@
  * Nothing is claimed before that: an epoch granted by an etcd that has forgotten the old ones could be
  * lower than what replicas have promised, and assignments made anew could name other stores.
  */
-import type { Coordinator, Epoch, ObjectIdHex, ShardAssignment, Store } from '@homing/base';
+import type {
+  Coordinator,
+  Epoch,
+  ObjectIdHex,
+  RegionList,
+  ShardAssignment,
+  Store,
+} from '@homing/base';
 import type { ClusterFacts, EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { Replication } from '@homing/replication';
 import type { DiskIdentity } from './disk-identity.ts';
+import type { RegionNote } from './region-note.ts';
 import { CommandError } from './usage-error.ts';
 
 /** What a node says of itself before a recovery; plain data. */
@@ -21,6 +29,8 @@ export interface RecoveryState {
   /** In decimal digits. */
   readonly highest: string;
   readonly shards: readonly ShardAssignment[];
+  /** Undefined where it never heard of any. */
+  readonly regions?: RegionList | undefined;
 }
 
 export interface RecoveryOptions {
@@ -31,6 +41,7 @@ export interface RecoveryOptions {
   readonly identity: DiskIdentity;
   /** Written again where etcd has lost them. */
   readonly facts: ClusterFacts;
+  readonly regions: RegionNote;
 }
 
 export class Recovery {
@@ -48,6 +59,7 @@ export class Recovery {
       refused: coordinator.refused,
       highest: String(highestOn(store, coordinator.highestEpoch())),
       shards: [...replication.sets().values()],
+      regions: this.#options.regions.list(),
     };
   }
 
@@ -92,6 +104,13 @@ export interface RecoveryPlan {
  * may know more.
  */
 export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
+  const regions = new Set(states.flatMap((state) => state.regions?.regions ?? []));
+  if (regions.size > 1) {
+    throw new CommandError(
+      'this cluster has several regions, and only the etcd that was lost knew which objects had moved ' +
+        'between them: restore a backup of etcd that is as it was when it ended, or ask for help.',
+    );
+  }
   const stores = new Set(states.map(({ storeId }) => storeId));
   const shards = new Map<string, ShardAssignment>();
   for (const state of states) {

@@ -77,7 +77,7 @@ export class DiskChecks implements DiskObserver {
 
   /** An append was acknowledged: it must be on disk at a majority now. */
   acknowledged(cluster: SimCluster, object: ObjectRef, value: number): void {
-    const stores = cluster.holdersOf(object.id);
+    const stores = cluster.holdersOf(object);
     const holders = stores.filter((storeId) => {
       const disk = cluster.disks.get(storeId);
       return disk !== undefined && holds(disk, object.id, value);

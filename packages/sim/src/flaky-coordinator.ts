@@ -5,16 +5,19 @@
  * effect a while later, as a request would that was under way.
  */
 import {
+  type ClaimAt,
   type ClaimResult,
   type Coordinator,
   type CoordinatorEvent,
   type Epoch,
   HomingError,
+  type Located,
+  type MoveHome,
   type NodeInfo,
   type ObjectRef,
-  type Ownership,
   type Timer,
   type Timers,
+  type VersionedRegions,
   type VersionedShard,
 } from '@homing/base';
 import type { SeededRandom } from './random.ts';
@@ -102,6 +105,7 @@ export class FlakyCoordinator implements Coordinator {
   readonly #faults: CoordinatorFaults;
   #nodes: readonly NodeInfo[] = [];
   #shards: ReadonlyMap<string, VersionedShard> = new Map();
+  #regions: VersionedRegions | undefined;
 
   constructor(
     inner: Coordinator,
@@ -125,19 +129,23 @@ export class FlakyCoordinator implements Coordinator {
     return this.#inner.isController;
   }
 
-  claim(object: ObjectRef): Promise<ClaimResult> {
-    return this.#ask(() => this.#inner.claim(object), false);
+  claim(object: ObjectRef, at: ClaimAt): Promise<ClaimResult> {
+    return this.#ask(() => this.#inner.claim(object, at), false);
   }
 
   release(object: ObjectRef, epoch: Epoch): Promise<void> {
     return this.#ask(() => this.#inner.release(object, epoch), true);
   }
 
-  transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean> {
-    return this.#ask(() => this.#inner.transfer(object, epoch, to), true);
+  transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean> {
+    return this.#ask(() => this.#inner.transfer(object, epoch, to, move), true);
   }
 
-  locate(object: ObjectRef): Promise<Ownership | undefined> {
+  cleaned(object: ObjectRef, epoch: Epoch): void {
+    this.#inner.cleaned(object, epoch);
+  }
+
+  locate(object: ObjectRef): Promise<Located> {
     return this.#ask(() => this.#inner.locate(object), false);
   }
 
@@ -157,6 +165,15 @@ export class FlakyCoordinator implements Coordinator {
 
   assign(changes: readonly VersionedShard[]): Promise<boolean> {
     return this.#ask(() => this.#inner.assign(changes), false);
+  }
+
+  regions(): VersionedRegions | undefined {
+    if (!this.#way.isCut) this.#regions = this.#inner.regions();
+    return this.#regions;
+  }
+
+  setRegions(change: VersionedRegions): Promise<boolean> {
+    return this.#ask(() => this.#inner.setRegions(change), false);
   }
 
   watch(callback: (event: CoordinatorEvent) => void): { stop(): void } {

@@ -15,6 +15,8 @@ export interface NemesisOptions {
   readonly trace: (text: string) => void;
 }
 
+type Disturbance = Extract<FaultKind, 'move' | 'move-home' | 'drain' | 'executor-crash'>;
+
 export class Nemesis {
   readonly #options: NemesisOptions;
   #isOver = false;
@@ -127,12 +129,18 @@ export class Nemesis {
     }
   }
 
-  #disturb(kind: 'move' | 'drain' | 'executor-crash', name: string, other: string): void {
+  #disturb(kind: Disturbance, name: string, other: string): void {
     const { random, cluster } = this.#options;
     const node = cluster.node(name);
     if (node?.isServing !== true) return;
     if (kind === 'executor-crash') {
       node.crashExecutors();
+      return;
+    }
+    if (kind === 'move-home') {
+      const { id } = random.pick(cluster.objects);
+      const owner = cluster.nodes.find((each) => each.isServing && each.owned().includes(id));
+      void owner?.moveHome(id, cluster.regionOf(other));
       return;
     }
     if (kind === 'move') {

@@ -26,6 +26,7 @@ export const faultKinds = [
   'coordinator-cut',
   'session-expires',
   'move',
+  'move-home',
   'drain',
   'executor-crash',
 ] as const;
@@ -41,6 +42,8 @@ export interface Profile {
   readonly spares: number;
   /** Nodes that are there from the beginning. */
   readonly firstNodes: number;
+  /** Given to nodes in turn. */
+  readonly regions: readonly string[];
   readonly factor: number;
   readonly shards: number;
   readonly objects: number;
@@ -103,6 +106,7 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
     'coordinator-cut',
     'session-expires',
     'move',
+    'move-home',
     'crash',
   ];
   return {
@@ -124,14 +128,16 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
 }
 
 function drawAny(random: SeededRandom): Profile {
-  const nodes = random.pick([3, 3, 3, 4, 5]);
+  const regions = random.pick([['eu'], ['eu', 'us']]);
+  const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));
   const isBusy = random.chance(0.5);
   return {
     nodes,
     spares: 0,
     firstNodes: nodes,
-    factor: nodes === 5 && random.chance(0.4) ? 5 : 3,
+    regions,
+    factor: regions.length === 1 && nodes === 5 && random.chance(0.4) ? 5 : 3,
     shards: random.pick([1, 4]),
     objects: random.between(1, 3),
     clients: random.between(2, 6),

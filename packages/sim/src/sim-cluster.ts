@@ -2,15 +2,15 @@
  * The nodes of one run with their disks, and what may be done to them. A node's process comes and
  * goes; its disk stays, unless it is replaced by an empty one, which is another store.
  */
-import { type LinkPurpose, namedObjectId, type ObjectIdHex, type ObjectRef } from '@homing/base';
+import { type LinkPurpose, namedObjectId, type ObjectRef } from '@homing/base';
 import { type MemoryCluster, memoryCluster } from '@homing/coordinator';
-import { type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
+import { defaultHome, type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
 import { decodeMessage } from '@homing/replication';
 import { Disk, type DiskFaults, type DiskObserver } from './disk.ts';
 import { SimNetwork } from './network.ts';
 import type { Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
-import { type SimBugs, SimNode, simRegion } from './sim-node.ts';
+import { type SimBugs, SimNode } from './sim-node.ts';
 import type { World } from './world.ts';
 
 export interface ClusterOptions {
@@ -84,15 +84,17 @@ export class SimCluster {
     return this.#slots.flatMap(({ node }) => (node === undefined ? [] : [node]));
   }
 
-  /** As the coordinator has it; undefined until it was assigned. */
-  setOf(id: ObjectIdHex): ReplicaSet | undefined {
-    const key = shardKey(simRegion, shardOf(id, this.#options.profile.shards));
+  /** That of the object's home, as the coordinator has it; undefined until it was assigned. */
+  setOf(object: ObjectRef): ReplicaSet | undefined {
+    const home = this.homeOf(object);
+    if (home === undefined) return undefined;
+    const key = shardKey(home, shardOf(object.id, this.#options.profile.shards));
     return this.#coordinators.shards().get(key)?.assignment;
   }
 
   /** The stores whose majority has what was acknowledged: while a set changes, those of the old list. */
-  holdersOf(id: ObjectIdHex): readonly string[] {
-    return this.setOf(id)?.members ?? [];
+  holdersOf(object: ObjectRef): readonly string[] {
+    return this.setOf(object)?.members ?? [];
   }
 
   /**
@@ -108,8 +110,21 @@ export class SimCluster {
     });
   }
 
-  isMember(storeId: string, id: ObjectIdHex): boolean {
-    const set = this.setOf(id);
+  /** As the coordinator has it, whether or not it is away; undefined until then. */
+  homeOf(object: ObjectRef): string | undefined {
+    const list = this.#coordinators.regions();
+    const home = this.#coordinators.homeOf(object);
+    return home ?? (list && defaultHome(object.id, list));
+  }
+
+  regionOf(name: string): string {
+    const { regions } = this.#options.profile;
+    const index = this.#slots.findIndex((slot) => slot.name === name);
+    return regions[index % regions.length] as string;
+  }
+
+  isMember(storeId: string, object: ObjectRef): boolean {
+    const set = this.setOf(object);
     return set !== undefined && storesOf(set).includes(storeId);
   }
 
@@ -145,6 +160,8 @@ export class SimCluster {
       shardCount: profile.shards,
       factor: profile.factor,
       controller: profile.controller,
+      region: this.regionOf(name),
+      regions: profile.regions,
       limits: profile.limits,
       idleMs: profile.idleMs,
       bugs,

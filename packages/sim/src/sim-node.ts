@@ -9,14 +9,13 @@ import {
   isHomingError,
   type Logger,
   type Metrics,
-  type NodeInfo,
   type ObjectIdHex,
   type ObjectLogs,
   type ObjectRef,
   type PeerRun,
 } from '@homing/base';
 import type { MemoryCluster, MemoryCoordinator } from '@homing/coordinator';
-import { HomingNode, nodeLimits } from '@homing/node';
+import { type ChooseNode, HomingNode, nodeLimits } from '@homing/node';
 import {
   type DeliberateBugs,
   ownersOf,
@@ -27,6 +26,7 @@ import {
 import {
   Controller,
   type ControllerLimits,
+  RegionKeeper,
   Replication,
   type ReplicationLimits,
 } from '@homing/replication';
@@ -58,6 +58,9 @@ export interface SimNodeOptions {
   readonly shardCount: number;
   readonly factor: number;
   readonly controller: ControllerLimits;
+  readonly region: string;
+  /** Of the whole cluster. */
+  readonly regions: readonly string[];
   readonly limits: ReplicationLimits;
   readonly idleMs: readonly [number, number];
   readonly bugs: SimBugs;
@@ -71,8 +74,6 @@ export type CallOutcome =
   | { readonly outcome: 'ok'; readonly reply: Reply }
   | { readonly outcome: 'fail' | 'unknown'; readonly error: string };
 
-/** The only one there is. */
-export const simRegion = 'main';
 const noMetrics: Metrics = { increment: () => {}, observe: () => {}, set: () => {} };
 
 export class SimNode {
@@ -105,7 +106,7 @@ export class SimNode {
     this.#memory = coordinators.node({
       node: self.node,
       storeId: disk.storeId,
-      region: simRegion,
+      region: options.region,
       zone: self.node,
       clock,
       timers: this.way.timers,
@@ -130,7 +131,7 @@ export class SimNode {
       logger,
       limits: options.limits,
       cluster: 'sim',
-      keyOf: (_home, id) => shardKey(simRegion, shardOf(id, options.shardCount)),
+      keyOf: (home, id) => shardKey(home, shardOf(id, options.shardCount)),
       failed,
       bugs: options.bugs.protocol,
     });
@@ -142,13 +143,21 @@ export class SimNode {
       if (type === 'shards') follow();
     });
     follow();
+    new RegionKeeper({
+      coordinator: this.#coordinator,
+      timers,
+      logger,
+      plan: { regions: options.regions, jurisdictions: {} },
+      settleMs: 0,
+      remembered: () => undefined,
+    });
     const controller = new Controller({
       coordinator: this.#coordinator,
       replication: this.#replication,
       clock,
       timers,
       logger,
-      region: simRegion,
+      regions: () => this.#coordinator.regions()?.list.regions ?? [],
       shardCount: options.shardCount,
       factor: options.factor,
       limits: options.controller,
@@ -160,8 +169,8 @@ export class SimNode {
         if (this.#isStarted) this.#node.settle(object);
       },
     });
-    const candidates = (id: ObjectIdHex) => {
-      const set = this.setOf(id);
+    const candidates = (home: string, id: ObjectIdHex) => {
+      const set = this.#replication.setOf(home, id);
       return set === undefined ? undefined : ownersOf(set);
     };
     this.#node = new HomingNode({
@@ -169,9 +178,12 @@ export class SimNode {
       logs: this.#logs(),
       cluster: {
         network: links,
+        locationHints: {},
+        regions: () => this.#coordinator.regions()?.list,
+        setOf: (home, id) => this.#replication.setOf(home, id),
         candidates,
         rankOf: (id) => {
-          const rank = candidates(id)?.indexOf(store.storeId) ?? -1;
+          const rank = candidates(options.region, id)?.indexOf(store.storeId) ?? -1;
           return rank === -1 ? undefined : rank;
         },
       },
@@ -188,6 +200,7 @@ export class SimNode {
       namespaceName: (namespace) => namespace,
       workerLog: () => {},
       fatal: failed,
+      bugs: options.bugs.protocol,
     });
     this.#executors = new SimExecutors({
       process,
@@ -209,8 +222,8 @@ export class SimNode {
     return this.#isStarted && this.process.isRunning;
   }
 
-  setOf(id: ObjectIdHex): ReplicaSet | undefined {
-    return this.#replication.setOf(simRegion, id);
+  setOf(home: string, id: ObjectIdHex): ReplicaSet | undefined {
+    return this.#replication.setOf(home, id);
   }
 
   /** Whether this node's store has all that the shard's members must have, by its own account. */
@@ -244,6 +257,11 @@ export class SimNode {
     return port;
   }
 
+  /** Sends an object that is here to another region. */
+  async moveHome(id: ObjectIdHex, region: string): Promise<void> {
+    await this.#node.migrate(id, { region }, 'callers');
+  }
+
   /** Offers an object that is here to another node, which may hold no replica of it. */
   async move(id: ObjectIdHex, to: string): Promise<void> {
     await this.#node.migrate(id, { node: to }, 'operator');
@@ -258,8 +276,8 @@ export class SimNode {
     this.isDraining = true;
     await this.#coordinator.setDraining(true).catch(() => {});
     let turn = 0;
-    const choose = (id: ObjectIdHex): NodeInfo | undefined => {
-      const set = this.setOf(id);
+    const choose: ChooseNode = (id, home) => {
+      const set = home === undefined ? undefined : this.#replication.setOf(home, id);
       const stores = set === undefined ? [] : ownersOf(set);
       const others = this.#coordinator
         .nodes()

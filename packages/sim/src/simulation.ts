@@ -127,7 +127,7 @@ class Run {
   async go(): Promise<void> {
     const world = this.#world;
     const cluster = this.#cluster;
-    const isAssigned = () => cluster.objects.every(({ id }) => cluster.setOf(id) !== undefined);
+    const isAssigned = () => cluster.objects.every((object) => cluster.setOf(object) !== undefined);
     if (!(await world.run(bounds.startMs, isAssigned))) {
       this.#broken('progress', 'no replica sets were assigned');
       return;
@@ -240,7 +240,7 @@ class Run {
   /** The state of the member that has folded in the most. */
   #newest(object: ObjectRef) {
     const disks = [...this.#cluster.disks.values()].filter((disk) =>
-      this.#cluster.isMember(disk.storeId, object.id),
+      this.#cluster.isMember(disk.storeId, object),
     );
     const lsnOf = (disk: (typeof disks)[number]) => disk.contents.head(object.id)?.applied.lsn ?? 0;
     const [newest] = disks.sort((a, b) => lsnOf(b) - lsnOf(a));
@@ -252,8 +252,9 @@ class Run {
   async #demandAgreement(): Promise<void> {
     const disks = this.#cluster.names.map((name) => this.#cluster.disk(name));
     const differing = () =>
-      this.#cluster.objects.filter(({ id }) => {
-        const members = disks.filter(({ storeId }) => this.#cluster.isMember(storeId, id));
+      this.#cluster.objects.filter((object) => {
+        const { id } = object;
+        const members = disks.filter(({ storeId }) => this.#cluster.isMember(storeId, object));
         const names = members.map(({ contents }) => {
           const head = contents.head(id);
           return `${head?.last.epoch}/${head?.last.lsn} ${head?.applied.lsn}`;
@@ -280,8 +281,8 @@ class Run {
       this.#broken('agreement', `replicas differ after healing: ${names.join('; ')}`);
     }
     for (const disk of disks) {
-      for (const { id } of this.#cluster.objects) {
-        if (this.#cluster.isMember(disk.storeId, id)) this.#disks.compare(disk, id);
+      for (const object of this.#cluster.objects) {
+        if (this.#cluster.isMember(disk.storeId, object)) this.#disks.compare(disk, object.id);
       }
     }
   }

@@ -12,10 +12,12 @@
  * 2. A transaction without an answer is repeated with the same expectation. If it was applied, the
  *    repeat finds our own record and grants it; if it was not, the repeat rules it out.
  * 3. No epoch is granted twice by this process: what it was granted before is written anew.
- * 4. One claim of an object at a time is under way; further ones wait for it, and get epochs of their own.
+ * 4. A record's home is never changed here, and one is begun only for the object's default home.
+ * 5. One claim of an object at a time is under way; further ones wait for it, and get epochs of their own.
  */
 import {
   assert,
+  type ClaimAt,
   type ClaimResult,
   type Clock,
   HomingError,
@@ -47,13 +49,16 @@ export interface ClaimsOptions {
 interface Expected {
   /** 0n: there is none. */
   readonly revision: bigint;
-  readonly home?: string;
+  /** Of the record; where there is none, where it may be written. */
+  readonly home: string | undefined;
+  readonly from?: string | undefined;
   /** Whose incarnation must be gone; undefined where that is ourselves or nobody. */
   readonly holder?: { readonly node: string; readonly incarnation: string };
 }
 
 interface Claim {
   readonly key: string;
+  readonly at: ClaimAt;
   readonly endMs: number;
   /** Of etcd, when the claim was made: what it learned is of that one. */
   readonly history: number;
@@ -81,7 +86,7 @@ export class Claims {
     this.#pacer = new Pacer(options.timers);
   }
 
-  async claim(object: ObjectRef): Promise<ClaimResult> {
+  async claim(object: ObjectRef, at: ClaimAt): Promise<ClaimResult> {
     const { identity, keys, limits, clock } = this.#options;
     this.#check();
     const history = identity.checkTrusted();
@@ -92,8 +97,8 @@ export class Claims {
     const endMs = clock.monotonicMs() + limits.operationTimeoutMs;
     return await new Promise<ClaimResult>((resolve, reject) => {
       this.#waiting += 1;
-      const expected = { revision: 0n };
-      const claim: Claim = { key, endMs, history, expected, resolve, reject };
+      const expected = absent(at);
+      const claim: Claim = { key, at, endMs, history, expected, resolve, reject };
       const behind = this.#behind.get(key);
       if (behind !== undefined) {
         behind.push(claim);
@@ -121,7 +126,8 @@ export class Claims {
   #makeReady(claim: Claim): void {
     const granted = this.#options.grants.get(claim.key);
     if (granted !== undefined) {
-      claim.expected = { revision: granted.revision, home: granted.home };
+      const { revision, home, from } = granted;
+      claim.expected = { revision, home, from };
     }
     this.#ready.push(claim);
     if (this.#scheduled) return;
@@ -201,20 +207,22 @@ export class Claims {
     );
   }
 
-  #write({ key, expected }: Claim, self: NodeInfo): Operation {
-    const { revision, holder, home = self.region } = expected;
-    const record = { owner: self.node, incarnation: self.incarnation, home };
+  /** Where the record is of another region nothing is written, and the answer tells that much. */
+  #write({ key, at, expected }: Claim, self: NodeInfo): Operation {
+    const { revision, holder, home, from } = expected;
+    const owner = { node: self.node, incarnation: self.incarnation };
     const unchanged = { key, modRevision: revision };
-    const put = { put: key, value: encodeRecord(record) };
+    const value = encodeRecord({ owner, home: at.home, from });
+    const apply = home === at.home ? [{ put: key, value }] : [];
     if (holder === undefined) {
-      return { nested: { when: [unchanged], apply: [put], otherwise: [{ get: key }] } };
+      return { nested: { when: [unchanged], apply, otherwise: [{ get: key }] } };
     }
     const session = this.#options.keys.node(holder.node);
     const gone = { key: session, notLease: holder.incarnation };
     return {
       nested: {
         when: [unchanged, gone],
-        apply: [put],
+        apply,
         otherwise: [{ get: key }, { get: session }],
       },
     };
@@ -236,7 +244,9 @@ export class Claims {
       const outcome = answer.results[place]?.nested;
       assert(outcome !== undefined, `etcd: no answer to the claim of ${claim.key}`);
       if (!outcome.succeeded) return !this.#learn(claim, outcome, self);
-      this.#grant(claim, self, answer.revision, claim.expected.home ?? self.region);
+      const { home, from } = claim.expected;
+      if (home === claim.at.home) this.#grant(claim, self, answer.revision, from);
+      else this.#settle(claim, { outcome: 'elsewhere', home });
       return false;
     });
   }
@@ -246,19 +256,25 @@ export class Claims {
     const { grants, identity, keys } = this.#options;
     const kv = foundAt(outcome, 0);
     if (kv === undefined) {
-      claim.expected = { revision: 0n };
+      claim.expected = absent(claim.at);
       return false;
     }
     const { modRevision: revision } = kv;
     const record = decodeRecord(kv);
     if (record === undefined) return this.#fail(claim, unreadable(kv));
-    const { owner: node, incarnation, home } = record;
-    if (node === self.node && incarnation === self.incarnation) {
+    const { owner: named, home, from } = record;
+    if (named?.node === self.node && named.incarnation === self.incarnation) {
       // What we were granted before is what was expected, so this is another: it was given to us by
       // its owner, or by an attempt of ours whose answer was lost.
-      this.#grant(claim, self, revision, home);
+      if (home === claim.at.home) this.#grant(claim, self, revision, from);
+      else this.#settle(claim, { outcome: 'elsewhere', home });
       return true;
     }
+    if (named === undefined) {
+      claim.expected = { revision, home, from };
+      return false;
+    }
+    const { node, incarnation } = named;
     const holder = claim.expected.holder;
     if (holder?.node === node && holder.incarnation === incarnation) {
       const session = foundAt(outcome, 1);
@@ -266,21 +282,27 @@ export class Claims {
         const owner = decodeNode(keys, session);
         if (owner === undefined) return this.#fail(claim, unreadable(session));
         grants.delete(claim.key);
-        const ownership = { owner, epoch: identity.epochAt(revision), home };
-        claim.resolve({ outcome: 'held', ownership });
-        this.#settled(claim);
-        return true;
+        const rest = from === undefined ? {} : { from };
+        const ownership = { owner, epoch: identity.epochAt(revision), home, ...rest };
+        return this.#settle(claim, { outcome: 'held', ownership });
       }
     }
-    claim.expected = { revision, home, holder: { node, incarnation } };
+    claim.expected = { revision, home, from, holder: { node, incarnation } };
     return false;
   }
 
-  #grant(claim: Claim, owner: NodeInfo, revision: bigint, home: string): void {
+  #grant(claim: Claim, owner: NodeInfo, revision: bigint, from: string | undefined): void {
     const epoch = this.#options.identity.epochAt(revision);
-    this.#options.grants.set(claim.key, { epoch, revision, home });
-    claim.resolve({ outcome: 'granted', ownership: { owner, epoch, home } });
+    const { home, isDefault } = claim.at;
+    const rest = { epoch, home, ...(from === undefined ? {} : { from }) };
+    this.#options.grants.set(claim.key, { ...rest, revision, isDefault });
+    this.#settle(claim, { outcome: 'granted', ownership: { ...rest, owner } });
+  }
+
+  #settle(claim: Claim, result: ClaimResult): true {
+    claim.resolve(result);
     this.#settled(claim);
+    return true;
   }
 
   #failAll(claims: readonly Claim[], cause: unknown): void {
@@ -300,4 +322,9 @@ export class Claims {
     if (next !== undefined) this.#makeReady(next);
     else this.#behind.delete(key);
   }
+}
+
+/** What is supposed of an object that has no record. */
+function absent({ home, isDefault }: ClaimAt): Expected {
+  return { revision: 0n, home: isDefault ? home : undefined };
 }

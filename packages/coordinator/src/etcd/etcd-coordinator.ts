@@ -9,17 +9,20 @@
  */
 import { rootCertificates } from 'node:tls';
 import {
+  type ClaimAt,
   type ClaimResult,
   type Clock,
   type Coordinator,
   type CoordinatorEvent,
   type Epoch,
   HomingError,
+  type Located,
   type Logger,
+  type MoveHome,
   type NodeInfo,
   type ObjectRef,
-  type Ownership,
   type Timers,
+  type VersionedRegions,
   type VersionedShard,
 } from '@homing/base';
 import { checkChanges, shardName } from '../assignments.ts';
@@ -31,7 +34,14 @@ import { type DiskContext, recover, registerStart } from './disk.ts';
 import { Election } from './election.ts';
 import { agreedFacts, type ClusterFacts } from './facts.ts';
 import { type EtcdGuard, Identity } from './identity.ts';
-import { decodeNode, decodeShard, encodeShard, Keys } from './keys.ts';
+import {
+  decodeNode,
+  decodeRegions,
+  decodeShard,
+  encodeRegions,
+  encodeShard,
+  Keys,
+} from './keys.ts';
 import { type EtcdLimits, etcdLimits } from './limits.ts';
 import { Mirror } from './mirror.ts';
 import { untilAnswered } from './pacer.ts';
@@ -111,6 +121,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   readonly #disk: DiskContext;
   #nodes: readonly NodeInfo[] = [];
   #shards: ReadonlyMap<string, VersionedShard> = new Map();
+  #regions: VersionedRegions | undefined;
   #wasController = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -130,7 +141,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     const shared = { client, identity, keys, limits, clock, timers, logger };
     const mirror = new Mirror({
       ...shared,
-      prefixes: [keys.nodes, keys.shards, keys.controller, keys.settings],
+      prefixes: [keys.nodes, keys.shards, keys.controller, keys.settings, keys.regions],
       changed: (changed, revision) => this.#changed(changed, revision),
     });
     const witness = new Witness({
@@ -201,8 +212,8 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     return this.#session.self;
   }
 
-  async claim(object: ObjectRef): Promise<ClaimResult> {
-    return await this.#claims.claim(object);
+  async claim(object: ObjectRef, at: ClaimAt): Promise<ClaimResult> {
+    return await this.#claims.claim(object, at);
   }
 
   async release(object: ObjectRef, epoch: Epoch): Promise<void> {
@@ -210,12 +221,16 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     await this.#records.release(object, epoch);
   }
 
-  async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean> {
+  async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean> {
     this.#checkOpen();
-    return await this.#records.transfer(object, epoch, to);
+    return await this.#records.transfer(object, epoch, to, move);
   }
 
-  async locate(object: ObjectRef): Promise<Ownership | undefined> {
+  cleaned(object: ObjectRef, epoch: Epoch): void {
+    this.#grants.cleaned(this.#keys.object(object), epoch);
+  }
+
+  async locate(object: ObjectRef): Promise<Located> {
     this.#checkOpen();
     return await this.#records.locate(object);
   }
@@ -263,6 +278,26 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
       this.#mirror.learn({ key, value: values[place] as Buffer, lease: '0', modRevision });
     }
     return true;
+  }
+
+  regions(): VersionedRegions | undefined {
+    return this.#regions;
+  }
+
+  async setRegions({ list, revision }: VersionedRegions): Promise<boolean> {
+    this.#checkOpen();
+    this.#identity.checkTrusted();
+    const lease = this.#session.lease;
+    if (lease === undefined) return false;
+    const key = this.#keys.regions;
+    const value = encodeRegions(list);
+    const { succeeded, revision: modRevision } = await this.#client.transact({
+      when: [this.#election.held(lease), { key, modRevision: revision }],
+      apply: [{ put: key, value }],
+    });
+    this.#identity.checkTrusted();
+    if (succeeded) this.#mirror.learn({ key, value, lease: '0', modRevision });
+    return succeeded;
   }
 
   watch(callback: (event: CoordinatorEvent) => void): { stop(): void } {
@@ -371,10 +406,17 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
       const shards = found.flatMap((kv) => this.#decode(kv, decodeShard(keys, kv)));
       this.#shards = new Map(shards.map((shard) => [shardName(shard.assignment), shard]));
     }
+    if (changed.has(keys.regions)) {
+      const kv = this.#mirror.get(keys.regions);
+      // What was known of the regions is never forgotten: homes follow from it.
+      const [found] = kv === undefined ? [] : this.#decode(kv, decodeRegions(kv));
+      this.#regions = found ?? this.#regions;
+    }
     const own = keys.node(this.#options.node);
     if (changed.has(own)) this.#session.observe(this.#mirror.get(own), revision);
     if (any(keys.nodes)) this.#watchers.tell({ type: 'nodes' });
     if (any(keys.shards)) this.#watchers.tell({ type: 'shards' });
+    if (changed.has(keys.regions)) this.#watchers.tell({ type: 'regions' });
     this.#election.consider();
     this.#tellController();
   }

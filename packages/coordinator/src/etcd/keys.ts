@@ -9,7 +9,10 @@ import {
   HomingError,
   type NodeInfo,
   type ObjectRef,
+  type RegionList,
+  type RegionOrder,
   type ShardAssignment,
+  type VersionedRegions,
   type VersionedShard,
 } from '@homing/base';
 import type { ClusterFacts } from './facts.ts';
@@ -23,6 +26,7 @@ export class Keys {
   readonly base: string;
   readonly cluster: string;
   readonly settings: string;
+  readonly regions: string;
   readonly #prefix: string;
 
   constructor(prefix: string) {
@@ -33,6 +37,7 @@ export class Keys {
     this.base = `${this.#prefix}base`;
     this.cluster = `${this.#prefix}cluster`;
     this.settings = `${this.#prefix}settings/`;
+    this.regions = `${this.#prefix}regions`;
   }
 
   node(node: string): string {
@@ -60,20 +65,28 @@ export class Keys {
   }
 }
 
-/** The object's record: who owns it. Its epoch is the revision that wrote it. */
+/** The object's record: where it is, and who owns it. Its epoch is the revision that wrote it. */
 export interface ObjectRecord {
-  readonly owner: string;
-  readonly incarnation: string;
+  /** Undefined where nobody does: the record keeps a home that is not the default one. */
+  readonly owner: { readonly node: string; readonly incarnation: string } | undefined;
   readonly home: string;
+  /** The region that it was moved from last, where something of it may be left. */
+  readonly from?: string | undefined;
 }
 
-export const encodeRecord = encode<ObjectRecord>;
+export function encodeRecord({ owner, home, from }: ObjectRecord): Buffer {
+  const held = owner === undefined ? {} : { owner: owner.node, incarnation: owner.incarnation };
+  return encode({ ...held, home, ...(from === undefined ? {} : { from }) });
+}
 
 export function decodeRecord(kv: KeyValue): ObjectRecord | undefined {
-  const { owner, incarnation, home } = decode(kv);
-  if (!isText(owner) || !isText(incarnation) || !isText(home)) return undefined;
+  const { owner: node, incarnation, home, from } = decode(kv);
+  if (!isText(home) || (from !== undefined && !isText(from))) return undefined;
+  const rest = from === undefined ? { home } : { home, from };
+  if (node === undefined && incarnation === undefined) return { owner: undefined, ...rest };
+  if (!isText(node) || !isText(incarnation)) return undefined;
   // It is compared with leases, which etcd takes as numbers.
-  return /^\d{1,19}$/.test(incarnation) ? { owner, incarnation, home } : undefined;
+  return /^\d{1,19}$/.test(incarnation) ? { owner: { node, incarnation }, ...rest } : undefined;
 }
 
 export function encodeNode(node: Omit<NodeInfo, 'node' | 'incarnation'>): Buffer {
@@ -116,6 +129,31 @@ export function decodeShard(keys: Keys, kv: KeyValue): VersionedShard | undefine
     ...(next === undefined ? {} : { next: Object.freeze(next) }),
   };
   return Object.freeze({ assignment: Object.freeze(assignment), revision: kv.modRevision });
+}
+
+export const encodeRegions = encode<RegionList>;
+
+export function decodeRegions(kv: KeyValue): VersionedRegions | undefined {
+  const { regions, named, jurisdictions } = decode(kv);
+  const order = orderOf({ regions, named });
+  if (order === undefined || typeof jurisdictions !== 'object' || jurisdictions === null) {
+    return undefined;
+  }
+  const found: Record<string, RegionOrder> = {};
+  for (const [name, value] of Object.entries(jurisdictions)) {
+    const one = typeof value === 'object' && value !== null ? orderOf({ ...value }) : undefined;
+    if (one === undefined) return undefined;
+    found[name] = one;
+  }
+  const list = Object.freeze({ ...order, jurisdictions: Object.freeze(found) });
+  return Object.freeze({ list, revision: kv.modRevision });
+}
+
+function orderOf({ regions, named }: Record<string, unknown>): RegionOrder | undefined {
+  if (!isTextList(regions) || !isCount(named) || named < 1 || named > regions.length) {
+    return undefined;
+  }
+  return Object.freeze({ regions: Object.freeze(regions), named });
 }
 
 /** How often a store has been opened. */

@@ -6,9 +6,10 @@
 import {
   type Epoch,
   HomingError,
+  type Located,
+  type MoveHome,
   type NodeInfo,
   type ObjectRef,
-  type Ownership,
 } from '@homing/base';
 import type { Grants } from '../grants.ts';
 import type { EtcdClient } from './client.ts';
@@ -40,27 +41,47 @@ export class Records {
     const grant = grants.under(key, epoch);
     if (grant === undefined) return;
     const unchanged = { key, modRevision: grant.revision };
+    const { home, from, isDefault } = grant;
+    const remains =
+      isDefault && from === undefined
+        ? { delete: key }
+        : { put: key, value: encodeRecord({ owner: undefined, home, from }) };
     await untilAnswered(this.#options, async (timeoutMs) => {
       identity.checkTrusted(history);
-      await client.transact({ when: [unchanged], apply: [{ delete: key }] }, timeoutMs);
+      await client.transact({ when: [unchanged], apply: [remains] }, timeoutMs);
     });
     grants.delete(key, grant);
   }
 
-  async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo): Promise<boolean> {
+  async transfer(
+    object: ObjectRef,
+    epoch: Epoch,
+    to: NodeInfo,
+    move: MoveHome | undefined,
+  ): Promise<boolean> {
     const { client, identity, grants, keys } = this.#options;
     const history = identity.checkTrusted();
     const key = keys.object(object);
     const grant = grants.under(key, epoch);
     if (grant === undefined) return false;
-    const record = { owner: to.node, incarnation: to.incarnation, home: grant.home };
-    const target = { key: keys.node(to.node), lease: to.incarnation };
+    const owner = { node: to.node, incarnation: to.incarnation };
+    const { home, from } = move === undefined ? grant : { home: move.home, from: grant.home };
+    const when = [
+      { key, modRevision: grant.revision },
+      { key: keys.node(to.node), lease: to.incarnation },
+      identity.baseUnchanged,
+    ];
+    if (move !== undefined) {
+      const { assignment, revision } = move.shard;
+      const shard = keys.shard(assignment.region, assignment.shard);
+      when.push({ key: shard, modRevision: revision });
+    }
     const answer = await untilAnswered(this.#options, async (timeoutMs) => {
       identity.checkTrusted(history);
       return await client.transact(
         {
-          when: [{ key, modRevision: grant.revision }, target, identity.baseUnchanged],
-          apply: [{ put: key, value: encodeRecord(record) }],
+          when,
+          apply: [{ put: key, value: encodeRecord({ owner, home, from }) }],
           otherwise: [{ get: key }, { get: keys.base }],
         },
         timeoutMs,
@@ -69,16 +90,16 @@ export class Records {
     identity.checkTrusted(history);
     if (!answer.succeeded) identity.setBase(foundAt(answer, 1), answer.revision);
     const kv = foundAt(answer, 0);
-    // Still our own: the target is gone, and with it any earlier attempt's chance.
+    // Still our own: the target is gone or the shard changed, and with it any earlier attempt's chance.
     if (!answer.succeeded && kv?.modRevision === grant.revision) return false;
     grants.delete(key, grant);
     if (answer.succeeded) return true;
     // An attempt whose answer was lost may have done it.
     const found = kv === undefined ? undefined : decodeRecord(kv);
-    return found?.owner === to.node && found.incarnation === to.incarnation;
+    return found?.owner?.node === to.node && found.owner.incarnation === to.incarnation;
   }
 
-  async locate(object: ObjectRef): Promise<Ownership | undefined> {
+  async locate(object: ObjectRef): Promise<Located> {
     const { client, identity, mirror, keys } = this.#options;
     identity.checkTrusted();
     const key = keys.object(object);
@@ -93,16 +114,20 @@ export class Records {
     identity.setBase(foundAt(answer, 1), answer.revision);
     identity.checkTrusted();
     const kv = foundAt(answer, 0);
-    if (kv === undefined) return undefined;
+    if (kv === undefined) return { home: undefined, ownership: undefined };
     const record = decodeRecord(kv);
     if (record === undefined) throw unreadable(kv);
-    const nodeKey = keys.node(record.owner);
+    const { owner: holder, ...rest } = record;
+    const nobody = { home: rest.home, ownership: undefined };
+    if (holder === undefined) return nobody;
+    const nodeKey = keys.node(holder.node);
     let session = mirror.get(nodeKey);
     // A node that came a moment ago may not be in the mirror yet.
-    if (session?.lease !== record.incarnation) session = foundAt(await read(nodeKey), 0);
-    if (session?.lease !== record.incarnation) return undefined;
+    if (session?.lease !== holder.incarnation) session = foundAt(await read(nodeKey), 0);
+    if (session?.lease !== holder.incarnation) return nobody;
     const owner = decodeNode(keys, session);
     if (owner === undefined) throw unreadable(session);
-    return { owner, epoch: identity.epochAt(kv.modRevision), home: record.home };
+    const ownership = { owner, epoch: identity.epochAt(kv.modRevision), ...rest };
+    return { home: rest.home, ownership };
   }
 }

@@ -1,0 +1,82 @@
+/** What the object table keeps of one object that this node owns, and what is meant for it. */
+import type { Epoch, HomingError, MonotonicMs, ObjectRef, OwnedLog, WallMs } from '@homing/base';
+import type { Executor } from './executor-pool.ts';
+import type { ReadGuard } from './read-guard.ts';
+
+/** A running instance of an object. */
+export interface Activation {
+  readonly number: number;
+  readonly executor: Executor;
+  readonly epoch: Epoch;
+}
+
+export type ActivationCause = 'request' | 'alarm' | 'socket' | 'recovery';
+
+/** Something for an object: given the activation that takes it, or where or why not. */
+export interface Delivery {
+  /** Another node sent it here, and took this one for the owner. */
+  readonly isForwarded: boolean;
+  /** The node that did; undefined where it came in here. */
+  readonly from?: string | undefined;
+  deliver(activation: Activation): void;
+  /** The object is on another node. */
+  forward(node: string): void;
+  refuse(error: unknown): void;
+}
+
+export interface Entry {
+  object: ObjectRef;
+  state: 'placing' | 'active' | 'leaving' | 'draining' | 'asleep';
+  activation: Activation | undefined;
+  log: OwnedLog | undefined;
+  /** The region whose replica set holds the object; known from its lease on. */
+  home: string | undefined;
+  guard: ReadGuard | undefined;
+  /** Groups that earlier activations appended to the log. */
+  groupsBefore: number;
+  /** Groups of the log that are folded in. */
+  folded: number;
+  /** Alarms set by groups that are not folded in, oldest first. */
+  alarms: { readonly group: number; readonly dueMs: WallMs | null }[];
+  /** Why the activation was reset, where that was not its own doing. */
+  resetBy: HomingError | undefined;
+  waiting: Delivery[];
+  /** For the duration metric; of one asleep, when it fell asleep. */
+  since: MonotonicMs;
+  /** Since when no majority of its replicas is known to promise. */
+  uncoveredSinceMs: MonotonicMs | undefined;
+  /** Called when the object is to leave this node and is asleep. */
+  leave: (() => void) | undefined;
+  /** Fell asleep with something in it. */
+  isKept: boolean;
+}
+
+export function newEntry(object: ObjectRef, first: Delivery, nowMs: MonotonicMs): Entry {
+  return {
+    object,
+    state: 'placing',
+    activation: undefined,
+    log: undefined,
+    home: undefined,
+    guard: undefined,
+    groupsBefore: 0,
+    folded: 0,
+    alarms: [],
+    resetBy: undefined,
+    waiting: [first],
+    since: nowMs,
+    uncoveredSinceMs: undefined,
+    leave: undefined,
+    isKept: false,
+  };
+}
+
+/** What `homing objects` and `describe` show of one object in memory. */
+export interface ObjectStatus {
+  readonly object: ObjectRef;
+  readonly state: Entry['state'];
+  readonly epoch: Epoch | undefined;
+  /** The region whose replica set holds it. */
+  readonly home: string | undefined;
+  readonly executor: number | undefined;
+}

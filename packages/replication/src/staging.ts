@@ -1,0 +1,195 @@
+/**
+ * Carries out what `StagedCopy` decides: the copy of one owned object at another region's stores, while
+ * its log goes on. Appends and pages go as the owner's other messages do, marked as staged.
+ *
+ * Made by `ReplicatedLog`, which tells it what it appends and commits, and passes on its stores' answers.
+ */
+import {
+  HomingError,
+  type ObjectRef,
+  type RecordName,
+  type ShardAssignment,
+  type Staging,
+} from '@homing/base';
+import { StagedCopy, type StagedEffect, type StagedInput, storesOf } from '@homing/protocol';
+import type { LogContext } from './log-context.ts';
+import type { LogAnswer, LogMessage } from './messages.ts';
+
+export interface ObjectStagingOptions {
+  readonly context: LogContext;
+  readonly object: ObjectRef;
+  readonly set: ShardAssignment;
+  readonly target: string;
+  readonly held: Pick<
+    ConstructorParameters<typeof StagedCopy>[0],
+    'base' | 'records' | 'committed'
+  >;
+  /** What every message to the stores says of the owner. */
+  readonly sender: () => Pick<
+    Extract<LogMessage, { type: 'append' }>,
+    'epoch' | 'home' | 'generation'
+  >;
+  readonly ended: () => void;
+}
+
+interface Waiting {
+  readonly isMet: () => boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: HomingError) => void;
+}
+
+export class ObjectStaging implements Staging {
+  readonly near: Promise<void>;
+  readonly #options: ObjectStagingOptions;
+  readonly #copy: StagedCopy;
+  readonly #waiting = new Set<Waiting>();
+  /** Since when a store has left something unanswered. */
+  readonly #askedSinceMs = new Map<string, number>();
+  #failure: HomingError | undefined;
+  #isOver = false;
+
+  constructor(options: ObjectStagingOptions) {
+    const { context, set, target, held } = options;
+    const { inFlightBytesMax, stagedBytesMax, stagedCopiesMax } = context.limits;
+    this.#options = options;
+    this.#copy = new StagedCopy({
+      set,
+      target,
+      ...held,
+      inFlightBytesMax,
+      windowBytesMax: stagedBytesMax,
+      copiesMax: stagedCopiesMax,
+      bugs: context.bugs,
+    });
+    this.near = this.#until(() => this.#copy.isNear);
+    // Whoever waits for it later hears of a failure then.
+    this.near.catch(() => {});
+    for (const store of context.peers.stores()) this.step({ type: 'up', store });
+  }
+
+  settled(): Promise<void> {
+    return this.#until(() => this.#copy.isSettled);
+  }
+
+  cancel(): void {
+    this.#end(new HomingError('unavailable', 'the move was called off'));
+  }
+
+  /** The object's log is over, and nobody is told anything more. */
+  isMember(store: string): boolean {
+    return !this.#isOver && this.#copy.isMember(store);
+  }
+
+  step(input: StagedInput): void {
+    if (this.#isOver) return;
+    for (const effect of this.#copy.step(input)) if (!this.#isOver) this.#carryOut(effect);
+    for (const waiting of [...this.#waiting]) {
+      if (!waiting.isMet()) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve();
+    }
+  }
+
+  onAnswer(store: string, answer: LogAnswer): void {
+    this.#askedSinceMs.delete(store);
+    switch (answer.type) {
+      case 'acked':
+        // What it was told is committed is what it was sent.
+        if (answer.committed >= answer.lsn) this.step({ type: 'acked', store, lsn: answer.lsn });
+        return;
+      case 'gap':
+      case 'refused':
+        this.step({ type: answer.type, store });
+        return;
+      case 'stale-generation':
+        this.step({ type: 'down', store });
+        this.#later(store);
+        return;
+      default:
+    }
+  }
+
+  /** Regularly: what a store does not answer may be lost with a link's buffer. */
+  tick(): void {
+    const { clock, limits } = this.#options.context;
+    for (const [store, sinceMs] of [...this.#askedSinceMs]) {
+      if (clock.monotonicMs() - sinceMs <= limits.stagedAnswerMs) continue;
+      this.#askedSinceMs.delete(store);
+      this.step({ type: 'up', store });
+    }
+  }
+
+  #carryOut(effect: StagedEffect): void {
+    switch (effect.type) {
+      case 'copy':
+        this.#startCopy(effect.to);
+        return;
+      case 'send':
+        this.#send(effect.to, effect);
+        return;
+      case 'failed':
+        this.#end(new HomingError('unavailable', effect.why));
+    }
+  }
+
+  #startCopy(store: string): void {
+    const { context, object, sender } = this.#options;
+    const { epoch, home } = sender();
+    const node = context.peers.nodeOf(store);
+    if (node === undefined) {
+      this.step({ type: 'down', store });
+      return;
+    }
+    this.#askedSinceMs.delete(store);
+    context.copies.start({
+      object,
+      epoch,
+      home,
+      generation: () => sender().generation,
+      to: node,
+      isPaced: true,
+      done: ({ lsn }: RecordName) => this.step({ type: 'copied', store, lsn }),
+      failed: () => this.#later(store),
+    });
+  }
+
+  #send(store: string, effect: Extract<StagedEffect, { type: 'send' }>): void {
+    const { context, object, sender } = this.#options;
+    const { previous, records, committed } = effect;
+    const said = { ...sender(), object, isStaged: true, previous, records, committed };
+    if (context.peers.send(store, { type: 'append', ...said })) {
+      const sinceMs = this.#askedSinceMs.get(store) ?? context.clock.monotonicMs();
+      this.#askedSinceMs.set(store, sinceMs);
+    } else {
+      queueMicrotask(() => this.step({ type: 'down', store }));
+      this.#later(store);
+    }
+  }
+
+  #later(store: string): void {
+    const { context } = this.#options;
+    context.timers.after(context.limits.tickMs, () => {
+      if (context.peers.nodeOf(store) !== undefined) this.step({ type: 'up', store });
+    });
+  }
+
+  #until(isMet: () => boolean): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (isMet()) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiting.add({ isMet, resolve, reject }));
+  }
+
+  #end(error: HomingError): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#failure = error;
+    const { context, object, set, sender, ended } = this.#options;
+    for (const store of storesOf(set)) {
+      const node = context.peers.nodeOf(store);
+      if (node !== undefined) context.copies.giveUp(node, object.id, sender().epoch);
+    }
+    ended();
+    for (const { reject } of this.#waiting) reject(error);
+    this.#waiting.clear();
+  }
+}
