@@ -44,6 +44,8 @@ export interface ClusterNode extends NodeAddress {
   readonly process: ManagedProcess;
   /** `http://host:port` of the admin page. */
   readonly admin: string;
+  /** Its data directory. */
+  readonly data: string;
   /** Rules for connections of other nodes to this one, by the node that connects. */
   readonly peerLinks: LinkRules;
   /** Rules for its connections to etcd. */
@@ -142,6 +144,12 @@ export class Cluster {
     return undefined;
   }
 
+  /** Whether every node says that no copy of anything is missing. False where one does not answer. */
+  async isWhole(): Promise<boolean> {
+    const missing = await Promise.all(this.nodes.map(({ admin }) => missingCopies(admin)));
+    return missing.every((count) => count === 0);
+  }
+
   /** Lifts every rule and starts what is down. */
   async heal(): Promise<void> {
     for (const { peerLinks, etcdLinks } of this.nodes) {
@@ -169,6 +177,24 @@ export class Cluster {
   }
 }
 
+interface NodeStatus {
+  readonly underReplicated: number;
+  readonly changing: number;
+  readonly incomplete: number;
+}
+
+/** Shards that lack a copy, as the node sees it; undefined where it does not answer. */
+async function missingCopies(admin: string): Promise<number | undefined> {
+  try {
+    const signal = AbortSignal.timeout(2000);
+    const response = await fetch(`${admin}/api/status`, { signal });
+    const { underReplicated, changing, incomplete } = (await response.json()) as NodeStatus;
+    return underReplicated + changing + incomplete;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Not started yet. */
 async function newNode(
   name: string,
@@ -186,7 +212,8 @@ async function newNode(
   const place = await network.node(name);
   const region = regions[index % regions.length] as string;
   const replicationFactor = options.replicationFactor ?? Math.min(3, count);
-  const config = nodeConfig(name, region, join(directory, name), place, {
+  const data = join(directory, name);
+  const config = nodeConfig(name, region, data, place, {
     replicationFactor,
     sessionTtlMs,
   });
@@ -203,5 +230,5 @@ async function newNode(
     logFile: join(directory, `${name}.log`),
   });
   const http = `http://${host}:${ports.http}`;
-  return { node: name, region, process: process_, http, admin, peerLinks, etcdLinks };
+  return { node: name, region, process: process_, http, admin, data, peerLinks, etcdLinks };
 }

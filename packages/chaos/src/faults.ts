@@ -5,9 +5,18 @@
  * `heal` is idempotent and leaves what it did not break alone. Called by `nemesis.ts`, which chooses,
  * and by tests.
  */
+import { rmSync } from 'node:fs';
 import type { LinkRules, Rule } from './tcp-proxy.ts';
 
-export const faultKinds = ['kill', 'killall', 'pause', 'etcd', 'partition', 'delay'] as const;
+export const faultKinds = [
+  'kill',
+  'killall',
+  'wipe',
+  'pause',
+  'etcd',
+  'partition',
+  'delay',
+] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
 export interface Fault {
@@ -52,6 +61,25 @@ export function killFault(kind: 'kill' | 'killall' | 'etcd', victims: readonly V
     heal: async () => {
       const down = victims.filter(({ pid }) => pid === undefined);
       await Promise.all(down.map(startAgain));
+    },
+  };
+}
+
+/**
+ * SIGKILL, and the loss of the disk: the node comes back with an empty one. Only where no copy is
+ * missing, since of three copies two must stay: else nothing is done.
+ */
+export function wipeFault(victim: Victim, data: string, isWhole: () => Promise<boolean>): Fault {
+  return {
+    kind: 'wipe',
+    target: victim.name,
+    inject: async () => {
+      if (!(await isWhole())) return;
+      await victim.kill();
+      rmSync(data, { recursive: true, force: true, maxRetries: 5 });
+    },
+    heal: async () => {
+      if (victim.pid === undefined) await startAgain(victim);
     },
   };
 }

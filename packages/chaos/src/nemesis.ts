@@ -12,6 +12,7 @@ import {
   killFault,
   partitionFault,
   pauseFault,
+  wipeFault,
 } from './faults.ts';
 import type { SeededRandom } from './random.ts';
 
@@ -78,6 +79,7 @@ function conflict(one: FaultKind, other: FaultKind): boolean {
   const groups: Readonly<Record<FaultKind, string>> = {
     kill: 'nodes',
     killall: 'nodes',
+    wipe: 'nodes',
     pause: 'nodes',
     etcd: 'etcd',
     partition: 'links',
@@ -90,6 +92,7 @@ function conflict(one: FaultKind, other: FaultKind): boolean {
 function chooseHoldMs(kind: FaultKind, ttlMs: number, random: SeededRandom): number {
   switch (kind) {
     case 'kill':
+    case 'wipe':
       return ttlMs * random.between(0, 2.5);
     case 'killall':
       return ttlMs * random.between(0, 1.5);
@@ -112,6 +115,8 @@ function chooseFault(kind: FaultKind, cluster: Cluster, random: SeededRandom): F
         kind,
         nodes.map(({ process }) => process),
       );
+    case 'wipe':
+      return wipeFault(node.process, node.data, () => cluster.isWhole());
     case 'pause':
       return pauseFault(node.process);
     case 'etcd':
