@@ -681,12 +681,15 @@ export class HomingNode implements Dispatcher {
 
   /**
    * Has the object recovered by its owner, this node where there is none: what its last owner left is
-   * then committed or dropped.
+   * then committed or dropped. Resolves with false where the object is not at home in the region: what
+   * was left of it there counts for nothing. Rejects with `unavailable` where that is not known.
    */
-  settle(object: ObjectRef): void {
+  async settle(object: ObjectRef, region: string): Promise<boolean> {
+    if (!(await this.#placement.isAtHome(object, region))) return false;
     const nothing = () => {};
     const delivery = { isForwarded: false, deliver: nothing, forward: nothing, refuse: nothing };
     this.#objects.deliver(object, 'recovery', delivery);
+    return true;
   }
 
   /** What the object's sockets carried stays with its clients, who look for its next owner. */

@@ -258,6 +258,14 @@ export class Placement {
     return list !== undefined && home === defaultHome(id, list);
   }
 
+  /** Whether the object is at home in the region, as the coordinator has it. */
+  async isAtHome(object: ObjectRef, region: string): Promise<boolean> {
+    const { cluster, coordinator } = this.#options;
+    if (cluster === undefined) return true;
+    const { home } = await coordinator.locate(object);
+    return (home ?? this.#defaultHome(object.id, cluster)) === region;
+  }
+
   /** Nobody owns it, and its home is another one than was thought. */
   #elsewhere(object: ObjectRef, found: string | undefined): Place | undefined {
     const { cluster } = this.#options;

@@ -38,12 +38,18 @@ export interface CompletionOptions {
   readonly keyOf: (home: string, id: ObjectIdHex) => string;
   /** False when the store cannot be sent to now. */
   readonly send: (store: string, message: LogMessage) => boolean;
-  /** Another node, or this one, is to settle what the last owner of the object left. */
-  readonly settle: (object: ObjectRef) => void;
+  readonly settle: Settle;
   readonly completed: (shard: string, generation: number) => void;
   readonly failed: (error: unknown) => void;
   readonly bugs: DeliberateBugs;
 }
+
+/**
+ * For an object whose newest record nobody knows to be committed: has it recovered, by whoever is to own
+ * it. Resolves with false where the object is not at home in the region, so that what is left of it
+ * there need not be settled. May reject: it is asked again.
+ */
+export type Settle = (object: ObjectRef, region: string) => Promise<boolean>;
 
 /** Shards of a pass, all of one region: those that fail are taken out. */
 type Shards = Map<string, ShardAssignment>;
@@ -222,14 +228,18 @@ export class Completion {
 
   /** False when it did not come about, or the set is another by now. */
   async #meet(first: Need, set: ShardAssignment): Promise<boolean> {
-    const { limits } = this.#options;
+    const { limits, settle } = this.#options;
+    let isLeftover = false;
     for (let attempt = 0; attempt < limits.passAttemptsMax; attempt++) {
       if (!this.#isCurrent(first.shard, set)) return false;
       const need = attempt === 0 ? first : await this.#askAgain(first, set);
-      if (need !== undefined && isSettled(first, need)) {
+      if (need !== undefined && (isLeftover || isSettled(first, need))) {
         await this.#bring(need, set);
         if (this.#isMet(need)) return true;
-      } else if (attempt > 0) this.#options.settle(first.object);
+      } else if (attempt > 0) {
+        const isHere = await settle(first.object, set.region).catch(() => true);
+        isLeftover = !isHere;
+      }
       await this.#sleep(limits.passRetryMs);
     }
     return false;

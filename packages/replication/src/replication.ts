@@ -37,7 +37,7 @@ import {
   storesOf,
 } from '@homing/protocol';
 import { AdoptedSets } from './adopted-sets.ts';
-import { Completion } from './completion.ts';
+import { Completion, type Settle } from './completion.ts';
 import { Departures } from './departures.ts';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogContext, OpenLog } from './log-context.ts';
@@ -89,7 +89,7 @@ export class Replication implements ObjectLogs {
   #tickTimer: Timer | undefined;
   #heartbeatTimer: Timer | undefined;
   #changedSets: () => void = () => {};
-  #settle: (object: ObjectRef) => void = () => {};
+  #settle: Settle = async () => true;
   #mayPromise = false;
   #isClosed = false;
 
@@ -170,7 +170,7 @@ export class Replication implements ObjectLogs {
       replica: this.#replica,
       keyOf: options.keyOf,
       send: sendTo,
-      settle: (object) => this.#settle(object),
+      settle: (object, region) => this.#settle(object, region),
       completed: (key, generation) => this.#standings.complete(key, generation),
       failed: (error) => {
         if (!this.#isClosed) failed(error);
@@ -271,10 +271,10 @@ export class Replication implements ObjectLogs {
   }
 
   /**
-   * `changed` is called when a set was adopted, or a store got further with one; `settle` for an object
-   * whose last record nobody knows to be committed: whoever owns it next finds out.
+   * `changed` is called when a set was adopted, or a store got further with one; `settle` as its type
+   * says.
    */
-  follow(hooks: { changed?: () => void; settle?: (object: ObjectRef) => void }): void {
+  follow(hooks: { changed?: () => void; settle?: Settle }): void {
     if (hooks.changed !== undefined) this.#changedSets = hooks.changed;
     if (hooks.settle !== undefined) this.#settle = hooks.settle;
   }

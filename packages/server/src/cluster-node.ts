@@ -233,7 +233,7 @@ async function compose(
   });
   replication.follow({
     changed: () => controller.look(),
-    settle: (object) => node.settle(object),
+    settle: (object, region) => node.settle(object, region),
   });
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);

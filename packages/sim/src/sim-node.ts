@@ -165,9 +165,7 @@ export class SimNode {
     });
     this.#replication.follow({
       changed: () => controller.look(),
-      settle: (object) => {
-        if (this.#isStarted) this.#node.settle(object);
-      },
+      settle: async (object, region) => !this.#isStarted || this.#node.settle(object, region),
     });
     const candidates = (home: string, id: ObjectIdHex) => {
       const set = this.#replication.setOf(home, id);

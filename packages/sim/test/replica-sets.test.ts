@@ -213,3 +213,26 @@ test('an owner reads on while a joiner is still being sent the state', async () 
   await replicas.run(20_000);
   expect(replicas.value(1, 'k499')).toHaveLength(90);
 });
+
+test('what is left of an object that is at home elsewhere need not be settled', async () => {
+  for (const isHere of [true, false]) {
+    const replicas = new Replicas({}, { passAttemptsMax: 3 }, names);
+    await replicas.run(200);
+    const { log } = await replicas.acquire(0, epochOf(5));
+    log.append([put('k', '1')]);
+    await replicas.run(1500);
+    log.append([put('k', '2')]);
+    await replicas.run(20);
+    // Nobody that is left knows whether the last record was committed.
+    replicas.kill(0);
+    for (const index of [1, 2, 3, 4]) {
+      replicas.replication(index).follow({ settle: async () => isHere });
+      const next = replicas.stores(1, 2, 3);
+      replicas.tell(index, { ...replicas.set, generation: 2, next });
+    }
+    await replicas.run(20_000);
+    expect(replicas.value(3, 'k')).toBe(isHere ? undefined : '1');
+    const complete = [1, 2, 3].map((index) => replicas.replication(index).isComplete('main/0'));
+    expect(complete).toEqual([!isHere, !isHere, !isHere]);
+  }
+});
