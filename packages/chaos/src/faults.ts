@@ -49,6 +49,8 @@ export interface Linked {
 
 const startsMax = 30;
 const startPauseMs = 500;
+/** How often to look whether a cluster is whole. */
+const wholeMax = 40;
 
 /** SIGKILL for all of them at once, and a start when it is healed. */
 export function killFault(kind: 'kill' | 'killall' | 'etcd', victims: readonly Victim[]): Fault {
@@ -66,15 +68,22 @@ export function killFault(kind: 'kill' | 'killall' | 'etcd', victims: readonly V
 }
 
 /**
- * SIGKILL, and the loss of the disk: the node comes back with an empty one. Only where no copy is
- * missing, since of three copies two must stay: else nothing is done.
+ * SIGKILL, and the loss of the disk: the node comes back with an empty one. Only once no copy is
+ * missing, since of three copies two must stay: where that does not come about nothing is done.
  */
 export function wipeFault(victim: Victim, data: string, isWhole: () => Promise<boolean>): Fault {
+  let isWiped = false;
   return {
     kind: 'wipe',
-    target: victim.name,
+    get target() {
+      return isWiped ? victim.name : `${victim.name}: not wiped, copies are missing`;
+    },
     inject: async () => {
-      if (!(await isWhole())) return;
+      for (let attempt = 0; attempt < wholeMax && !isWiped; attempt++) {
+        isWiped = await isWhole();
+        if (!isWiped) await new Promise((resolve) => setTimeout(resolve, startPauseMs));
+      }
+      if (!isWiped) return;
       await victim.kill();
       rmSync(data, { recursive: true, force: true, maxRetries: 5 });
     },

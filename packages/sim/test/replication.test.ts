@@ -172,3 +172,55 @@ test('a record of an older epoch is not committed by its copies alone', async ()
     expect(trio.value(0, 'k')).toBe('older-epochs-count' in bugs ? 'x' : 'base');
   }
 });
+
+test('a seal waits for the promises of the object’s holder', async () => {
+  for (const bugs of [{}, { 'seals-ignore-promises': true }] as const) {
+    const replicas = new Replicas(bugs);
+    await replicas.run(200);
+    const first = await replicas.acquire(0, epochOf(5));
+    await replicas.run(2000);
+    for (const other of ['n1', 'n2']) {
+      replicas.network.cut('n0', other);
+      replicas.network.cut(other, 'n0');
+    }
+    await replicas.acquire(1, epochOf(6));
+    expect(first.log.isCovered()).toBe('seals-ignore-promises' in bugs);
+  }
+});
+
+test('what a replica has vowed to another it names to the old holder', async () => {
+  for (const bugs of [{}, { 'lost-not-named': true }] as const) {
+    const replicas = new Replicas(bugs);
+    await replicas.run(200);
+    const first = await replicas.acquire(0, epochOf(5));
+    await replicas.run(2000);
+    // The third node talks to both, and both count it.
+    replicas.network.cut('n0', 'n1');
+    replicas.network.cut('n1', 'n0');
+    await replicas.acquire(1, epochOf(6));
+    await replicas.run(200);
+    expect(first.log.isCovered()).toBe('lost-not-named' in bugs);
+  }
+});
+
+test('a promise counts from when it was asked for, however late its answer is read', async () => {
+  for (const bugs of [{}, { 'promise-from-receipt': true }] as const) {
+    let covered = 0;
+    for (let waitMs = 0; waitMs < 100; waitMs += 3) {
+      const replicas = new Replicas(bugs, { promiseMs: 300 });
+      await replicas.run(200);
+      const first = await replicas.acquire(0, epochOf(5));
+      await replicas.run(500 + waitMs);
+      const process = replicas.nodes[0]?.process;
+      process?.pause();
+      await replicas.acquire(1, epochOf(6));
+      process?.resume();
+      // What came meanwhile is read first; then it hears of the new owner.
+      for (let step = 0; step < 100; step++) {
+        await replicas.run(0.1);
+        if (first.log.isCovered()) covered += 1;
+      }
+    }
+    expect(covered > 0).toBe('promise-from-receipt' in bugs);
+  }
+});
