@@ -10,6 +10,7 @@
  */
 import type { Target } from './dispatch.ts';
 import type { Epoch } from './epoch.ts';
+import type { ObjectIdHex } from './object-id.ts';
 import type { ObjectRef, RecordOperation, WallMs } from './ports.ts';
 
 /** An error as plain data; `properties` holds its own enumerable ones (`retryable` …). */
@@ -218,6 +219,8 @@ export type FromExecutor =
       readonly label: string;
       readonly message: string;
     }
+  /** What the store holds of the object cannot be read. */
+  | { readonly type: 'damaged'; readonly id: ObjectIdHex; readonly reason: string }
   /** What ran since the last report. */
   | { readonly type: 'report'; readonly calls: readonly CallReport[] };
 

@@ -1,5 +1,6 @@
 /** The vocabulary that every package shares. */
 export { AssertionFailed, assert, unreachable } from './assert.ts';
+export { damagedObject, damagedObjectOf } from './damage.ts';
 export type {
   Dispatcher,
   FramePort,
@@ -88,6 +89,7 @@ export {
   type ObjectRef,
   type Ownership,
   type PeerRun,
+  type QuarantinedObject,
   type Random,
   type ReaderHandle,
   type RecordOperation,

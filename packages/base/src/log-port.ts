@@ -4,6 +4,7 @@
  */
 import type { Epoch } from './epoch.ts';
 import type { HomingError } from './errors.ts';
+import type { ObjectIdHex } from './object-id.ts';
 import type { ObjectRef, RecordOperation, ShardAssignment } from './ports.ts';
 
 export interface LogEvents {
@@ -83,4 +84,9 @@ export interface ObjectLogs {
    * `unavailable` (no majority answered).
    */
   acquire(object: ObjectRef, epoch: Epoch, home: string, events: LogEvents): Promise<OwnedLog>;
+  /**
+   * What this node's store holds of the object cannot be read: it stops being the owner, and what is
+   * held is made anew from other replicas. Absent where there are no others.
+   */
+  damaged?(id: ObjectIdHex, reason: string): void;
 }

@@ -106,6 +106,19 @@ export interface ObjectHead {
   readonly applied: RecordName;
   /** When the object wants to be woken. */
   readonly alarmMs: WallMs | null;
+  /**
+   * What was held of the object was damaged, and not all of it is here again: it must not say what it
+   * holds to whoever recovers the object. `promised` is as good as ever.
+   */
+  readonly isQuarantined?: true | undefined;
+}
+
+/** An object whose replica here was damaged, and what this store had held of it. */
+export interface QuarantinedObject {
+  readonly id: ObjectIdHex;
+  /** The newest record that this store has ever held: what it may have acknowledged. */
+  readonly through: RecordName;
+  readonly reason: string;
 }
 
 export interface DueAlarm {
@@ -196,7 +209,9 @@ export interface Snapshot {
  * everything asked while one fsync runs goes into the next.
  *
  * Persistence failures are not survivable: a failed fsync rejects with `corruption` and the process
- * must end, since what the disk holds is no longer known.
+ * must end, since what the disk holds is no longer known. An error `corruption` that names an object
+ * (`damagedObjectOf`) is another matter: what is held of that object cannot be read, nothing was
+ * written, and all else goes on.
  */
 export interface Store {
   /** Random id written when the directory was formatted. */
@@ -226,6 +241,14 @@ export interface Store {
    * Rejects with `fenced`, and with `invalid_argument` when a page is not the one expected.
    */
   install(request: InstallRequest): Promise<void>;
+  /**
+   * Gives up what is held of an object, since it is damaged, but for what it has promised: state and
+   * log are empty then, as of no record, and `isQuarantined` in its head until as much is held again as
+   * ever was. Resolves when that is on disk. Nothing happens to an object that is not known.
+   */
+  quarantine(id: ObjectIdHex, reason: string): Promise<void>;
+  /** Objects that are quarantined, at most `limit`. Synchronous. */
+  quarantined(limit: number): readonly QuarantinedObject[];
   /**
    * Forgets an object by order of whoever has the right to (docs/protocol.md, Deletion): erases all
    * that is held of it, where `promised` is older than `epoch`, and raises the floor to `epoch`.

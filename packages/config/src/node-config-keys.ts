@@ -346,6 +346,16 @@ export const nodeConfigKeys = {
     10_000,
     'How long a new cluster waits for `replication.factor` nodes before it begins with fewer.',
   ),
+  scrubBytesPerSecond: byDefault(
+    whole(0, 1024 ** 3, ' of bytes'),
+    1024 ** 2,
+    'How fast the disk is read in the background to find what is damaged; 0: not at all.',
+  ),
+  scrubPauseMs: byDefault(
+    ms(1),
+    3_600_000,
+    'Between the end of one such reading of everything and the next.',
+  ),
   shardsPerRegion: byDefault(
     whole(1, 65_536),
     64,

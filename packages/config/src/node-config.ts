@@ -73,6 +73,8 @@ export interface NodeConfig {
   readonly commitTimeoutMs: number;
   readonly rebuildDelayMs: number;
   readonly assignDelayMs: number;
+  readonly scrubBytesPerSecond: number;
+  readonly scrubPauseMs: number;
   readonly shardsPerRegion: number;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent';
   readonly reads: 'promise' | 'confirm';
@@ -191,6 +193,8 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     commitTimeoutMs: value('commitTimeoutMs'),
     rebuildDelayMs: value('rebuildDelayMs'),
     assignDelayMs: value('assignDelayMs'),
+    scrubBytesPerSecond: value('scrubBytesPerSecond'),
+    scrubPauseMs: value('scrubPauseMs'),
     shardsPerRegion: value('shardsPerRegion'),
     logLevel: value('logLevel'),
     reads: value('reads'),

@@ -569,6 +569,9 @@ export class HomingNode implements Dispatcher {
       case 'ended':
         this.#objects.onEnded(message.activation, message.error ?? resetError());
         return;
+      case 'damaged':
+        this.#options.logs.damaged?.(message.id, message.reason);
+        return;
       case 'busy':
         this.#objects.onBusy(message.activation);
         return;

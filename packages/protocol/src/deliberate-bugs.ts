@@ -19,6 +19,8 @@ export type DeliberateBug =
   | 'torn-copy'
   /** An object is forgotten before every member has the record that emptied it. */
   | 'forgets-early'
+  /** A quarantined replica answers seals, with the little that it holds. */
+  | 'quarantined-votes'
   /** While a replica set changes, a majority of the new list alone decides. */
   | 'one-list'
   /** A replica takes messages of the generation before its own. */

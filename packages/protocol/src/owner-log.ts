@@ -27,7 +27,7 @@ import {
   type RecordName,
 } from '@homing/base';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
-import { isQuorum, quorumLsn, type ReplicaSet, storesOf } from './replica-set.ts';
+import { isQuorum, meetsMajorities, quorumLsn, type ReplicaSet, storesOf } from './replica-set.ts';
 
 export interface OwnerLogOptions {
   /** The store of this node. A member of the set. */
@@ -56,6 +56,8 @@ export type OwnerInput =
       readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
+      /** False where the store has lost what it held: it refuses older epochs, and knows no log. */
+      readonly isVote: boolean;
     }
   /** The log of another store is here: the own state reaches `base` or further; then `records`. */
   | {
@@ -116,13 +118,19 @@ export type OwnerEffect =
   | { readonly type: 'left' }
   | { readonly type: 'lost' };
 
+interface Sealed {
+  readonly last: RecordName;
+  readonly applied: RecordName;
+  readonly isVote: boolean;
+}
+
 interface Progress {
   /**
    * probing: one message is under way, its answer tells where the store is; streaming: it is known
    * and records are sent as they come; copying: it gets the state first.
    */
   state: 'down' | 'sealing' | 'probing' | 'streaming' | 'copying';
-  sealed: { readonly last: RecordName; readonly applied: RecordName } | undefined;
+  sealed: Sealed | undefined;
   /** Acknowledged an append or seal of this epoch and generation since it was last up. */
   isAcked: boolean;
   matched: number;
@@ -276,7 +284,7 @@ export class OwnerLog {
         this.#onDown(input.store);
         return;
       case 'sealed':
-        this.#onSealed(input.store, input.last, input.applied);
+        this.#onSealed(input.store, input);
         return;
       case 'fetched':
         this.#onFetched(input.base, input.records);
@@ -338,31 +346,43 @@ export class OwnerLog {
     }
   }
 
-  #onSealed(store: string, last: RecordName, applied: RecordName): void {
+  #onSealed(store: string, { last, applied, isVote }: Sealed): void {
     const progress = this.#progress.get(store);
     if (progress === undefined || progress.state === 'down') return;
     progress.isAcked = true;
     // The set was settled without it: it is found by probing.
     if (progress.state !== 'sealing') return;
-    progress.sealed = { last, applied };
+    progress.sealed = { last, applied, isVote };
     if (this.#phase === 'settling' || this.#phase === 'serving') {
       this.#startSending(store, progress);
       return;
     }
     if (this.#phase !== 'sealing') return;
-    const hasSealed = (member: string) => this.#progress.get(member)?.sealed !== undefined;
-    if (!hasSealed(this.self) || !this.isQuorum(hasSealed)) return;
+    if (this.#progress.get(this.self)?.sealed === undefined || !this.#isSealed()) return;
     this.#phase = 'fetching';
     const from = this.#newestStore();
     const newest = this.#progress.get(from)?.sealed?.applied ?? noRecord;
     this.#effects.push({ type: 'fetch', from, applied: newest });
   }
 
+  /**
+   * A majority refuses older epochs, so that none of them commits anything any more; and whatever they
+   * have committed is in a log that was told here: those that told none are no majority.
+   */
+  #isSealed(): boolean {
+    const sealedOf = (store: string) => this.#progress.get(store)?.sealed;
+    const isVoting = (store: string) => sealedOf(store)?.isVote === true;
+    return (
+      this.isQuorum((store) => sealedOf(store) !== undefined) &&
+      meetsMajorities(this.#votes, isVoting)
+    );
+  }
+
   /** Of those that answered: the one with the newest record; the own store where it is among them. */
   #newestStore(): string {
     let newest: string | undefined;
     for (const [store, { sealed }] of this.#progress) {
-      if (sealed === undefined) continue;
+      if (sealed?.isVote !== true) continue;
       const best = newest === undefined ? undefined : this.#progress.get(newest)?.sealed;
       const order = best === undefined ? 1 : compareSealed(sealed, best);
       if (order > 0 || (order === 0 && store === this.self)) newest = store;

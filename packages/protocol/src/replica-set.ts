@@ -49,6 +49,17 @@ export function isQuorum(set: ReplicaSet, counts: (store: string) => boolean): b
   );
 }
 
+/**
+ * True when the stores that `counts` accepts meet every majority of either list: whatever a majority
+ * has acknowledged, under this set or under one of its lists alone, one of them has acknowledged too.
+ */
+export function meetsMajorities(set: ReplicaSet, counts: (store: string) => boolean): boolean {
+  const isLeftOut = (store: string) => !counts(store);
+  return ![set.members, ...(set.next === undefined ? [] : [set.next])].some((members) =>
+    isMajority(members, isLeftOut),
+  );
+}
+
 function majorityLsn(members: readonly string[], lsnOf: (store: string) => number): number {
   const lsns = members.map(lsnOf).sort((a, b) => b - a);
   return lsns[Math.floor(members.length / 2)] ?? 0;

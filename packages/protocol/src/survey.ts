@@ -19,7 +19,7 @@ import {
   type ObjectRef,
   type RecordName,
 } from '@homing/base';
-import { isQuorum, type ReplicaSet } from './replica-set.ts';
+import { isQuorum, meetsMajorities, type ReplicaSet } from './replica-set.ts';
 
 /** What a store says of one object. */
 export interface ListedHead {
@@ -27,6 +27,8 @@ export interface ListedHead {
   readonly promised: Epoch;
   readonly last: RecordName;
   readonly applied: RecordName;
+  /** What it held was damaged: it has promised, and tells of no log. */
+  readonly isBlank: boolean;
 }
 
 export interface ListedPage {
@@ -50,6 +52,10 @@ export interface Need {
   readonly applied: RecordName;
   /** The store that has this state. */
   readonly source: string;
+  /** Stores whose replica of it is damaged, and of which nothing can be concluded. */
+  readonly blank: readonly string[];
+  /** Whether those that told of a log meet every majority of the old list. */
+  readonly isTold: boolean;
 }
 
 export class Survey {
@@ -111,7 +117,15 @@ export class Survey {
         );
       }
     }
-    return [...needs.values()];
+    return [...needs.values()].map((need) => ({ ...need, isTold: this.#isTold(need) }));
+  }
+
+  /** One that has nothing of the object tells so; one that is blank tells nothing. */
+  #isTold({ shard, blank }: Need): boolean {
+    if (blank.length === 0) return true;
+    const { generation = 0, members = [] } = this.#sets.get(shard) ?? {};
+    const tells = (store: string) => this.#counts(store, shard) && !blank.includes(store);
+    return meetsMajorities({ generation, members }, tells);
   }
 
   #counts(store: string, shard: string): boolean {
@@ -121,7 +135,8 @@ export class Survey {
 }
 
 function needOf(head: ListedHead, shard: string, source: string): Need {
-  return { ...head, shard, source };
+  const { isBlank, ...of } = head;
+  return { ...of, shard, source, blank: isBlank ? [source] : [], isTold: true };
 }
 
 function greater(one: Epoch, other: Epoch): Epoch {
@@ -138,5 +153,7 @@ function joined(known: Need, head: ListedHead, store: string): Need {
     last: compareRecordNames(head.last, known.last) > 0 ? head.last : known.last,
     applied: isNewer ? head.applied : known.applied,
     source: isNewer ? store : known.source,
+    blank: head.isBlank ? [...known.blank, store] : known.blank,
+    isTold: true,
   };
 }

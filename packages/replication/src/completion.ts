@@ -14,6 +14,7 @@
  */
 import {
   compareRecordNames,
+  damagedObjectOf,
   isHomingError,
   type ObjectIdHex,
   type ObjectRef,
@@ -265,6 +266,10 @@ export class Completion {
       const isHere = compareRecordNames(replica.ends(id).applied, applied) >= 0;
       if (!isHere && source !== self) await this.#pull(source, object, set);
     } catch (error) {
+      if (damagedObjectOf(error) !== undefined) {
+        this.#options.failed(error);
+        return;
+      }
       // A newer owner, or a disk with too much to write: it is looked at again.
       if (!isHomingError(error) || error.code === 'corruption') throw error;
     }
@@ -300,5 +305,5 @@ export class Completion {
 
 /** Whether what was newest in the first survey is known committed, or is known not to be, by now. */
 function isSettled(first: Need, now: Need): boolean {
-  return compareRecordNames(now.applied, first.last) >= 0;
+  return now.isTold && compareRecordNames(now.applied, first.last) >= 0;
 }

@@ -48,6 +48,18 @@ export interface ReplicationLimits {
   readonly pullsMax: number;
   /** How long one of them may take. */
   readonly pullTimeoutMs: number;
+  /** Bytes of objects read per second to find damage, at most; 0: none. */
+  readonly scrubBytesPerSecond: number;
+  /** Between one round through all objects and the next. */
+  readonly scrubPauseMs: number;
+  /** How long to wait for other stores' digests of an object. */
+  readonly scrubAnswerMs: number;
+  /** Digests asked for by others that wait. */
+  readonly digestsMax: number;
+  /** Between looks at objects whose replica here is damaged. */
+  readonly quarantineLookMs: number;
+  /** Damaged objects seen to in one look. */
+  readonly quarantinesMax: number;
   /** Lost objects named in one answer to a heartbeat. */
   readonly lostMax: number;
   /** Bytes of one object's records kept while its state is copied to another region. */
@@ -83,6 +95,12 @@ export const replicationLimits: ReplicationLimits = {
   passAttemptsMax: 60,
   pullsMax: 4,
   pullTimeoutMs: 600_000,
+  scrubBytesPerSecond: 1024 * 1024,
+  scrubPauseMs: 3_600_000,
+  scrubAnswerMs: 10_000,
+  digestsMax: 64,
+  quarantineLookMs: 5000,
+  quarantinesMax: 64,
   lostMax: 10_000,
   stagedBytesMax: 64 * 1024 * 1024,
   stagedCopiesMax: 5,

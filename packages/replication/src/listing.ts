@@ -35,9 +35,10 @@ export function listPage(
   }
   const heads: ListedHead[] = [];
   const found = store.heads({ after: idBefore(from), limit });
-  for (const { namespace, id, name, promised, last, applied } of found) {
+  for (const { namespace, id, name, promised, last, applied, isQuarantined } of found) {
     const object = name === undefined ? { namespace, id } : { namespace, id, name };
-    if (current.has(keyOf(region, id))) heads.push({ object, promised, last, applied });
+    if (!current.has(keyOf(region, id))) continue;
+    heads.push({ object, promised, last, applied, isBlank: isQuarantined === true });
   }
   const until = found.length < limit ? undefined : found.at(-1)?.id;
   // What a generation allows to be forgotten was forgotten before the next one was adopted.

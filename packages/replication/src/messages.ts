@@ -96,6 +96,10 @@ export type LogRequest =
     }
   /** I know that these are not mine any more. */
   | { readonly type: 'released'; readonly ids: readonly ObjectIdHex[] }
+  /** What is the digest of your state, if it is as of this record? */
+  | { readonly type: 'digest'; readonly id: ObjectIdHex; readonly applied: RecordName }
+  /** To owners: my replicas of these were damaged, and I hold nothing of them. */
+  | { readonly type: 'blank'; readonly ids: readonly ObjectIdHex[] }
   | { readonly type: 'heartbeat'; readonly sentMs: number }
   /**
    * Replica sets that I have adopted. A link carries each before any other message that follows its
@@ -132,6 +136,13 @@ export type LogAnswer =
       readonly generation: number;
       readonly last: RecordName;
       readonly applied: RecordName;
+    }
+  /** Vowed, and has lost what it held: it cannot tell of any log. */
+  | {
+      readonly type: 'sealed-blank';
+      readonly id: ObjectIdHex;
+      readonly epoch: Epoch;
+      readonly generation: number;
     }
   | { readonly type: 'refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   /** The request's generation is an old one; the set that the replica knows came before this. */
@@ -176,6 +187,13 @@ export type LogAnswer =
     }
   /** It is forgotten here, or not to be. */
   | { readonly type: 'forgotten'; readonly id: ObjectIdHex; readonly epoch: Epoch }
+  /** Empty where the state is as of another record. */
+  | {
+      readonly type: 'digested';
+      readonly id: ObjectIdHex;
+      readonly applied: RecordName;
+      readonly digest: Uint8Array;
+    }
   | { readonly type: 'page-refused'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   | {
       readonly type: 'listed';
@@ -206,6 +224,8 @@ const types = {
   standings: 10,
   list: 11,
   pull: 12,
+  blank: 13,
+  digest: 14,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -220,6 +240,8 @@ const types = {
   forgotten: 44,
   listed: 45,
   pulled: 46,
+  'sealed-blank': 47,
+  digested: 48,
 } as const satisfies Record<LogMessage['type'], number>;
 
 const typeNames = new Map<number, LogMessage['type']>(
@@ -299,11 +321,12 @@ function putListed(writer: WireWriter, message: Extract<LogMessage, { type: 'lis
   writer.u8(until === undefined ? 0 : 1);
   if (until !== undefined) putObjectId(writer, until);
   writer.varint(heads.length);
-  for (const { object, promised, last, applied } of heads) {
+  for (const { object, promised, last, applied, isBlank } of heads) {
     putObject(writer, object);
     putEpoch(writer, promised);
     putName(writer, last);
     putName(writer, applied);
+    writer.u8(isBlank ? 1 : 0);
   }
 }
 
@@ -319,7 +342,14 @@ function put(writer: WireWriter, message: LogMessage): void {
       putIds(writer, message.lost ?? []);
       return;
     case 'released':
+    case 'blank':
       putIds(writer, message.ids);
+      return;
+    case 'digest':
+    case 'digested':
+      putObjectId(writer, message.id);
+      putName(writer, message.applied);
+      if (message.type === 'digested') writer.bytes(message.digest);
       return;
     case 'sets':
       putSets(writer, message.sets);
@@ -488,6 +518,7 @@ function takeListed(reader: WireReader): LogMessage {
       promised: takeEpoch(reader),
       last: takeName(reader),
       applied: takeName(reader),
+      isBlank: reader.u8() === 1,
     });
   }
   return { type: 'listed', round, page: { current, heads, floors, until } };
@@ -512,7 +543,14 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
       return { type, sentMs, lost: isPromise ? lost : undefined };
     }
     case 'released':
+    case 'blank':
       return { type, ids: takeIds(reader) };
+    case 'digest':
+      return { type, id: takeObjectId(reader), applied: takeName(reader) };
+    case 'digested': {
+      const of = { id: takeObjectId(reader), applied: takeName(reader) };
+      return { type, ...of, digest: reader.raw(reader.varint()) };
+    }
     case 'sets':
       return { type, sets: takeSets(reader) };
     case 'standings':
@@ -575,7 +613,7 @@ function takeRequest(
 
 type AnswerType = Exclude<
   Extract<LogMessage, { readonly id: ObjectIdHex }>['type'],
-  'seal' | 'append' | 'fetch' | 'pull' | 'page' | 'forget'
+  'digest' | 'digested' | 'seal' | 'append' | 'fetch' | 'pull' | 'page' | 'forget'
 >;
 
 function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
@@ -602,6 +640,8 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
     case 'sealed':
     case 'gap':
       return { type, ...of, last: takeName(reader), applied: takeName(reader) };
+    case 'sealed-blank':
+      return { type, ...of };
     case 'acked':
       return { type, ...of, lsn: reader.varint(), committed: reader.varint() };
     case 'confirmed':

@@ -16,6 +16,7 @@
 import {
   type Clock,
   compareRecordNames,
+  type EncodedRecord,
   type Epoch,
   HomingError,
   isHomingError,
@@ -86,7 +87,10 @@ export class Replica {
     this.#options = options;
   }
 
-  onRequest(from: PeerRun, request: LogRequest): void {
+  onRequest(
+    from: PeerRun,
+    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' }>,
+  ): void {
     const { grants, clock, lostMax, send, sets } = this.#options;
     switch (request.type) {
       case 'seal':
@@ -177,8 +181,12 @@ export class Replica {
   }
 
   /** As a seal by a peer; resolves when it may be counted. Rejects with `fenced`. */
-  async seal(object: ObjectRef, epoch: Epoch, claimant: Holder): Promise<LogEnds> {
-    const { store, superseded } = this.#options;
+  async seal(
+    object: ObjectRef,
+    epoch: Epoch,
+    claimant: Holder,
+  ): Promise<LogEnds & { readonly isVote: boolean }> {
+    const { store, superseded, bugs } = this.#options;
     await store.seal(object, epoch);
     superseded(object.id, epoch);
     await new Promise<void>((answer, refuse) => {
@@ -187,7 +195,12 @@ export class Replica {
       this.#waiting.set(object.id, seals);
       this.#answerWaiting(object.id);
     });
-    return this.ends(object.id);
+    const isVote = !this.#isQuarantined(object.id) || bugs['quarantined-votes'] === true;
+    return { ...pick(this.ends(object.id)), isVote };
+  }
+
+  #isQuarantined(id: ObjectIdHex): boolean {
+    return this.#options.store.head(id)?.isQuarantined === true;
   }
 
   /** Vows as others of the set have. Resolves when that is on disk; rejects with `fenced`. */
@@ -220,8 +233,10 @@ export class Replica {
   #onSeal(from: PeerRun, { object, epoch, generation }: Extract<LogRequest, { type: 'seal' }>) {
     const { id } = object;
     this.seal(object, epoch, from).then(
-      ({ last, applied }) => {
-        this.#options.answer(from.node, { type: 'sealed', id, epoch, generation, last, applied });
+      ({ last, applied, isVote }) => {
+        const { answer } = this.#options;
+        if (isVote) answer(from.node, { type: 'sealed', id, epoch, generation, last, applied });
+        else answer(from.node, { type: 'sealed-blank', id, epoch, generation });
       },
       (error: unknown) => this.#refuse(from, object.id, epoch, error),
     );
@@ -253,12 +268,16 @@ export class Replica {
     const { id } = object;
     const head = store.head(id);
     const failed = () => answer(from.node, { type: 'fetch-failed', id, epoch });
-    if (head !== undefined && head.promised !== epoch) {
+    if (head !== undefined && (head.promised !== epoch || head.isQuarantined === true)) {
       failed();
       return;
     }
     const sendTail = (applied: RecordName) => {
-      const records = store.tail(id);
+      const records = this.#tail(id);
+      if (records === undefined) {
+        failed();
+        return;
+      }
       const isSame = compareRecordNames(this.ends(id).applied, applied) === 0;
       const tail = { type: 'fetched', id, epoch, generation, applied, records } as const;
       // It may be long, and the link have no room: then the other asks again.
@@ -292,6 +311,16 @@ export class Replica {
       done: ended,
       failed: ended,
     });
+  }
+
+  /** Undefined where it is damaged. */
+  #tail(id: ObjectIdHex): readonly EncodedRecord[] | undefined {
+    try {
+      return this.#options.store.tail(id);
+    } catch (error) {
+      this.#options.failed(error);
+      return undefined;
+    }
   }
 
   #onForget(from: PeerRun, request: Extract<LogRequest, { type: 'forget' }>): void {

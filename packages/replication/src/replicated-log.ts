@@ -20,6 +20,7 @@ import {
   HomingError,
   isHomingError,
   type LogEvents,
+  noRecord,
   type ObjectIdHex,
   type ObjectRef,
   type OwnedLog,
@@ -53,6 +54,9 @@ interface Round {
   resolve(): void;
   reject(error: HomingError): void;
 }
+
+/** What a store tells that has lost what it held. */
+const blank = { last: noRecord, applied: noRecord, isVote: false } as const;
 
 const recordCopy = ({ name, body }: EncodedRecord): EncodedRecord => ({
   name,
@@ -346,6 +350,11 @@ export class ReplicatedLog implements OwnedLog {
     this.#awaitedSinceMs.delete(store);
     switch (answer.type) {
       case 'sealed':
+        this.#step({ ...answer, store, isVote: true });
+        return;
+      case 'sealed-blank':
+        this.#step({ ...answer, type: 'sealed', store, ...blank });
+        return;
       case 'gap':
       case 'acked':
         this.#step({ ...answer, store });
@@ -455,7 +464,7 @@ export class ReplicatedLog implements OwnedLog {
     const store = self.storeId;
     const { generation } = this.#owner.set;
     replica.seal(this.object, this.epoch, self).then(
-      ({ last, applied }) => this.#step({ type: 'sealed', store, generation, last, applied }),
+      (sealed) => this.#step({ type: 'sealed', store, generation, ...sealed }),
       (error: unknown) => this.#onOwnFailure(error),
     );
   }
@@ -556,8 +565,13 @@ export class ReplicatedLog implements OwnedLog {
     }
     if (this.#isOver) return;
     const own = replica.ends(object.id).applied;
-    if (from === self.storeId) this.#onFetched(generation, own, store.tail(object.id));
-    else this.#sendTo(from, { type: 'fetch', object, epoch, home, generation, applied: own });
+    if (from === self.storeId) {
+      try {
+        this.#onFetched(generation, own, store.tail(object.id));
+      } catch (error) {
+        this.#onOwnFailure(error);
+      }
+    } else this.#sendTo(from, { type: 'fetch', object, epoch, home, generation, applied: own });
   }
 
   #onFetched(generation: number, theirs: RecordName, records: readonly EncodedRecord[]): void {

@@ -12,6 +12,8 @@
  */
 import {
   type Clock,
+  compareRecordNames,
+  damagedObjectOf,
   type Epoch,
   HomingError,
   type LogEvents,
@@ -42,11 +44,14 @@ import { Departures } from './departures.ts';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
+import { Quarantines } from './quarantines.ts';
 import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
+import { Scrubber } from './scrubber.ts';
 import { SetLinks } from './set-links.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { Standings } from './standings.ts';
+import { Digester } from './state-digest.ts';
 
 export interface ReplicationOptions {
   readonly self: PeerRun;
@@ -66,6 +71,10 @@ export interface ReplicationOptions {
   readonly bugs?: DeliberateBugs | undefined;
 }
 
+const noDigest = new Uint8Array();
+/** Read in one go for a digest: well under a millisecond. */
+const digestPageBytes = 64 * 1024;
+
 /** How long a promise of this store holds, in milliseconds; for its next run. */
 const promiseNote = 'promise-ms';
 
@@ -81,6 +90,9 @@ export class Replication implements ObjectLogs {
   readonly #replica: Replica;
   readonly #copies: SnapshotSender;
   readonly #context: LogContext;
+  readonly #quarantines: Quarantines;
+  readonly #digester: Digester;
+  #scrubber: Scrubber | undefined;
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
   readonly #changed = new Set<OpenLog>();
@@ -127,7 +139,16 @@ export class Replication implements ObjectLogs {
       sendOrEnd: (node, message) => network.sendOrEnd(node, 'log', encodeMessage(message)),
     });
     const send = (node: string, message: LogMessage) => this.#links.send(node, message);
-    this.#copies = new SnapshotSender({ store, clock, timers, limits, send, bugs });
+    const onFailure = (error: unknown) => this.#onFailure(error);
+    this.#copies = new SnapshotSender({
+      store,
+      clock,
+      timers,
+      limits,
+      send,
+      bugs,
+      failed: onFailure,
+    });
     const settledMs = Math.max(limits.promiseMs, earlierMs) * (1 + 2 * limits.drift);
     this.#standings = new Standings({
       self: self.storeId,
@@ -153,9 +174,7 @@ export class Replication implements ObjectLogs {
       tellSet: (node, key) => this.#links.tell(node, key),
       bugs,
       superseded: (id, epoch) => this.#superseded(id, epoch),
-      failed: (error) => {
-        if (!this.#isClosed) failed(error);
-      },
+      failed: onFailure,
     });
     const sendTo = (peer: string, message: LogMessage) => {
       const node = this.#peers.get(peer)?.node;
@@ -172,9 +191,7 @@ export class Replication implements ObjectLogs {
       send: sendTo,
       settle: (object, region) => this.#settle(object, region),
       completed: (key, generation) => this.#standings.complete(key, generation),
-      failed: (error) => {
-        if (!this.#isClosed) failed(error);
-      },
+      failed: onFailure,
       bugs,
     });
     for (const set of this.#sets.all().values()) this.#standings.adopted(set);
@@ -213,9 +230,37 @@ export class Replication implements ObjectLogs {
         this.#armTick();
       },
       closed: (log) => this.#onClosed(log),
-      failed,
+      failed: onFailure,
       isClosing: () => this.#isClosed,
     };
+    this.#quarantines = new Quarantines({
+      store,
+      timers,
+      logger: options.logger,
+      everyMs: limits.quarantineLookMs,
+      atOnceMax: limits.quarantinesMax,
+      isAlone: (id) => this.#setsHolding(id).some((set) => storesOf(set).length === 1),
+      lose: (id) => this.#logs.get(id)?.lose(),
+      tell: (ids) => {
+        for (const peer of this.#peers.values()) this.#send(peer, { type: 'blank', ids });
+      },
+      wake: (head) => {
+        for (const { region } of this.#setsHolding(head.id)) {
+          // Where it is not at home nobody needs it; where that is not known it is tried again.
+          this.#settle(head, region).catch(() => undefined);
+        }
+      },
+      failed: onFailure,
+    });
+    this.#digester = new Digester({
+      store,
+      timers,
+      bytesPerSecond: Math.max(1, limits.scrubBytesPerSecond),
+      pageBytes: Math.min(limits.pageBytes, digestPageBytes),
+      waitingMax: limits.digestsMax,
+      failed: onFailure,
+    });
+    if (limits.scrubBytesPerSecond > 0) this.#scrubber = this.#startScrubber();
     network.serve('log', {
       up: (peer) => this.#onUp(peer),
       down: (peer) => this.#onDown(peer),
@@ -243,6 +288,61 @@ export class Replication implements ObjectLogs {
     this.#logs.set(object.id, log);
     await log.start();
     return log;
+  }
+
+  /** What is held of the object here cannot be read: another replica has to stand in for it. */
+  damaged(id: ObjectIdHex, reason: string): void {
+    if (!this.#isClosed) this.#quarantines.damaged(id, reason);
+  }
+
+  #onFailure(error: unknown): void {
+    if (this.#isClosed) return;
+    const id = damagedObjectOf(error);
+    if (id === undefined) this.#options.failed(error);
+    else this.damaged(id, error instanceof Error ? error.message : String(error));
+  }
+
+  #startScrubber(): Scrubber {
+    const { store, timers, logger, limits, self } = this.#options;
+    return new Scrubber({
+      self: self.storeId,
+      store,
+      timers,
+      logger,
+      digester: this.#digester,
+      pauseMs: limits.scrubPauseMs,
+      answerTimeoutMs: limits.scrubAnswerMs,
+      setOf: (id) => {
+        const [set, ...others] = this.#setsHolding(id);
+        return others.length === 0 ? set : undefined;
+      },
+      ask: (to, id, applied) => this.#context.peers.send(to, { type: 'digest', id, applied }),
+      damaged: (id, reason) => this.damaged(id, reason),
+      failed: (error) => this.#onFailure(error),
+    });
+  }
+
+  #onDigest(peer: PeerRun, { id, applied }: Extract<LogMessage, { type: 'digest' }>): void {
+    const answer = (digest: Uint8Array) =>
+      this.#send(peer, { type: 'digested', id, applied, digest });
+    const head = this.#options.store.head(id);
+    const isOfSame = head !== undefined && compareRecordNames(head.applied, applied) === 0;
+    if (!isOfSame || head.isQuarantined === true) {
+      answer(noDigest);
+      return;
+    }
+    this.#digester.digest(id, (own) => {
+      const isStill = own !== undefined && compareRecordNames(own.applied, applied) === 0;
+      answer(isStill ? own.digest : noDigest);
+    });
+  }
+
+  /** In whichever region the object is at home. */
+  #setsHolding(id: ObjectIdHex): readonly ShardAssignment[] {
+    const regions = new Set([...this.#sets.all().values()].map(({ region }) => region));
+    return [...regions]
+      .flatMap((home) => this.setOf(home, id) ?? [])
+      .filter((set) => storesOf(set).includes(this.#options.self.storeId));
   }
 
   /** What the coordinator says; older ones than are known change nothing. */
@@ -319,6 +419,9 @@ export class Replication implements ObjectLogs {
     this.#replica.stop();
     this.#completion.stop();
     this.#departures.stop();
+    this.#quarantines.stop();
+    this.#scrubber?.stop();
+    this.#digester.stop();
     for (const log of [...this.#logs.values()]) log.release();
   }
 
@@ -371,6 +474,12 @@ export class Replication implements ObjectLogs {
       case 'pull':
         this.#replica.onRequest(peer, message);
         return;
+      case 'digest':
+        this.#onDigest(peer, message);
+        return;
+      case 'blank':
+        for (const id of message.ids) this.#logs.get(id)?.up(peer.storeId);
+        return;
       default:
         this.#onAnswer(peer, message);
     }
@@ -383,6 +492,10 @@ export class Replication implements ObjectLogs {
     }
     if (answer.type === 'listed') {
       this.#completion.listed(peer.storeId, answer.round, answer.page);
+      return;
+    }
+    if (answer.type === 'digested') {
+      this.#scrubber?.answered(peer.storeId, answer.id, answer.applied, answer.digest);
       return;
     }
     const { id, epoch } = answer;

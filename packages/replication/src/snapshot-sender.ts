@@ -63,6 +63,8 @@ export interface SnapshotSenderOptions {
   readonly timers: Timers;
   readonly limits: ReplicationLimits;
   readonly send: (node: string, message: LogMessage) => boolean;
+  /** What is held of an object is damaged. */
+  readonly failed: (error: unknown) => void;
   readonly bugs: DeliberateBugs;
 }
 
@@ -161,14 +163,24 @@ export class SnapshotSender {
     while (this.#copies.size < this.#options.limits.copiesMax) {
       const order = this.#waiting.shift();
       if (order === undefined) return;
-      const snapshot = this.#open(order);
-      if (snapshot === undefined) {
+      const copy = this.#begin(order);
+      if (copy === undefined) {
         order.failed();
         continue;
       }
+      this.#copies.set(keyOf(order.to, order.object.id), copy);
+      this.#watch(copy);
+      this.#fill(copy);
+    }
+  }
+
+  #begin(order: CopyOrder): Copy | undefined {
+    try {
+      const snapshot = this.#open(order);
+      if (snapshot === undefined) return undefined;
       const { pageBytes } = this.#options.limits;
       const first = snapshot.next(pageBytes);
-      const copy: Copy = {
+      return {
         order,
         snapshot,
         page: first ?? encodeBody({ name: snapshot.head.applied, operations: [] }),
@@ -179,9 +191,9 @@ export class SnapshotSender {
         isWaiting: false,
         timer: undefined,
       };
-      this.#copies.set(keyOf(order.to, order.object.id), copy);
-      this.#watch(copy);
-      this.#fill(copy);
+    } catch (error) {
+      this.#options.failed(error);
+      return undefined;
     }
   }
 
@@ -257,7 +269,13 @@ export class SnapshotSender {
       if (copy.following === undefined) copy.isAllSent = true;
       else {
         copy.page = copy.following;
-        copy.following = this.#next(copy);
+        try {
+          copy.following = this.#next(copy);
+        } catch (error) {
+          this.#options.failed(error);
+          this.#fail(copy);
+          return;
+        }
       }
     }
   }

@@ -43,6 +43,9 @@ export interface ClusterAdminOptions {
   readonly recovery: Recovery;
 }
 
+/** Counted up to here: there are few, or the disk is to be thrown away. */
+const quarantinedMax = 10_000;
+
 export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   const { node, store, metrics, namespaces, coordinator, config } = options;
   const force = { ...options, node: config.node };
@@ -56,6 +59,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       for (const [peer, records] of options.replication.lag()) {
         metrics.set('replication_lag_records', records, { peer });
       }
+      metrics.set('replicas_quarantined', store.quarantined(quarantinedMax).length);
       metrics.set('migrations_in_flight', node.moving);
       for (const [region, ms] of node.distances()) {
         metrics.set('region_round_trip_seconds', ms / 1000, { to_region: region });
@@ -143,6 +147,7 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     underReplicated: assignments.filter((set) => !isWhole(options, set)).length,
     incomplete: incompleteHere(options),
     changing: assignments.filter(({ next }) => next !== undefined).length,
+    quarantined: options.store.quarantined(quarantinedMax).length,
     objectsOwned: node.ownedCount,
     sockets: node.socketCount,
     namespaces: namespaces.list().map(({ name, className }) => ({ name, className })),

@@ -146,6 +146,8 @@ async function compose(
       confirmsReads: config.reads === 'confirm',
       commitTimeoutMs: config.commitTimeoutMs,
       rebuildBytesPerSecond: config.replication.rebuildBytesPerSecond,
+      scrubBytesPerSecond: config.scrubBytesPerSecond,
+      scrubPauseMs: config.scrubPauseMs,
     },
     cluster: config.etcd.prefix,
     keyOf,

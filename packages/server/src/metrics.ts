@@ -30,6 +30,7 @@ const counters: Readonly<Record<string, Declaration>> = {
   failovers_total: { help: 'Objects taken over from a node that died' },
   forwarded_total: { help: 'Calls passed on to the owner', labels: ['to_region'] },
   objects_forgotten_total: { help: 'Empty objects of which nothing was kept' },
+  replicas_quarantined_total: { help: 'Replicas of objects that were found damaged' },
   session_expired_total: { help: 'Coordinator sessions lost' },
 };
 
@@ -53,6 +54,7 @@ const histograms: Readonly<Record<string, Declaration & { readonly buckets: numb
 
 const gauges: Readonly<Record<string, Declaration>> = {
   objects_active: { help: 'Objects in memory', labels: ['namespace'] },
+  replicas_quarantined: { help: 'Replicas of objects that are damaged and not made anew yet' },
   objects_owned: { help: 'Objects this node is the owner of' },
   sockets: { help: 'WebSockets', labels: ['state'] },
   migrations_in_flight: { help: 'Objects that are moving toward their callers' },

@@ -27,6 +27,8 @@ export class DiskChecks implements DiskObserver {
   readonly #applied = new Map<string, bigint>();
   /** Digests by object and applied record name. */
   readonly #states = new Map<string, string>();
+  /** What each disk has ever held of each object's values. */
+  readonly #held = new Set<string>();
   #changes = 0;
 
   constructor(broken: (rule: string, message: string) => void) {
@@ -37,6 +39,7 @@ export class DiskChecks implements DiskObserver {
     for (const record of records) {
       const { epoch, lsn } = record.name;
       const key = `${object.id}/${epoch}/${lsn}`;
+      for (const value of valuesOf(record)) this.#held.add(heldKey(disk, object.id, value));
       const body = Buffer.from('body' in record ? record.body : encodeBody(record));
       const known = this.#records.get(key);
       if (known === undefined) this.#records.set(key, body);
@@ -75,16 +78,36 @@ export class DiskChecks implements DiskObserver {
     if (problem !== undefined) this.#broken('state', `${disk.storeId} at ${lsn}: ${problem}`);
   }
 
-  /** An append was acknowledged: it must be on disk at a majority now. */
+  /**
+   * An append was acknowledged: it must be on disk at a majority now. A disk that held it, and has lost
+   * it by damage, counts as long as it is quarantined for that: nobody recovers the object from others
+   * without those that have it.
+   */
   acknowledged(cluster: SimCluster, object: ObjectRef, value: number): void {
     const stores = cluster.holdersOf(object);
     const holders = stores.filter((storeId) => {
       const disk = cluster.disks.get(storeId);
-      return disk !== undefined && holds(disk, object.id, value);
+      if (disk === undefined) return false;
+      const isBarred = disk.contents.head(object.id)?.isQuarantined === true;
+      const hasHeld = this.#held.has(heldKey(disk, object.id, String(value)));
+      return (isBarred && hasHeld) || holds(disk, object.id, value);
     });
     if (holders.length * 2 > stores.length) return;
     this.#broken('durable', `${object.name}: ${value} was acknowledged, on ${holders.join(' ')}`);
   }
+}
+
+function heldKey({ storeId }: Disk, id: ObjectIdHex, value: string): string {
+  return `${storeId}/${id}/${value}`;
+}
+
+function valuesOf(record: AppendRequest['records'][number]): string[] {
+  const { operations } = 'body' in record ? decodeBody(record.body) : record;
+  return operations.flatMap((operation) =>
+    operation.type === 'put' && operation.space === spaces.kv
+      ? [Buffer.from(operation.value).toString()]
+      : [],
+  );
 }
 
 function digestOf(disk: Disk, id: ObjectIdHex): string {

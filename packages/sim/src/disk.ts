@@ -3,7 +3,15 @@
  * when the simulated fsync is done, all that were asked by then in one go, and only then are they
  * acknowledged; of what a killed process had asked the first few may be kept all the same.
  */
-import { type AppendRequest, HomingError, type ObjectIdHex, type Store } from '@homing/base';
+import {
+  type AppendRequest,
+  damagedObject,
+  HomingError,
+  type InstallRequest,
+  type ObjectIdHex,
+  type StateReader,
+  type Store,
+} from '@homing/base';
 import { memoryStore } from '@homing/storage';
 import type { SeededRandom } from './random.ts';
 import type { Process, World } from './world.ts';
@@ -34,6 +42,9 @@ interface Write {
   reject(error: unknown): void;
 }
 
+/** The state cannot be read, or records cannot, without which nothing can be written either. */
+export type Damage = 'state' | 'log';
+
 export class Disk {
   readonly storeId: string;
   readonly #world: World;
@@ -44,6 +55,8 @@ export class Disk {
   #starts = 0;
   /** Asked by the last process and not yet durable. */
   #pending: Write[] = [];
+  /** Objects of which something on the disk has changed by itself, and what. */
+  readonly #damaged = new Map<ObjectIdHex, Damage>();
   /** How long an fsync takes at most while the disk is slow. */
   slowMs: number | undefined;
 
@@ -64,6 +77,51 @@ export class Disk {
   /** What is durable. */
   get contents(): Store {
     return this.#memory;
+  }
+
+  /** Bits flip, and a checksum tells whoever reads them. */
+  damage(id: ObjectIdHex, damage: Damage): void {
+    if (this.#memory.head(id) !== undefined) this.#damaged.set(id, damage);
+  }
+
+  /** Whether not all is well with the object here. */
+  isDamaged(id: ObjectIdHex): boolean {
+    return this.#damaged.has(id) || this.#memory.head(id)?.isQuarantined === true;
+  }
+
+  #check(id: ObjectIdHex, ...kinds: readonly Damage[]): void {
+    const damage = this.#damaged.get(id);
+    if (damage !== undefined && kinds.includes(damage)) {
+      throw damagedObject(id, `the ${damage} does not fit its checksum`);
+    }
+  }
+
+  /** After what takes all of the object away. */
+  async #mended(id: ObjectIdHex, change: Promise<void>): Promise<void> {
+    await change;
+    this.#damaged.delete(id);
+  }
+
+  #reader(): StateReader {
+    const reader = this.#memory.reader();
+    return {
+      get: (id, space, keys) => {
+        this.#check(id, 'state');
+        return reader.get(id, space, keys);
+      },
+      list: (id, space, range) => {
+        this.#check(id, 'state');
+        return reader.list(id, space, range);
+      },
+      close: () => reader.close(),
+    };
+  }
+
+  #install(request: InstallRequest): Promise<void> {
+    this.#check(request.object.id, 'log');
+    const { id } = request.object;
+    const change = this.#memory.install(request);
+    return request.isLast ? this.#mended(id, change) : change;
   }
 
   /** What earlier processes had asked is on disk or lost from here on. */
@@ -114,12 +172,18 @@ export class Disk {
       storeId,
       starts,
       readerHandle: undefined,
-      reader: () => memory.reader(),
+      reader: () => this.#reader(),
       append: (request) => ask(request.object.id, () => this.#append(request)),
-      seal: (object, epoch) => ask(object.id, () => memory.seal(object, epoch)),
-      install: (request) => ask(request.object.id, () => memory.install(request)),
+      seal: (object, epoch) =>
+        ask(object.id, async () => {
+          this.#check(object.id, 'log');
+          await memory.seal(object, epoch);
+        }),
+      install: (request) => ask(request.object.id, async () => this.#install(request)),
       putNote: (name, value) => ask(undefined, () => memory.putNote(name, value)),
-      forget: (id, epoch) => ask(id, () => memory.forget(id, epoch)),
+      quarantine: (id, reason) => ask(id, () => this.#mended(id, memory.quarantine(id, reason))),
+      quarantined: (limit) => memory.quarantined(limit),
+      forget: (id, epoch) => ask(id, () => this.#mended(id, memory.forget(id, epoch))),
       erasePage: async (options) => {
         let next: ObjectIdHex | undefined;
         await ask(undefined, async () => {
@@ -133,9 +197,13 @@ export class Disk {
       head: (id) => memory.head(id),
       heads: (options) => memory.heads(options),
       dueAlarms: (options) => memory.dueAlarms(options),
-      tail: (id) => memory.tail(id),
+      tail: (id) => {
+        this.#check(id, 'log');
+        return memory.tail(id);
+      },
       snapshot: (id) => {
         if (isOverloaded()) throw overloaded();
+        this.#check(id, 'state');
         return memory.snapshot(id);
       },
       note: (name) => memory.note(name),
@@ -146,6 +214,7 @@ export class Disk {
 
   async #append(request: AppendRequest): Promise<void> {
     const { isUnfenced, isGapTaken } = this.#faults;
+    this.#check(request.object.id, 'log');
     const asked = { ...request };
     if (isGapTaken === true) asked.previous = undefined;
     const promised = this.#memory.head(request.object.id)?.promised;

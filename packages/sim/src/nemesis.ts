@@ -19,15 +19,18 @@ type Disturbance = Extract<FaultKind, 'move' | 'move-home' | 'drain' | 'executor
 
 export class Nemesis {
   readonly #options: NemesisOptions;
+  readonly #damages: SeededRandom;
   #isOver = false;
 
   constructor(options: NemesisOptions) {
     this.#options = options;
+    this.#damages = options.random.child('damages');
   }
 
   start(): void {
     const { profile } = this.#options;
     if (profile.kinds.length > 0) this.#next();
+    if (profile.isDamaging) this.#damageNext();
   }
 
   /** Everything works from now on; nodes that drained are started anew. */
@@ -54,6 +57,36 @@ export class Nemesis {
       this.#strike(random.pick(profile.kinds));
       this.#next();
     });
+  }
+
+  #damageNext(): void {
+    const { world } = this.#options;
+    world.at(this.#damages.between(500, 8000), () => {
+      if (this.#isOver) return;
+      this.#damage();
+      this.#damageNext();
+    });
+  }
+
+  /** Of one replica at a time, and only while every replica set can do without any of its disks. */
+  #damage(): void {
+    const { cluster, trace } = this.#options;
+    const object = this.#damages.pick(cluster.objects);
+    const disk = cluster.disk(this.#damages.pick(cluster.names));
+    const damage = this.#damages.pick(['state', 'log'] as const);
+    const isMember = cluster.isMember(disk.storeId, object);
+    if (!isMember || !cluster.isWhole || this.#isAnyDamaged) return;
+    trace(`damage ${damage} of ${object.name} on ${disk.storeId}`);
+    disk.damage(object.id, damage);
+  }
+
+  get #isAnyDamaged(): boolean {
+    const { cluster } = this.#options;
+    return cluster.objects.some((object) =>
+      [...cluster.disks.values()].some(
+        (disk) => cluster.isMember(disk.storeId, object) && disk.isDamaged(object.id),
+      ),
+    );
   }
 
   /** Ends a fault, unless all are over by then. */
@@ -204,7 +237,7 @@ export class Nemesis {
   /** One that every replica set can do without; the next one once what was lost is made good. */
   #wipe(name: string): void {
     const { cluster } = this.#options;
-    if (!cluster.isWhole) return;
+    if (!cluster.isWhole || this.#isAnyDamaged) return;
     cluster.kill(name);
     cluster.replaceDisk(name);
     this.#later(() => cluster.start(name));

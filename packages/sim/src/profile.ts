@@ -70,10 +70,16 @@ export interface Profile {
   readonly faultEveryMs: readonly [number, number];
   readonly faultMs: readonly [number, number];
   readonly kinds: readonly FaultKind[];
+  /** Beside them, disks lose what they held of an object. */
+  readonly isDamaging: boolean;
 }
 
 export function drawProfile(random: SeededRandom): Profile {
-  const any = drawAny(random);
+  const isDamaging = random.child('damages').chance(0.3);
+  const calm = drawAny(random);
+  // What is damaged is to be found within the run.
+  const scrub = isDamaging ? { scrubBytesPerSecond: 1_000_000, scrubPauseMs: 2000 } : {};
+  const any = { ...calm, isDamaging, limits: { ...calm.limits, ...scrub } };
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
   const changes = random.child('changes');
   return changes.chance(0.5) ? drawn : { ...drawn, ...drawChanges(changes, drawn) };
@@ -127,7 +133,7 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
   };
 }
 
-function drawAny(random: SeededRandom): Profile {
+function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));
@@ -183,6 +189,7 @@ function drawAny(random: SeededRandom): Profile {
     },
     limits: {
       ...replicationLimits,
+      scrubBytesPerSecond: 0,
       promiseMs: random.pick([1000, 1500]),
       inFlightBytesMax: random.pick([1, 1000, 1_000_000]),
       windowBytesMax: random.pick([0, 1500, 256 * 1024]),

@@ -5,6 +5,7 @@
  */
 import {
   type Coordinator,
+  damagedObjectOf,
   type FramePort,
   isHomingError,
   type Logger,
@@ -206,7 +207,9 @@ export class SimNode {
       reader: () => store.reader(),
       activated: options.activated,
       damaged: (object, error) => {
-        options.broken('state', `${self.node} read ${object.name}: ${String(error)}`);
+        if (damagedObjectOf(error) === undefined) {
+          options.broken('state', `${self.node} read ${object.name}: ${String(error)}`);
+        } else this.#replication.damaged(object.id, String(error));
       },
       idleMs: options.idleMs,
       isResultApart: options.bugs.isResultApart === true,

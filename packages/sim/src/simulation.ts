@@ -40,8 +40,14 @@ export interface Verdict {
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree. */
-const bounds = { startMs: 30_000, progressMs: 90_000, alarmsMs: 240_000, agreeMs: 60_000 };
+/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended. */
+const bounds = {
+  startMs: 30_000,
+  progressMs: 90_000,
+  alarmsMs: 240_000,
+  agreeMs: 60_000,
+  mendMs: 60_000,
+};
 const violationsMax = 20;
 const lookEveryMs = 250;
 const callAgainMs = 5000;
@@ -140,6 +146,7 @@ class Run {
     await this.#demandProgress();
     await this.#demandAlarms();
     await this.#demandAgreement();
+    await this.#demandMended();
     for (const [index, { name }] of cluster.objects.entries()) {
       const operations = this.#workload.history.filter(({ object }) => object === index);
       for (const { rule, message } of checkHistory(name ?? '', operations)) {
@@ -246,6 +253,19 @@ class Run {
     const [newest] = disks.sort((a, b) => lsnOf(b) - lsnOf(a));
     if (newest === undefined) throw new Error('no replica');
     return readState(newest.contents.reader(), object.id);
+  }
+
+  /** Whatever was damaged has been found, and made anew. */
+  async #demandMended(): Promise<void> {
+    const bad = () =>
+      this.#cluster.objects.filter((object) =>
+        this.#cluster.names.some((name) => {
+          const disk = this.#cluster.disk(name);
+          return this.#cluster.isMember(disk.storeId, object) && disk.isDamaged(object.id);
+        }),
+      );
+    if (await this.#within(bounds.mendMs, () => bad().length === 0)) return;
+    this.#broken('mended', `${bad().map(({ name }) => name)} is still damaged`);
   }
 
   /** Every member that is left has applied all there is, and has the same state. */

@@ -22,6 +22,7 @@ import {
   type ObjectHead,
   type ObjectIdHex,
   type ObjectRef,
+  type QuarantinedObject,
   type RecordName,
   type RecordOperation,
   type Snapshot,
@@ -49,6 +50,7 @@ interface MemoryObject {
   applied: RecordName;
   tail: LogRecord[];
   staged: Staged | undefined;
+  quarantine: { readonly through: RecordName; readonly reason: string } | undefined;
   alarmMs: WallMs | null;
   /** By space: values by the key's bytes as a Latin-1 string, whose order is the bytes' order. */
   readonly spaces: Map<Space, Map<string, Uint8Array>>;
@@ -129,10 +131,29 @@ function fold(object: MemoryObject, record: LogRecord): void {
   object.applied = record.name;
 }
 
+function lastOf({ tail, applied }: MemoryObject): RecordName {
+  return tail.at(-1)?.name ?? applied;
+}
+
+/** Leaves nothing of the object's state and log. */
+function empty(object: MemoryObject): void {
+  object.tail = [];
+  object.applied = noRecord;
+  object.alarmMs = null;
+  object.spaces.clear();
+}
+
+/** Ends the quarantine of an object that holds as much as it ever did. */
+function lift(object: MemoryObject): void {
+  const { quarantine } = object;
+  if (quarantine === undefined) return;
+  if (compareRecordNames(lastOf(object), quarantine.through) >= 0) object.quarantine = undefined;
+}
+
 function headOf(object: MemoryObject): ObjectHead {
   const { namespace, id, name, promised, applied, alarmMs } = object;
-  const last = object.tail.at(-1)?.name ?? applied;
-  return { namespace, id, name, promised, last, applied, alarmMs };
+  const isQuarantined = object.quarantine === undefined ? undefined : true;
+  return { namespace, id, name, promised, last: lastOf(object), applied, alarmMs, isQuarantined };
 }
 
 /** Times at which the object may want to be woken: its alarm, and those its tail would set. */
@@ -218,15 +239,11 @@ class MemoryStore implements Store {
     const object = held ?? this.#create(ref);
     object.name ??= ref.name;
     object.promised = plan.promised;
-    if (plan.isRestart) {
-      object.tail = [];
-      object.applied = noRecord;
-      object.alarmMs = null;
-      object.spaces.clear();
-    }
+    if (plan.isRestart) empty(object);
     const added = records.slice(plan.skip).map(copyRecord);
     object.tail = [...object.tail.slice(0, plan.keep), ...added];
     for (const record of object.tail.splice(0, plan.fold)) fold(object, record);
+    lift(object);
   }
 
   async seal(ref: ObjectRef, epoch: Epoch): Promise<void> {
@@ -260,6 +277,27 @@ class MemoryStore implements Store {
     for (const record of staged.records) fold(object, record);
     object.applied = applied;
     object.alarmMs = request.alarmMs;
+    lift(object);
+  }
+
+  async quarantine(id: ObjectIdHex, reason: string): Promise<void> {
+    if (this.#closed) throw closedError();
+    const object = this.#objects.get(id);
+    if (object === undefined) return;
+    const last = lastOf(object);
+    const known = object.quarantine?.through ?? last;
+    const through = compareRecordNames(known, last) > 0 ? known : last;
+    empty(object);
+    object.staged = undefined;
+    object.quarantine = { through, reason };
+    lift(object);
+  }
+
+  quarantined(limit: number): readonly QuarantinedObject[] {
+    this.#checkOpen();
+    return [...this.#objects.values()]
+      .flatMap(({ id, quarantine }) => (quarantine === undefined ? [] : [{ id, ...quarantine }]))
+      .slice(0, limit);
   }
 
   async forget(id: ObjectIdHex, epoch: Epoch): Promise<void> {
@@ -359,6 +397,7 @@ class MemoryStore implements Store {
       applied: noRecord,
       tail: [],
       staged: undefined,
+      quarantine: undefined,
       alarmMs: null,
       spaces: new Map(),
     };

@@ -37,10 +37,11 @@ import { Sessions } from './sessions.ts';
 import type { StubConnector } from './stubs.ts';
 import { threadLogger } from './thread-log.ts';
 import { ThreadSockets } from './thread-sockets.ts';
+/** Share of the heap's limit above which idle objects go at once. */
+import { WatchedReader } from './watched-reader.ts';
 import { installConsole, type WriteLog } from './worker-console.ts';
 import { installWorkersModule } from './workers-module.ts';
 
-/** Share of the heap's limit above which idle objects go at once. */
 const memoryShortShare = 0.7;
 const brokenInvariantStatus = 70;
 
@@ -78,7 +79,9 @@ function sessionHost(context: IoContext, send: (frame: Uint8Array) => void): Ses
 const objects = new ObjectHost({
   post,
   write,
-  reader: openStateReader(data.reader),
+  reader: new WatchedReader(openStateReader(data.reader), (id, reason) =>
+    post({ type: 'damaged', id, reason }),
+  ),
   heartbeat,
   limits,
   actorLimits: {

@@ -11,6 +11,8 @@
  */
 import {
   assert,
+  compareRecordNames,
+  damagedObjectOf,
   type Epoch,
   type ErrorData,
   errorToData,
@@ -35,10 +37,12 @@ import {
   logKeyOf,
   namespacePrefix,
   noteKey,
+  quarantineKeyOf,
   statePrefixBytes,
 } from './keys.ts';
 import { type Batch, type Database, native, noOptions } from './native.ts';
-import { type CachedObject, ObjectCache, spaceNumbers, type TailRecord } from './object-cache.ts';
+import { CachedObject, ObjectCache, spaceNumbers, type TailRecord } from './object-cache.ts';
+import { encodeQuarantine } from './quarantine.ts';
 import { requestKinds, WireReader } from './wire.ts';
 
 export interface CommitLimits {
@@ -150,7 +154,8 @@ export class Committer {
       this.#raiseFloors();
       return undefined;
     }
-    const object = this.#cache.get(buffer, this.#reader.idStart);
+    const object = this.#find(buffer);
+    if (!(object instanceof CachedObject)) return object;
     if (object.head === undefined) object.promised = this.#floors.of(object.id);
     try {
       this.#take(object);
@@ -163,6 +168,22 @@ export class Committer {
     }
   }
 
+  /** The request's object, or why there is none to be had: what is held of it is damaged. */
+  #find(buffer: Buffer): CachedObject | ErrorData {
+    const { kind, idStart } = this.#reader;
+    // What takes all of it away needs to read none of it.
+    const isDamageMeant =
+      kind === requestKinds.quarantine ||
+      kind === requestKinds.erase ||
+      kind === requestKinds.forget;
+    try {
+      return this.#cache.get(buffer, idStart, isDamageMeant);
+    } catch (error) {
+      if (damagedObjectOf(error) === undefined) throw error;
+      return errorToData(error);
+    }
+  }
+
   #take(object: CachedObject): void {
     const { kind, epoch, names, previous, committed } = this.#reader;
     if (kind === requestKinds.append) {
@@ -170,6 +191,10 @@ export class Committer {
       return;
     }
     assert(epoch !== undefined, 'wire: a request without an epoch');
+    if (kind === requestKinds.quarantine) {
+      this.#quarantine(object);
+      return;
+    }
     if (kind === requestKinds.erase) {
       this.#erase(object);
       return;
@@ -218,12 +243,44 @@ export class Committer {
     native.batch_del(this.#batch, object.headKey, noOptions);
     this.#empty(object);
     discardStaged(this.#batch, object);
+    if (object.heldBefore !== undefined) {
+      native.batch_del(this.#batch, quarantineKeyOf(object.id), noOptions);
+      object.heldBefore = undefined;
+    }
     object.head = undefined;
+  }
+
+  /** What was held goes; what it was stays known, until as much is held again. */
+  #quarantine(object: CachedObject): void {
+    this.#mustSync = true;
+    if (object.head === undefined) return;
+    const { buffer, bodies } = this.#reader;
+    const last = object.unreadTo ?? object.last;
+    const before = object.heldBefore ?? last;
+    this.#touch(object);
+    this.#empty(object);
+    discardStaged(this.#batch, object);
+    object.heldBefore = compareRecordNames(before, last) > 0 ? before : last;
+    const reason = buffer.subarray(bodies[0], bodies[1]);
+    const value = encodeQuarantine(object.heldBefore, reason);
+    native.batch_put(this.#batch, quarantineKeyOf(object.id), value, noOptions);
+  }
+
+  #liftQuarantine(object: CachedObject): void {
+    if (object.heldBefore === undefined) return;
+    if (compareRecordNames(object.last, object.heldBefore) < 0) return;
+    object.heldBefore = undefined;
+    native.batch_del(this.#batch, quarantineKeyOf(object.id), noOptions);
   }
 
   /** Leaves nothing of the object's state and log. */
   #empty(object: CachedObject): void {
     this.#dropTail(object, 0);
+    // Records that cannot be read go unread; hints at alarms that they would set stay.
+    for (let { lsn } = object.applied; lsn < (object.unreadTo?.lsn ?? 0); lsn++) {
+      native.batch_del(this.#batch, logKeyOf(object.id, lsn + 1), noOptions);
+    }
+    object.unreadTo = undefined;
     this.#setAlarm(object, null);
     for (const space of spaceNumbers) this.#clear(object, space);
     object.applied = noRecord;
@@ -405,6 +462,7 @@ export class Committer {
       const { head } = object;
       // Erased in this very batch.
       if (head === undefined) continue;
+      this.#liftQuarantine(object);
       writeHeadFields(head, object);
       native.batch_put(this.#batch, object.headKey, head, noOptions);
     }

@@ -2,7 +2,7 @@
  * The value of a head key. The fixed part comes first, so that the storage thread overwrites it in
  * place and writes the same buffer again for every record of an object:
  *
- *     0   version      1   1
+ *     0   version      1   1; and 128 where the object is quarantined
  *     1   promised     8
  *     9   last         16  epoch, LSN
  *     25  applied      16  epoch, LSN
@@ -25,6 +25,7 @@ import { idHexOf } from './keys.ts';
 export const headVersion = 1;
 
 const fixedBytes = 55;
+const quarantineFlag = 0x80;
 const noAlarm = 0xffff_ffff_ffff_ffffn;
 export const namespaceBytesMax = 0xffff;
 
@@ -33,6 +34,7 @@ export interface HeadFields {
   readonly last: RecordName;
   readonly applied: RecordName;
   readonly alarmMs: WallMs | null;
+  readonly isQuarantined: boolean;
 }
 
 /** A head with room for its strings; the fixed part is to be written with `writeHeadFields`. */
@@ -47,6 +49,7 @@ export function newHead(namespace: Uint8Array, name: Uint8Array | undefined): Bu
 }
 
 export function writeHeadFields(head: Buffer, fields: HeadFields): void {
+  head[0] = fields.isQuarantined ? headVersion | quarantineFlag : headVersion;
   head.writeBigUInt64BE(fields.promised, 1);
   head.writeBigUInt64BE(fields.last.epoch, 9);
   writeUint64(head, fields.last.lsn, 17);
@@ -57,7 +60,7 @@ export function writeHeadFields(head: Buffer, fields: HeadFields): void {
 }
 
 function checkHead(head: Buffer): void {
-  const version = head[0];
+  const version = (head[0] as number) & ~quarantineFlag;
   if (version !== headVersion) {
     throw new HomingError('corruption', `object head of version ${version}, expected 1`);
   }
@@ -77,6 +80,7 @@ export function readHeadFields(head: Buffer): HeadFields {
     last: { epoch: head.readBigUInt64BE(9) as Epoch, lsn: readUint64(head, 17) },
     applied: { epoch: head.readBigUInt64BE(25) as Epoch, lsn: readUint64(head, 33) },
     alarmMs: alarm === noAlarm ? null : (Number(alarm) as WallMs),
+    isQuarantined: ((head[0] as number) & quarantineFlag) !== 0,
   };
 }
 
@@ -91,12 +95,13 @@ export function headHasName(head: Buffer): boolean {
 
 /** The head of the object whose head key is `key`. */
 export function decodeHead(key: Buffer, head: Buffer): ObjectHead {
-  const fields = readHeadFields(head);
+  const { isQuarantined, ...fields } = readHeadFields(head);
   const namespace = headNamespace(head);
   return {
     namespace: namespace.toString(),
     id: idHexOf(key, 1),
     name: headHasName(head) ? head.toString('utf8', fixedBytes + namespace.length) : undefined,
     ...fields,
+    isQuarantined: isQuarantined ? true : undefined,
   };
 }

@@ -12,6 +12,7 @@
  *     a due(8) id                           alarm index; the value is the namespace
  *     x id space(1) generation(4)           a generation that was cleared, to be erased
  *     i id                                  generation under which a snapshot is being installed
+ *     q id                                  what was held of a damaged object: epoch, LSN, reason
  *     f bucket(1)                           floor of a bucket of ids, absent while it is 0
  */
 import { type ObjectIdHex, objectIdBytes, writeUint64 } from '@homing/base';
@@ -28,6 +29,7 @@ export const families = {
   garbage: 0x78,
   install: 0x69,
   floor: 0x66,
+  quarantine: 0x71,
 } as const;
 export type Family = (typeof families)[keyof typeof families];
 
@@ -54,6 +56,12 @@ export function noteKey(name: string): Buffer {
 
 export function installKeyOf(id: Uint8Array): Buffer {
   const key = idKey(families.install, 1 + objectIdBytes);
+  key.set(id, 1);
+  return key;
+}
+
+export function quarantineKeyOf(id: Uint8Array): Buffer {
+  const key = idKey(families.quarantine, 1 + objectIdBytes);
   key.set(id, 1);
   return key;
 }

@@ -89,6 +89,11 @@ export const native = createRequire(import.meta.url)('@nxtedition/rocksdb/bindin
 /** Shared by calls that need no options: an object per call would be garbage. */
 export const noOptions: Readonly<Record<string, never>> = Object.freeze({});
 
+/** Whether RocksDB found something on disk that does not fit its checksum. */
+export function isDamage(error: unknown): boolean {
+  return (error as { readonly code?: unknown } | undefined)?.code === 'LEVEL_CORRUPTION';
+}
+
 /** All rows of a range that is known to be small. */
 export function readRange(database: Database, range: RangeOptions, limit: number): Buffer[] {
   const iterator = native.iterator_init(database, {

@@ -8,7 +8,7 @@
  * being staged is staged anew: the next page finds none expected.
  */
 import {
-  assert,
+  damagedObject,
   type Epoch,
   noRecord,
   OperationCursor,
@@ -25,10 +25,13 @@ import {
   families,
   generationKeyOf,
   headKeyOf,
+  idHexOf,
   installKeyOf,
   logKeyOf,
+  quarantineKeyOf,
 } from './keys.ts';
 import { type Database, native, noOptions, readRange } from './native.ts';
+import { readQuarantine } from './quarantine.ts';
 
 /** A record held above `applied`. */
 export interface TailRecord extends RecordName {
@@ -51,6 +54,10 @@ export class CachedObject implements ObjectLog {
   stagedGeneration = 0;
   /** The snapshot being staged in this run. */
   staged: { readonly name: RecordName; pages: number } | undefined;
+  /** While it is quarantined: the newest record that was ever held. */
+  heldBefore: RecordName | undefined;
+  /** Where the records could not be read: the newest of them. */
+  unreadTo: RecordName | undefined;
   /** Changed by the batch in the making. */
   isDirty = false;
 
@@ -62,20 +69,29 @@ export class CachedObject implements ObjectLog {
   get last(): RecordName {
     return this.tail.at(-1) ?? this.applied;
   }
+
+  get isQuarantined(): boolean {
+    return this.heldBefore !== undefined;
+  }
 }
 
 export const spaceNumbers: readonly number[] = Object.values(spaces);
 /** More records than this above `applied` cannot be: the owner limits what is in flight. */
 const tailRecordsMax = 1_000_000;
 
-function load(database: Database, id: Buffer): CachedObject {
+function load(database: Database, id: Buffer, isDamageMeant: boolean): CachedObject {
   const object = new CachedObject(id);
   const keys = [
     object.headKey,
     installKeyOf(id),
+    quarantineKeyOf(id),
     ...spaceNumbers.map((space) => generationKeyOf(id, space)),
   ];
-  const [head, staged, ...generations] = native.db_get_many_sync(database, keys, noOptions);
+  const [head, staged, quarantine, ...generations] = native.db_get_many_sync(
+    database,
+    keys,
+    noOptions,
+  );
   object.stagedGeneration = staged?.readUInt32BE(0) ?? 0;
   for (const [index, space] of spaceNumbers.entries()) {
     object.generations[space] = generations[index]?.readUInt32BE(0) ?? 0;
@@ -86,9 +102,20 @@ function load(database: Database, id: Buffer): CachedObject {
   object.promised = fields.promised;
   object.applied = fields.applied;
   object.alarmMs = fields.alarmMs;
-  if (fields.last.lsn > fields.applied.lsn) loadTail(database, object);
-  assert(object.last.lsn === fields.last.lsn, 'log: the newest record is not there');
+  if (quarantine !== undefined) object.heldBefore = readQuarantine(quarantine).through;
+  try {
+    if (fields.last.lsn > fields.applied.lsn) loadTail(database, object);
+    if (object.last.lsn !== fields.last.lsn) throw new Error('its newest record is not there');
+  } catch (error) {
+    if (!isDamageMeant) throw damagedObject(idHexOf(id, 0), messageOf(error), error);
+    object.tail = [];
+    object.unreadTo = fields.last;
+  }
   return object;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function loadTail(database: Database, object: CachedObject): void {
@@ -99,6 +126,7 @@ function loadTail(database: Database, object: CachedObject): void {
   for (let index = 1; index < rows.length; index += 2) {
     const body = unsealBody(rows[index] as Buffer);
     cursor.open(body, 0, body.length);
+    if (cursor.lsn !== object.last.lsn + 1) throw new Error('a record is not there');
     object.tail.push({ epoch: cursor.epoch, lsn: cursor.lsn, body });
   }
 }
@@ -114,14 +142,17 @@ export class ObjectCache {
     this.#entriesMax = entriesMax;
   }
 
-  /** The object whose id is at `offset`. Throws `corruption` or a RocksDB error on a bad disk. */
-  get(buffer: Buffer, offset: number): CachedObject {
+  /**
+   * The object whose id is at `offset`. Throws `corruption`, which names the object where its records
+   * are damaged, unless they are meant to be; or a RocksDB error on a bad disk.
+   */
+  get(buffer: Buffer, offset: number, isDamageMeant = false): CachedObject {
     const key = buffer.toString('latin1', offset, offset + objectIdBytes);
     let object = this.#objects.get(key);
     if (object === undefined) {
       const id = Buffer.allocUnsafeSlow(objectIdBytes);
       buffer.copy(id, 0, offset, offset + objectIdBytes);
-      object = load(this.#database, id);
+      object = load(this.#database, id, isDamageMeant);
       this.#objects.set(key, object);
     }
     return object;

@@ -22,7 +22,7 @@ import {
   headKeyOf,
   statePrefixBytes,
 } from './keys.ts';
-import { type Batch, type Database, native, noOptions, readRange } from './native.ts';
+import { type Batch, type Database, isDamage, native, noOptions, readRange } from './native.ts';
 import { spaceNumbers } from './object-cache.ts';
 
 /** Keys deleted one by one in a step; a generation of more gets a range deletion. */
@@ -47,7 +47,7 @@ export class Purge {
     if (this.#isLive(mark)) throw new HomingError('corruption', 'about to erase what is in use');
     const range = { gte: prefix, lt: afterPrefix(prefix) };
     const keys = this.#keys(range);
-    if (keys.length > stepKeys) native.db_clear(this.#database, range);
+    if (keys === undefined || keys.length > stepKeys) native.db_clear(this.#database, range);
     else for (const key of keys) native.batch_del(this.#batch, key, noOptions);
     native.batch_del(this.#batch, mark, noOptions);
     const id = mark.subarray(1, 1 + objectIdBytes);
@@ -80,7 +80,8 @@ export class Purge {
     return (live?.readUInt32BE(0) ?? 0) === mark.readUInt32BE(generationOffset);
   }
 
-  #keys(range: { readonly gte: Buffer; readonly lt: Buffer }): Buffer[] {
+  /** Undefined where they cannot be read: it is garbage all the same. */
+  #keys(range: { readonly gte: Buffer; readonly lt: Buffer }): Buffer[] | undefined {
     const iterator = native.iterator_init(this.#database, {
       ...range,
       values: false,
@@ -90,6 +91,9 @@ export class Purge {
     try {
       const { rows } = native.iterator_nextv_sync(iterator, stepKeys + 1);
       return rows.filter((row) => row !== undefined && row.length >= statePrefixBytes);
+    } catch (error) {
+      if (isDamage(error)) return undefined;
+      throw error;
     } finally {
       native.iterator_close(iterator);
     }

@@ -16,6 +16,7 @@ import {
   type AppendRequest,
   compareRecordNames,
   type DueAlarm,
+  damagedObject,
   type EncodedRecord,
   type Epoch,
   type ErrorData,
@@ -29,6 +30,7 @@ import {
   type ObjectRef,
   OperationCursor,
   objectIdBytes,
+  type QuarantinedObject,
   type ReaderHandle,
   readUint64,
   type Snapshot,
@@ -61,6 +63,7 @@ import {
   type OpenedDatabase,
   openDatabase,
 } from './open-database.ts';
+import { readQuarantined } from './quarantine.ts';
 import { openSnapshot } from './snapshot.ts';
 import { RocksStateReader, readFailure } from './state-reader.ts';
 import type { FromStorageThread, StorageThreadData, ToStorageThread } from './storage-thread.ts';
@@ -164,6 +167,16 @@ export class RocksStore implements Store {
     return this.#ask(() => this.#writer.install(request));
   }
 
+  quarantine(id: ObjectIdHex, reason: string): Promise<void> {
+    this.#metrics?.increment('replicas_quarantined_total');
+    return this.#ask(() => this.#writer.quarantine(id, reason));
+  }
+
+  quarantined(limit: number): readonly QuarantinedObject[] {
+    this.#checkOpen();
+    return this.#read(() => readQuarantined(this.#database, limit));
+  }
+
   forget(id: ObjectIdHex, epoch: Epoch): Promise<void> {
     return this.#ask(() => this.#writer.forget(id, epoch));
   }
@@ -225,7 +238,8 @@ export class RocksStore implements Store {
         compareRecordNames(after.applied, head.applied) === 0 &&
         compareRecordNames(after.last, head.last) === 0
       ) {
-        return records;
+        if (records.length === head.last.lsn - head.applied.lsn) return records;
+        throw damagedObject(id, 'a record is not there');
       }
     }
   }
@@ -236,15 +250,23 @@ export class RocksStore implements Store {
       gte: logKeyOf(bytes, head.applied.lsn + 1),
       lt: logKeyOf(bytes, head.last.lsn + 1),
     };
-    const rows = this.#read(() => readRange(this.#database, range, tailRecordsMax));
+    const rows = this.#read(() => readRange(this.#database, range, tailRecordsMax), id);
     const records: EncodedRecord[] = [];
     const cursor = new OperationCursor();
     for (let index = 1; index < rows.length; index += 2) {
-      const body = unsealBody(rows[index] as Buffer);
+      const body = this.#unseal(id, rows[index] as Buffer);
       cursor.open(body, 0, body.length);
       records.push({ name: { epoch: cursor.epoch, lsn: cursor.lsn }, body });
     }
     return records;
+  }
+
+  #unseal(id: ObjectIdHex, sealed: Buffer): Buffer {
+    try {
+      return unsealBody(sealed);
+    } catch (error) {
+      throw damagedObject(id, error instanceof Error ? error.message : String(error), error);
+    }
   }
 
   snapshot(id: ObjectIdHex): Snapshot | undefined {
@@ -405,11 +427,11 @@ export class RocksStore implements Store {
     if (this.#closing !== undefined) throw closedError();
   }
 
-  #read<T>(read: () => T): T {
+  #read<T>(read: () => T, id?: ObjectIdHex): T {
     try {
       return read();
     } catch (error) {
-      throw readFailure(error);
+      throw readFailure(error, id);
     }
   }
 }

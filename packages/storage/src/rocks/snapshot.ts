@@ -23,6 +23,7 @@ import {
 } from './keys.ts';
 import { type Database, type NativeIterator, native, noOptions } from './native.ts';
 import { spaceNumbers } from './object-cache.ts';
+import { readFailure } from './state-reader.ts';
 
 const attemptsMax = 1000;
 /** Entries asked for in one native call; it ends earlier at the iterator's high-water mark. */
@@ -78,7 +79,7 @@ class RocksSnapshot implements Snapshot {
     while (bytes < bytesMax) {
       const current = this.#open[0];
       if (current === undefined) break;
-      const { rows, finished } = native.iterator_nextv_sync(current.iterator, rowsMax);
+      const { rows, finished } = this.#read(current.iterator);
       for (let index = 0; index < rows.length; index += 2) {
         const key = (rows[index] as Buffer).subarray(statePrefixBytes);
         const value = rows[index + 1] as Buffer;
@@ -93,6 +94,14 @@ class RocksSnapshot implements Snapshot {
     return operations.length === 0
       ? undefined
       : encodeBody({ name: this.head.applied, operations });
+  }
+
+  #read(iterator: NativeIterator): { rows: Buffer[]; finished: boolean } {
+    try {
+      return native.iterator_nextv_sync(iterator, rowsMax);
+    } catch (error) {
+      throw readFailure(error, this.head.id);
+    }
   }
 
   close(): void {

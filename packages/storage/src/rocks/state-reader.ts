@@ -10,6 +10,7 @@
  */
 import {
   assert,
+  damagedObject,
   HomingError,
   type ListRange,
   type ObjectIdHex,
@@ -19,8 +20,8 @@ import {
   type StateEntry,
   type StateReader,
 } from '@homing/base';
-import { afterPrefix, generationKeyOf, statePrefixBytes, statePrefixOf } from './keys.ts';
-import { type Database, type NativeIterator, native, noOptions } from './native.ts';
+import { afterPrefix, generationKeyOf, idHexOf, statePrefixBytes, statePrefixOf } from './keys.ts';
+import { type Database, isDamage, type NativeIterator, native, noOptions } from './native.ts';
 
 /** Generations remembered by a reader; those that are 0, nearly all, need no memory. */
 const rememberedMax = 4096;
@@ -29,9 +30,14 @@ const pageEntries = 512;
 /** A page ends early when it holds so much, whatever its entries. */
 const pageBytes = 256 * 1024;
 
-/** Turns what RocksDB throws on reading into the error that the node acts on. */
-export function readFailure(error: unknown): HomingError {
+/**
+ * Turns what RocksDB throws on reading into the error that the node acts on. `id` is the object that
+ * was read, if it was one.
+ */
+export function readFailure(error: unknown, id?: ObjectIdHex): HomingError {
+  if (error instanceof HomingError) return error;
   const reason = error instanceof Error ? error.message : String(error);
+  if (id !== undefined && isDamage(error)) return damagedObject(id, reason, error);
   return new HomingError('corruption', `cannot read the data directory: ${reason}`, {
     cause: error,
   });
@@ -88,7 +94,7 @@ export class RocksStateReader implements StateReader {
       let count = Math.min(left, firstPageEntries);
       for (;;) {
         this.#check();
-        const { rows, finished } = this.#page(iterator, count);
+        const { rows, finished } = this.#page(iterator, count, id);
         for (let index = 0; index < rows.length; index += 2) {
           const key = rows[index] as Buffer;
           yield { key: key.subarray(statePrefixBytes), value: rows[index + 1] as Buffer };
@@ -162,7 +168,7 @@ export class RocksStateReader implements StateReader {
     try {
       return native.db_get_many_sync(this.#database, wanted, noOptions);
     } catch (error) {
-      throw readFailure(error);
+      throw readFailure(error, idHexOf(place.id, 0));
     }
   }
 
@@ -189,11 +195,15 @@ export class RocksStateReader implements StateReader {
     }
   }
 
-  #page(iterator: NativeIterator, count: number): { rows: Buffer[]; finished: boolean } {
+  #page(
+    iterator: NativeIterator,
+    count: number,
+    id: ObjectIdHex,
+  ): { rows: Buffer[]; finished: boolean } {
     try {
       return native.iterator_nextv_sync(iterator, count);
     } catch (error) {
-      throw readFailure(error);
+      throw readFailure(error, id);
     }
   }
 }

@@ -6,7 +6,7 @@
  * One request, big-endian:
  *
  *     size       4   of what follows
- *     kind       1   append, seal, install, note, forget, erase or floors
+ *     kind       1   append, seal, install, note, forget, erase, floors or quarantine
  *     id         32
  *     epoch      8   the sender's
  *     committed  16  epoch, LSN; of an install: what the pages have folded in
@@ -19,7 +19,7 @@
  *     records    4, then each: size 4, body as in record-codec.ts
  *
  * A note has its name in place of the object's and its value as the only record; floors come as the
- * only record, 8 bytes each.
+ * only record, 8 bytes each, and so does the reason for a quarantine.
  *
  * Both ends are one program in one process: nothing here is versioned or checksummed.
  */
@@ -51,6 +51,7 @@ export const requestKinds = {
   forget: 5,
   erase: 6,
   floors: 7,
+  quarantine: 8,
 } as const;
 
 const initialBytes = 16 * 1024;
@@ -145,6 +146,16 @@ export class WireWriter {
     const object = { namespace: '', id };
     const { epoch } = noRecord;
     return this.#add({ ...plain, kind: requestKinds.erase, object, epoch, records: [] });
+  }
+
+  quarantine(id: ObjectIdHex, reason: string): number {
+    return this.#add({
+      ...plain,
+      kind: requestKinds.quarantine,
+      object: { namespace: '', id },
+      epoch: noRecord.epoch,
+      records: [{ name: noRecord, body: Buffer.from(reason) }],
+    });
   }
 
   floors(floors: readonly Epoch[]): number {
