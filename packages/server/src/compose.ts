@@ -48,15 +48,24 @@ export function forPeople(logger: Logger, print: (line: string) => void): Logger
   };
 }
 
-/** A TCP port that nobody listens on now. */
-export function freePort(host: string): Promise<number> {
+/** Below those that kernels give to outgoing connections, one of which could take it at any time. */
+const portsToChoose = { first: 20_000, count: 12_000 };
+const portTries = 100;
+
+/** A TCP port that nobody listens on now, and that a node may keep over restarts. */
+export async function freePort(host: string): Promise<number> {
+  const { first, count } = portsToChoose;
+  for (let attempt = 0; attempt < portTries; attempt++) {
+    const port = first + Math.floor(Math.random() * count);
+    if (await isFree(host, port)) return port;
+  }
+  throw new CommandError(`no free port was found on ${host}: name the ports to use`);
+}
+
+function isFree(host: string, port: number): Promise<boolean> {
   const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, host, () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, host, () => server.close(() => resolve(true)));
   });
 }
