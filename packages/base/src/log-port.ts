@@ -26,7 +26,8 @@ export interface LogEvents {
 
 /** A copy of an owned object at another region's replica set, on its way there. */
 export interface Staging {
-  /** Resolves when all but a tail is there. Rejects with `unavailable` when it will not be. */
+  /** Resolves when all but a tail is there. Rejects with `unavailable` when it will not be, with `fenced`
+   * where a store there has promised a newer epoch than the log's. */
   readonly near: Promise<void>;
   /**
    * Resolves when a majority of that set, the next owner among it, has all that was ever appended, and

@@ -49,6 +49,8 @@ export class RegionMove {
   readonly #migration: Migration;
   #log: OwnedLog | undefined;
   #staging: Staging | undefined;
+  /** The other stores have forgotten objects under a newer epoch than this one's. */
+  #isFenced = false;
   #ended: (outcome: MoveOutcome) => void = () => {};
 
   constructor(options: RegionMoveOptions) {
@@ -70,7 +72,10 @@ export class RegionMove {
     });
     this.#staging = this.#log.stage(set, node.storeId);
     this.#wait(this.#staging.near, limits.moveCopyTimeoutMs, { type: 'near' });
-    return over;
+    const outcome = await over;
+    // Under its next epoch it can move: whoever needs it next claims it.
+    if (this.#isFenced && outcome.outcome === 'stayed') await objects.move(id, undefined, false);
+    return outcome;
   }
 
   /** Tells the migration of `met`, or of what kept it from coming. */
@@ -86,6 +91,7 @@ export class RegionMove {
       (error: unknown) => {
         timer.cancel();
         const why = error instanceof HomingError ? error.message : String(error);
+        this.#isFenced ||= error instanceof HomingError && error.code === 'fenced';
         this.#step({ type: 'failed', why });
       },
     );

@@ -59,7 +59,7 @@ export type StagedEffect =
       readonly committed: RecordName;
     }
   /** It will not come about. The last effect. */
-  | { readonly type: 'failed'; readonly why: string };
+  | { readonly type: 'failed'; readonly why: string; readonly isFenced: boolean };
 
 interface Follower {
   state: 'down' | 'copying' | 'streaming';
@@ -146,7 +146,7 @@ export class StagedCopy {
         this.#reached(store, follower, input.lsn);
         return;
       case 'refused':
-        this.#fail('a store has promised a newer epoch');
+        this.#fail('a store has promised a newer epoch', true);
     }
   }
 
@@ -229,9 +229,9 @@ export class StagedCopy {
     for (const record of this.#records.splice(0, count)) this.#bytes -= record.body.length;
   }
 
-  #fail(why: string): void {
+  #fail(why: string, isFenced = false): void {
     this.#isOver = true;
-    this.#effects = [{ type: 'failed', why }];
+    this.#effects = [{ type: 'failed', why, isFenced }];
   }
 
   #holdsAt(isTrue: (follower: Follower) => boolean): boolean {

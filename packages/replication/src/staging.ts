@@ -128,7 +128,7 @@ export class ObjectStaging implements Staging {
         this.#send(effect.to, effect);
         return;
       case 'failed':
-        this.#end(new HomingError('unavailable', effect.why));
+        this.#end(new HomingError(effect.isFenced ? 'fenced' : 'unavailable', effect.why));
     }
   }
 
