@@ -87,7 +87,9 @@ export function drawProfile(random: SeededRandom): Profile {
 
 /** Nodes that come, go for long, and lose their disks: replica sets that change. */
 function drawChanges(random: SeededRandom, drawn: Profile): Partial<Profile> {
-  const firstNodes = random.pick([1, 2, drawn.nodes, drawn.nodes]);
+  // Each region has one from the beginning: an object may be at home there.
+  const fewest = drawn.regions.length;
+  const firstNodes = random.pick([fewest, Math.max(2, fewest), drawn.nodes, drawn.nodes]);
   const kinds = new Set<FaultKind>([...drawn.kinds, 'join', 'wipe', 'crash']);
   return {
     firstNodes,

@@ -45,6 +45,34 @@ const changingSets: Partial<Profile> = {
   },
 };
 
+/** Objects go to and fro between two regions, while nodes die and calls go on. */
+const movingHomes: Partial<Profile> = {
+  nodes: 6,
+  regions: ['eu', 'us'],
+  factor: 3,
+  shards: 1,
+  objects: 2,
+  clients: 6,
+  loadMs: 30_000,
+  thinkMs: [1, 20],
+  callTimeoutMs: [1000, 4000],
+  readShare: 0.3,
+  casShare: 0,
+  sessionTtlMs: 1500,
+  faultEveryMs: [200, 1500],
+  faultMs: [500, 4000],
+  network: { delayMs: [1, 5], slowShare: 0.01, keepaliveMs: 1500, reconnectMs: [5, 50] },
+  coordinator: { delayMs: [10, 60], lostShare: 0, unknownShare: 0.05 },
+  kinds: ['move-home', 'move-home', 'move-home', 'crash', 'coordinator-cut', 'isolate'],
+};
+
+/** The same, where the coordinator is nearer than the other stores. */
+const farStores: Partial<Profile> = {
+  ...movingHomes,
+  network: { delayMs: [20, 300], slowShare: 0, keepaliveMs: 6000, reconnectMs: [5, 50] },
+  coordinator: { delayMs: [0, 2], lostShare: 0, unknownShare: 0 },
+};
+
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
   { bug: 'isUnfenced', rule: 'applied', seeds: [49, 82, 4] },
@@ -55,6 +83,10 @@ const noticed: readonly Noticed[] = [
   { bug: 'one-list', rule: 'durable', seeds: [1, 2, 3], profile: changingSets },
   { bug: 'complete-early', rule: 'applied', seeds: [4, 3, 25], profile: changingSets },
   { bug: 'torn-copy', rule: 'state', seeds: [4, 10, 31] },
+  { bug: 'no-freeze', rule: 'durable', seeds: [5], profile: movingHomes },
+  { bug: 'switch-before-settle', rule: 'durable', seeds: [1, 2], profile: farStores },
+  { bug: 'stale-staged-copy', rule: 'applied', seeds: [1], profile: movingHomes },
+  { bug: 'acts-after-switch', rule: 'durable', seeds: [1], profile: movingHomes },
 ];
 
 /** Seeds looked at before a mistake counts as not noticed. */
@@ -66,6 +98,10 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'torn-copy',
   'one-list',
   'complete-early',
+  'no-freeze',
+  'switch-before-settle',
+  'stale-staged-copy',
+  'acts-after-switch',
 ]);
 
 /** Those that take more luck than a seed has: replication.test.ts, replica-sets.test.ts. */
