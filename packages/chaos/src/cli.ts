@@ -27,9 +27,10 @@ chaos check FILE        checks a saved history again
 
   --minutes N       of faults (default 10)                                  run
   --faults LIST     of ${faultKinds.join(', ')}
-                    (default kill,pause,etcd,partition)                     run
+                    (default kill,pause,etcd,partition), or none            run
   --clients N       (default 16)                                            run
   --objects N       lists, and as many registers, at a time (default 8)     run
+  --moves N         objects that move between regions at a time (default 0) run
   --rate N          requests a second; 0 for no limit (default 400)         run
   --seed N          of all choices (default a random one)                   run, drain
   --rounds N        (default 20; drain: one a node)                         failover, drain
@@ -72,6 +73,7 @@ function parse(args: readonly string[]) {
       clients: { type: 'string', default: '16' },
       objects: { type: 'string', default: '8' },
       rate: { type: 'string', default: '400' },
+      moves: { type: 'string', default: '0' },
       seed: { type: 'string' },
       rounds: { type: 'string' },
       nodes: { type: 'string', default: '3' },
@@ -123,6 +125,7 @@ async function run(values: Values, directory: string): Promise<number> {
     clients: numberOf(values, 'clients'),
     objects: numberOf(values, 'objects'),
     operationsPerSecond: numberOf(values, 'rate'),
+    moves: numberOf(values, 'moves'),
     print: (line) => console.error(line),
   });
   console.log(values.json ? JSON.stringify(report) : reportText(report));
@@ -220,6 +223,7 @@ const numberFlags = [
   'clients',
   'objects',
   'rate',
+  'moves',
   'seed',
   'rounds',
   'nodes',
@@ -236,6 +240,7 @@ function numberOf(values: Values, name: (typeof numberFlags)[number]): number {
 }
 
 function faultsOf(list: string): FaultKind[] {
+  if (list === 'none') return [];
   return list.split(',').map((name) => {
     const kind = faultKinds.find((one) => one === name);
     if (kind === undefined)

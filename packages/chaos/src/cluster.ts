@@ -58,12 +58,17 @@ function nodeConfig(
   region: string,
   data: string,
   place: NodePlace,
-  options: { readonly replicationFactor: number; readonly sessionTtlMs: number },
+  options: {
+    readonly regions: readonly string[];
+    readonly replicationFactor: number;
+    readonly sessionTtlMs: number;
+  },
 ): object {
   const { host, ports, advertisedPeerPort, etcd } = place;
   return {
     node: name,
     region,
+    regions: options.regions,
     zone: `zone-${name}`,
     app: workerProject,
     data,
@@ -214,6 +219,7 @@ async function newNode(
   const replicationFactor = options.replicationFactor ?? Math.min(3, count);
   const data = join(directory, name);
   const config = nodeConfig(name, region, data, place, {
+    regions: [...new Set(regions)],
     replicationFactor,
     sessionTtlMs,
   });

@@ -56,6 +56,7 @@ export async function runNemesis(options: NemesisOptions): Promise<FaultWindow[]
     windows.push(window);
     options.onWindow?.(window);
   };
+  if (kinds.length === 0) await pause(durationMs);
   while (performance.now() < endMs) {
     await pause(quietMs * random.between(0.5, 1.5));
     const kind = random.pick(kinds);

@@ -1,6 +1,7 @@
 /** What a run found, as data for programs and as text for people. */
 import { quantiles, type Waits, waitsBetween } from './availability.ts';
 import { describeOperation, type Operation, type Violation } from './history.ts';
+import type { MoveCounts } from './moves.ts';
 import type { FaultWindow } from './nemesis.ts';
 
 export interface RunFacts {
@@ -15,6 +16,7 @@ export interface RunFacts {
   readonly unanswered: readonly string[];
   /** Processes that ended by themselves. */
   readonly crashed: readonly string[];
+  readonly moves: MoveCounts;
 }
 
 interface FaultReport {
@@ -47,6 +49,7 @@ export interface RunReport {
   }[];
   readonly unanswered: readonly string[];
   readonly crashed: readonly string[];
+  readonly moves: MoveCounts;
 }
 
 const errorsMax = 20;
@@ -84,6 +87,7 @@ export function makeReport(facts: RunFacts): RunReport {
     })),
     unanswered,
     crashed,
+    moves: facts.moves,
   };
 }
 
@@ -121,6 +125,8 @@ export function reportText(report: RunReport): string {
       row(kind, String(ok), String(fail), String(info)),
     ),
   ];
+  const { moved, notMoved } = report.moves;
+  if (moved + notMoved > 0) lines.push('', `objects moved ${moved} times, not moved ${notMoved}`);
   if (report.errors.length > 0) {
     lines.push('', 'not ok, by cause:');
     lines.push(...report.errors.map(([error, count]) => `${String(count).padStart(8)}  ${error}`));

@@ -9,6 +9,7 @@ import { Cluster } from './cluster.ts';
 import type { FaultKind } from './faults.ts';
 import { History } from './history.ts';
 import { saveHistory } from './history-file.ts';
+import { Moves } from './moves.ts';
 import { runNemesis } from './nemesis.ts';
 import { SeededRandom } from './random.ts';
 import { makeReport, type RunReport } from './report.ts';
@@ -27,6 +28,8 @@ export interface RunOptions {
   readonly clients?: number;
   readonly objects?: number;
   readonly operationsPerSecond?: number;
+  /** Objects that move between regions at a time, all the while. Default 0. */
+  readonly moves?: number;
   readonly print: (line: string) => void;
 }
 
@@ -34,6 +37,7 @@ export interface RunOptions {
 const finalReadTimeoutMs = 120_000;
 /** Stream of the seed that chooses faults; clients have those from 1 on. */
 const nemesisStream = 0;
+const movesStream = 1_000_000;
 
 /**
  * Resolves with the report. Leaves `report.json`, and where something is wrong `history.jsonl` with
@@ -56,6 +60,12 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
       ? {}
       : { operationsPerSecond: options.operationsPerSecond }),
   });
+  const moves = new Moves({
+    nodes: cluster.nodes,
+    random: new SeededRandom(seed, movesStream),
+    objects: () => workload.objects,
+    count: options.moves ?? 0,
+  });
   try {
     workload.start();
     const faults = await runNemesis({
@@ -71,6 +81,7 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
         );
       },
     });
+    await moves.stop();
     const loadEndNs = history.now();
     await workload.stop();
     const unanswered = await workload.readAll(finalReadTimeoutMs);
@@ -86,6 +97,7 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
       loadEndNs,
       unanswered,
       crashed,
+      moves: moves.counts,
     };
     const report = makeReport({ ...facts, violations });
     writeFileSync(join(directory, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
@@ -98,6 +110,7 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
     }
     return report;
   } finally {
+    await moves.stop();
     workload.close();
     await cluster.dispose();
   }

@@ -133,6 +133,11 @@ export class Workload {
     return unanswered;
   }
 
+  /** The objects that are in use now. */
+  get objects(): readonly string[] {
+    return this.#slots.map(({ object }) => object);
+  }
+
   /** Hangs up. */
   close(): void {
     this.#http.close();
