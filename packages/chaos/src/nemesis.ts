@@ -56,7 +56,10 @@ export async function runNemesis(options: NemesisOptions): Promise<FaultWindow[]
     windows.push(window);
     options.onWindow?.(window);
   };
-  if (kinds.length === 0) await pause(durationMs);
+  if (kinds.length === 0) {
+    await pause(durationMs);
+    return windows;
+  }
   while (performance.now() < endMs) {
     await pause(quietMs * random.between(0.5, 1.5));
     const kind = random.pick(kinds);

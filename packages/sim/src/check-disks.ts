@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import {
   type AppendRequest,
   decodeBody,
+  type Epoch,
   encodeBody,
   type ObjectIdHex,
   type ObjectRef,
@@ -23,8 +24,10 @@ export class DiskChecks implements DiskObserver {
   readonly #broken: (rule: string, message: string) => void;
   /** Bodies by object and record name. */
   readonly #records = new Map<string, Buffer>();
-  /** Epochs by object and applied LSN. */
+  /** Epochs by object, its life, and applied LSN. */
   readonly #applied = new Map<string, bigint>();
+  /** Epochs at which the lives of objects that were forgotten end. */
+  readonly #ends = new Map<ObjectIdHex, Set<Epoch>>();
   /** Digests by object and applied record name. */
   readonly #states = new Map<string, string>();
   /** What each disk has ever held of each object's values. */
@@ -53,13 +56,23 @@ export class DiskChecks implements DiskObserver {
     const head = disk.contents.head(id);
     if (head === undefined || head.applied.lsn === 0) return;
     const { epoch, lsn } = head.applied;
-    const key = `${id}/${lsn}`;
+    const key = `${id}/${this.#lifeOf(id, epoch)}/${lsn}`;
     const known = this.#applied.get(key);
     if (known === undefined) this.#applied.set(key, epoch);
     else if (known !== epoch) {
       this.#broken('applied', `${disk.storeId} applied (${epoch}, ${lsn}), others (${known}, …)`);
     }
     if (this.#changes++ % stateEvery === 0) this.compare(disk, id);
+  }
+
+  forgotten(id: ObjectIdHex, below: Epoch): void {
+    const ends = this.#ends.get(id) ?? new Set();
+    this.#ends.set(id, ends.add(below));
+  }
+
+  /** LSNs begin anew in each life. */
+  #lifeOf(id: ObjectIdHex, epoch: Epoch): number {
+    return [...(this.#ends.get(id) ?? [])].filter((end) => end <= epoch).length;
   }
 
   /** The state as of its applied record, with that of every other disk. */

@@ -6,6 +6,7 @@
 import {
   type AppendRequest,
   damagedObject,
+  type Epoch,
   HomingError,
   type InstallRequest,
   type ObjectIdHex,
@@ -33,6 +34,8 @@ export interface DiskFaults {
 export interface DiskObserver {
   appended(disk: Disk, request: AppendRequest): void;
   changed(disk: Disk, id: ObjectIdHex): void;
+  /** What was of epochs below `below` is forgotten: the object's next records begin another life. */
+  forgotten(id: ObjectIdHex, below: Epoch): void;
 }
 
 interface Write {
@@ -183,7 +186,11 @@ export class Disk {
       putNote: (name, value) => ask(undefined, () => memory.putNote(name, value)),
       quarantine: (id, reason) => ask(id, () => this.#mended(id, memory.quarantine(id, reason))),
       quarantined: (limit) => memory.quarantined(limit),
-      forget: (id, epoch) => ask(id, () => this.#mended(id, memory.forget(id, epoch))),
+      forget: (id, epoch) =>
+        ask(id, async () => {
+          await this.#mended(id, memory.forget(id, epoch));
+          this.#observer?.forgotten(id, epoch);
+        }),
       erasePage: async (options) => {
         let next: ObjectIdHex | undefined;
         await ask(undefined, async () => {
