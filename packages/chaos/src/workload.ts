@@ -138,8 +138,9 @@ export class Workload {
     return this.#slots.map(({ object }) => object);
   }
 
-  /** Hangs up. */
+  /** Hangs up; clients that were not stopped end with the operation they are at. */
   close(): void {
+    this.#stopped = true;
     this.#http.close();
   }
 
