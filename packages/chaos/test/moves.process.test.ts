@@ -15,6 +15,7 @@ async function chaos(...flags: string[]): Promise<RunReport> {
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += String(chunk)));
   await once(child, 'close');
+  if (output === '') throw new Error('it ended without a report: what it printed stands above');
   return JSON.parse(output) as RunReport;
 }
 
