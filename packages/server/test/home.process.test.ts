@@ -20,7 +20,7 @@ let cluster: TestCluster;
 beforeAll(async () => {
   if (!isPossible) return;
   const regions = ['--regions', 'eu,us', '--rtt', String(rttMs)];
-  cluster = await TestCluster.start(example('chat'), '--nodes', '4', ...regions);
+  cluster = await TestCluster.start(example('chat'), '--nodes', '6', ...regions);
 }, timeoutMs);
 
 afterAll(() => cluster?.dispose());
