@@ -1,7 +1,7 @@
 /**
- * Two projects. `unit` runs files side by side. `process` holds the files named
- * `*.process.test.ts`, which start processes, browsers or servers: they run one after another, when
- * the others are done, so that they have the machine to themselves.
+ * Two projects. `unit` runs first. `process` holds the files named `*.process.test.ts`, which start
+ * processes, browsers or servers of their own. Files run two at a time: most of the time of a
+ * process test is waiting, and none may depend on how fast the machine is.
  */
 import { defineConfig } from 'vitest/config';
 
@@ -20,6 +20,7 @@ export default defineConfig({
           name: 'unit',
           include: places.map((place) => `${place}/*.test.ts`),
           exclude: ['**/node_modules/**', '**/dist/**', '**/*.process.test.ts'],
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
@@ -28,7 +29,7 @@ export default defineConfig({
         test: {
           name: 'process',
           include: places.map((place) => `${place}/*.process.test.ts`),
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 180_000,
           sequence: { groupOrder: 1 },
