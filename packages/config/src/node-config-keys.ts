@@ -235,6 +235,11 @@ export const nodeConfigKeys = {
     32 * 1024 * 1024,
     'Bytes that a node sends in a second to others that are to hold copies.',
   ),
+  'replication.balancePercent': byDefault(
+    whole(0, 100),
+    90,
+    'A node with less than so much of an even share of the copies is given some, while none is missing anywhere; 0: never.',
+  ),
   'migration.mode': byDefault(
     oneOf('auto', 'off'),
     'auto',
@@ -340,6 +345,11 @@ export const nodeConfigKeys = {
     ms(0),
     600_000,
     'How long a node may be away before its copies are made anew elsewhere.',
+  ),
+  balanceDelayMs: byDefault(
+    ms(0),
+    60_000,
+    'How long no node must have come or gone before copies move that need not.',
   ),
   assignDelayMs: byDefault(
     ms(0),

@@ -47,6 +47,7 @@ export interface NodeConfig {
     readonly factor: number;
     readonly changesMax: number;
     readonly rebuildBytesPerSecond: number;
+    readonly balancePercent: number;
   };
   readonly migration: {
     readonly mode: 'auto' | 'off';
@@ -72,6 +73,7 @@ export interface NodeConfig {
   readonly placementTimeoutMs: number;
   readonly commitTimeoutMs: number;
   readonly rebuildDelayMs: number;
+  readonly balanceDelayMs: number;
   readonly assignDelayMs: number;
   readonly scrubBytesPerSecond: number;
   readonly scrubPauseMs: number;
@@ -164,6 +166,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
       factor: value('replication.factor'),
       changesMax: value('replication.changesMax'),
       rebuildBytesPerSecond: value('replication.rebuildBytesPerSecond'),
+      balancePercent: value('replication.balancePercent'),
     },
     migration: {
       mode: value('migration.mode'),
@@ -192,6 +195,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     placementTimeoutMs: value('placementTimeoutMs'),
     commitTimeoutMs: value('commitTimeoutMs'),
     rebuildDelayMs: value('rebuildDelayMs'),
+    balanceDelayMs: value('balanceDelayMs'),
     assignDelayMs: value('assignDelayMs'),
     scrubBytesPerSecond: value('scrubBytesPerSecond'),
     scrubPauseMs: value('scrubPauseMs'),

@@ -67,6 +67,7 @@ export class Mover {
   readonly #options: MoverOptions;
   #moving = 0;
   #firstMoves = 0;
+  #turn = 0;
 
   constructor(options: MoverOptions) {
     this.#options = options;
@@ -85,6 +86,22 @@ export class Mover {
     const result = await this.#move(id, target, reason, isForced);
     this.#options.metrics.increment('migrations_total', { reason, outcome: result.outcome });
     return result;
+  }
+
+  /**
+   * Hands over an object whose replica here is to go, to a node with one of the stores. Never rejects; it
+   * stays where none of these nodes can be reached. What runs past its time is cut off.
+   */
+  async vacate(id: ObjectIdHex, stores: readonly string[]): Promise<void> {
+    const { coordinator, objects, metrics } = this.#options;
+    const takers = coordinator
+      .nodes()
+      .filter((node) => node.draining !== true && stores.includes(node.storeId))
+      .filter((node) => this.#reaches(node));
+    const taker = takers[this.#turn++ % Math.max(1, takers.length)];
+    if (taker === undefined) return;
+    const outcome = (await objects.move(id, taker)) ? 'moved' : 'stayed';
+    metrics.increment('migrations_total', { reason: 'set_change', outcome });
   }
 
   async #move(

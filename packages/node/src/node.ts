@@ -454,6 +454,11 @@ export class HomingNode implements Dispatcher {
     return this.#links?.distances?.regions.row() ?? new Map();
   }
 
+  /** As `Mover.vacate`. */
+  vacate(id: ObjectIdHex, stores: readonly string[]): Promise<void> {
+    return this.#mover.vacate(id, stores);
+  }
+
   /** Moves toward callers that are under way. */
   get moving(): number {
     return this.#migrator?.moving ?? 0;

@@ -41,8 +41,10 @@ function plan(
     factor: 3,
     isGathering: false,
     takesFewer: false,
+    isCalm: false,
+    balancePercent: 100,
     isGone: () => false,
-    standingOf: () => ({ isSettled: false, isComplete: false }),
+    standingOf: () => ({ isSettled: false, isComplete: false, isVacated: false }),
     changesMax: 4,
     ...more,
   });
@@ -50,12 +52,15 @@ function plan(
   return changes[0]?.assignment;
 }
 
-const standings = (table: Readonly<Record<string, 'settled' | 'complete' | 'both'>>) => ({
+type Said = 'settled' | 'complete' | 'both' | 'vacated' | 'settled, vacated';
+
+const standings = (table: Readonly<Record<string, Said>>) => ({
   standingOf: (_shard: string, store: string, generation: number): Standing => {
     const standing = generation === 7 ? table[store.slice(2)] : undefined;
     return {
-      isSettled: standing === 'settled' || standing === 'both',
+      isSettled: standing?.startsWith('settled') === true || standing === 'both',
       isComplete: standing === 'complete' || standing === 'both',
+      isVacated: standing?.endsWith('vacated') === true,
     };
   },
 });
@@ -142,6 +147,28 @@ test('a joiner that is away is not waited for where a majority has all', () => {
   expect(plan(joint, nodesOf('ab'), table)?.members).toEqual(stores('abd'));
 });
 
+test('a leaver that is there is waited for until it has handed over what it owns', () => {
+  const joint = { members: stores('abc'), next: stores('abd') };
+  const when = (names: string, c: Said) =>
+    plan(joint, nodesOf(names), standings({ a: 'both', b: 'both', c, d: 'complete' }))?.members;
+  expect(when('abcd', 'settled')).toBeUndefined();
+  expect(when('abcd', 'settled, vacated')).toEqual(stores('abd'));
+  expect(when('abcd', 'vacated')).toEqual(stores('abd'));
+  expect(when('abd', 'settled')).toEqual(stores('abd'));
+});
+
+test('a store that is there does not give way to one that is away', () => {
+  const joint = { members: stores('abc'), next: stores('abd') };
+  const table = standings({ a: 'both', b: 'both', c: 'vacated', d: 'complete' });
+  expect(plan(joint, nodesOf('abc'), table)).toEqual({
+    region: 'main',
+    shard: 0,
+    generation: 8,
+    members: stores('abc'),
+  });
+  expect(plan(joint, nodesOf('abcd'), table)?.members).toEqual(stores('abd'));
+});
+
 test('a joiner that is gone is exchanged, or the step taken back', () => {
   const joint = { members: stores('abc'), next: stores('abd') };
   const isGone = (store: string) => store === 's-c' || store === 's-d';
@@ -177,8 +204,10 @@ test('only so many shards change at the same time', () => {
     factor: 3,
     isGathering: false,
     takesFewer: false,
+    isCalm: true,
+    balancePercent: 100,
     isGone: () => false,
-    standingOf: () => ({ isSettled: false, isComplete: false }),
+    standingOf: () => ({ isSettled: false, isComplete: false, isVacated: false }),
     changesMax: 4,
   });
   expect(changes).toHaveLength(4);

@@ -1,18 +1,20 @@
 /**
- * Which stores hold which shard: what the controller decides. Shards are spread by rendezvous hashing,
- * so that a node that comes or goes concerns few of them, over as many zones as there are. A set that
- * stands is changed only where it must be, and through a joint step: generation g+1 has two lists, g+2
- * the new one alone.
+ * Which stores hold which shard: what the controller decides. A set gets its stores in as many zones as
+ * there are, from those that hold the fewest copies, and among these by rendezvous hashing. One that
+ * stands is changed where it must be, or else where copies lie unevenly (balance.ts), and through a joint
+ * step: generation g+1 has two lists, g+2 the new one alone.
  *
  * Invariants
  * 1. A generation of one list follows one of two only when a majority of the old list has settled under
  *    it, and a majority of the new list is complete.
  * 2. All generations between two of one list share the old one.
  * 3. No list gets shorter because stores are gone: that would need more of those that are left.
+ * 4. A store that is there gives its copy up to none that is away.
  *
  * Pure; called by the elected controller when nodes, assignments, standings or time have changed.
  */
 import type { NodeInfo, ShardAssignment, VersionedShard } from '@homing/base';
+import { copiesOf, planExchanges } from './balance.ts';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
 import { isMajority, type Standing } from './replica-set.ts';
 
@@ -30,6 +32,10 @@ export interface AssignmentInput {
   readonly isGathering: boolean;
   /** Long enough was waited for `factor` nodes: fewer will do. */
   readonly takesFewer: boolean;
+  /** Nodes have not come or gone for long: what lies unevenly may be moved. */
+  readonly isCalm: boolean;
+  /** How far from an even share stores may be: see `BalanceInput`. */
+  readonly balancePercent: number;
   /** Stores that were away for long, or whose node has another disk now. */
   readonly isGone: (store: string) => boolean;
   /** How far a store is said to be with a generation of a shard. */
@@ -56,6 +62,7 @@ export function planAssignments(input: AssignmentInput): readonly VersionedShard
   const changes: VersionedShard[] = [];
   let joint = 0;
   for (const { assignment } of shards.values()) if (assignment.next !== undefined) joint += 1;
+  const copies = copiesOf(setsOf(input));
   for (let shard = 0; shard < shardCount; shard++) {
     const key = shardKey(region, shard);
     const present = shards.get(key);
@@ -65,64 +72,135 @@ export function planAssignments(input: AssignmentInput): readonly VersionedShard
     if (earlier !== undefined && earlier.generation > (known?.generation ?? 0)) {
       changes.push({ assignment: earlier, revision });
     } else if (known === undefined) {
-      const members = firstMembers(input, key);
+      const members = firstMembers(input, key, copies);
       if (members === undefined) continue;
       changes.push({ assignment: { region, shard, generation: 1, members }, revision });
     } else {
-      const assignment = known.next === undefined ? begin(input, known) : goOn(input, known);
+      const isChanging = known.next !== undefined;
+      const assignment = isChanging ? goOn(input, known, copies) : begin(input, known, copies);
       if (assignment === undefined) continue;
-      if (known.next === undefined && ++joint > input.changesMax) continue;
+      if (!isChanging && ++joint > input.changesMax) continue;
       changes.push({ assignment, revision });
     }
   }
+  if (changes.length === 0) return balance(input, input.changesMax - joint);
   return changes;
 }
 
+/** What is changed where nothing has to be: all shards are assigned, and their sets are whole. */
+function balance(input: AssignmentInput, exchangesMax: number): readonly VersionedShard[] {
+  const { nodes, shards, shardCount, factor, balancePercent: percent, isCalm, bugs } = input;
+  const sets = setsOf(input);
+  if (!isCalm || sets.length < shardCount) return [];
+  return planExchanges({ nodes, sets, factor, percent, exchangesMax, bugs }).map(
+    ({ set, next }) => {
+      const { region, shard, generation, members } = set;
+      const revision = shards.get(shardKey(region, shard))?.revision ?? 0n;
+      return { assignment: { region, shard, generation: generation + 1, members, next }, revision };
+    },
+  );
+}
+
+function setsOf({ shards, region, shardCount }: AssignmentInput): readonly ShardAssignment[] {
+  const sets: ShardAssignment[] = [];
+  for (let shard = 0; shard < shardCount; shard++) {
+    const present = shards.get(shardKey(region, shard));
+    if (present !== undefined) sets.push(present.assignment);
+  }
+  return sets;
+}
+
+/** By store. */
+type Copies = Map<string, number>;
+
 /** `factor` stores, or as many as there are where no more are to be expected. */
-function firstMembers(input: AssignmentInput, key: string): string[] | undefined {
+function firstMembers(
+  input: AssignmentInput,
+  key: string,
+  copies: Copies,
+): readonly string[] | undefined {
   if (input.isGathering) return undefined;
   const ready = candidates(input);
   const isEnough = ready.length >= input.factor || (ready.length > 0 && input.takesFewer);
-  return isEnough ? chosen(input, key, []) : undefined;
+  return isEnough ? chosen(input, key, [], copies) : undefined;
 }
 
 /** The first step of a change: the present list, and the one that is wanted. */
-function begin(input: AssignmentInput, known: ShardAssignment): ShardAssignment | undefined {
+function begin(
+  input: AssignmentInput,
+  known: ShardAssignment,
+  copies: Copies,
+): ShardAssignment | undefined {
   if (input.isGathering) return undefined;
   const { region, shard, generation, members } = known;
-  const next = wantedMembers(input, shardKey(region, shard), members);
+  const next = wantedMembers(input, shardKey(region, shard), members, copies);
   if (isSame(next, members)) return undefined;
   return { region, shard, generation: generation + 1, members, next };
 }
 
 /** The second step; or another new list, where one of its stores is gone; or the step taken back. */
-function goOn(input: AssignmentInput, known: ShardAssignment): ShardAssignment | undefined {
+function goOn(
+  input: AssignmentInput,
+  known: ShardAssignment,
+  copies: Copies,
+): ShardAssignment | undefined {
   const { region, shard, members } = known;
   const next = known.next ?? [];
   const generation = known.generation + 1;
   if (isFinished(input, known, next)) return { region, shard, generation, members: next };
-  if (!next.some((store) => input.isGone(store))) return undefined;
-  const wanted = wantedMembers(input, shardKey(region, shard), members);
+  if (!next.some((store) => input.isGone(store)) && !isForNothing(input, members, next)) {
+    return undefined;
+  }
+  const wanted = wantedMembers(input, shardKey(region, shard), members, copies);
   if (isSame(wanted, next)) return undefined;
   if (isSame(wanted, members)) return { region, shard, generation, members };
   return { region, shard, generation, members, next: wanted };
 }
 
-/** A majority of the new list would be safe; those of it that are there are waited for as well. */
+/**
+ * A majority of the new list would be safe. Those of it that are there are waited for as well, and so are
+ * leavers, until they have handed over what they own.
+ */
 function isFinished(
-  { nodes, standingOf, bugs }: AssignmentInput,
+  input: AssignmentInput,
   { region, shard, generation, members }: ShardAssignment,
   next: readonly string[],
 ): boolean {
+  const { standingOf, bugs } = input;
   const standing = (store: string) => standingOf(shardKey(region, shard), store, generation);
   const isComplete = (store: string) => standing(store).isComplete;
-  const isThere = (store: string) => nodes.some(({ storeId }) => storeId === store);
   const isSettled = bugs?.['finish-early'] === true;
   return (
     (isSettled || isMajority(members, (store) => standing(store).isSettled)) &&
     isMajority(next, isComplete) &&
-    next.every((store) => isComplete(store) || !isThere(store))
+    next.every((store) => isComplete(store) || !isThere(input, store)) &&
+    leaversOf(members, next).every(
+      (store) => standing(store).isVacated || !isThere(input, store),
+    ) &&
+    !isForNothing(input, members, next)
   );
+}
+
+/** A store that is there would be exchanged for one that is not. */
+function isForNothing(
+  input: AssignmentInput,
+  members: readonly string[],
+  next: readonly string[],
+): boolean {
+  const joiners = leaversOf(next, members);
+  const leavers = leaversOf(members, next);
+  return (
+    joiners.some((store) => !isThere(input, store)) &&
+    leavers.some((store) => isThere(input, store))
+  );
+}
+
+function leaversOf(members: readonly string[], next: readonly string[]): readonly string[] {
+  return members.filter((store) => !next.includes(store));
+}
+
+function isThere({ nodes }: AssignmentInput, store: string): boolean {
+  return nodes.some(({ storeId }) => storeId === store);
 }
 
 /** Those that stay, in their order, and others for those that are gone or missing. */
@@ -130,10 +208,11 @@ function wantedMembers(
   input: AssignmentInput,
   key: string,
   members: readonly string[],
+  copies: Copies,
 ): readonly string[] {
   const { factor, isGone } = input;
   const kept = members.filter((store) => !isGone(store)).slice(0, factor);
-  const wanted = chosen(input, key, kept);
+  const wanted = chosen(input, key, kept, copies);
   if (wanted.length >= Math.min(factor, members.length)) return wanted;
   // As before where nobody can take the place of one that is gone.
   const places = Math.min(factor, members.length) - wanted.length;
@@ -150,12 +229,26 @@ function candidates({ nodes, isGone }: AssignmentInput): readonly NodeInfo[] {
   return nodes.filter(({ draining, storeId }) => draining !== true && !isGone(storeId));
 }
 
-/** `kept`, and more stores up to `factor`. The first is the one that sees to due alarms first. */
-function chosen(input: AssignmentInput, key: string, kept: readonly string[]): string[] {
+/**
+ * `kept`, and more stores up to `factor`: those that hold the fewest copies, to which these are added. The
+ * first is the one that sees to due alarms first.
+ */
+function chosen(
+  input: AssignmentInput,
+  key: string,
+  kept: readonly string[],
+  copies: Copies,
+): string[] {
+  const held = (store: string) => copies.get(store) ?? 0;
   const ranked = candidates(input)
     .filter(({ storeId }) => !kept.includes(storeId))
     .map((node) => ({ node, weight: weightOf(`${key}/${node.storeId}`) }))
-    .sort((a, b) => a.weight - b.weight || (a.node.storeId < b.node.storeId ? -1 : 1));
+    .sort(
+      (a, b) =>
+        held(a.node.storeId) - held(b.node.storeId) ||
+        a.weight - b.weight ||
+        (a.node.storeId < b.node.storeId ? -1 : 1),
+    );
   const stores = [...kept];
   const zones = new Set(
     input.nodes.filter(({ storeId }) => kept.includes(storeId)).map(({ zone }) => zone),
@@ -163,10 +256,12 @@ function chosen(input: AssignmentInput, key: string, kept: readonly string[]): s
   // One of each zone first, then whoever is left.
   for (const isSpread of [true, false]) {
     for (const { node } of ranked) {
+      const { storeId, zone } = node;
       if (stores.length >= input.factor) break;
-      if (stores.includes(node.storeId) || (isSpread && zones.has(node.zone))) continue;
-      stores.push(node.storeId);
-      zones.add(node.zone);
+      if (stores.includes(storeId) || (isSpread && zones.has(zone))) continue;
+      stores.push(storeId);
+      zones.add(zone);
+      copies.set(storeId, held(storeId) + 1);
     }
   }
   return stores;

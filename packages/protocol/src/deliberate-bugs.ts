@@ -29,6 +29,8 @@ export type DeliberateBug =
   | 'complete-early'
   /** A change is finished though nobody has adopted it, or promises given before may stand. */
   | 'finish-early'
+  /** A copy goes to a store that has but one fewer. */
+  | 'restless'
   /** A move to another region goes on while the object runs. */
   | 'no-freeze'
   /** The record is switched to the other region before the copy there has all there is. */

@@ -20,6 +20,8 @@ export interface Standing {
   readonly isSettled: boolean;
   /** It holds all that a member of the new list must. */
   readonly isComplete: boolean;
+  /** A leaver that owns nothing of the shard any more. */
+  readonly isVacated: boolean;
 }
 
 /** Who is to own the objects of a shard: not those that are to leave. */

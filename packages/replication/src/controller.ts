@@ -1,6 +1,7 @@
 /**
  * The elected controller's work, on whichever node it is: assigns shards to stores, and changes replica
- * sets when nodes come, are gone for long, or come back with another disk. What is decided is
+ * sets when nodes come, are gone for long, or come back with another disk, and where their copies lie
+ * unevenly. What is decided is
  * `planAssignments`; here it meets events and time. A write that fails, or whose outcome is unknown, is
  * planned anew from what is read back.
  *
@@ -31,6 +32,10 @@ export interface ControllerLimits {
   readonly rebuildDelayMs: number;
   /** Shards whose sets change at the same time. */
   readonly changesMax: number;
+  /** How long no node must have come or gone before copies are moved that lie unevenly. */
+  readonly balanceDelayMs: number;
+  /** How far from an even share a store may be, as `planAssignments` has it. */
+  readonly balancePercent: number;
   /** How often to look where no event says so. */
   readonly lookMs: number;
 }
@@ -135,6 +140,8 @@ export class Controller {
       remembered: [...replication.sets().values()],
       isGathering: sameForMs < limits.settleMs,
       takesFewer: sameForMs >= limits.assignDelayMs,
+      isCalm: sameForMs >= Math.max(limits.settleMs, limits.balanceDelayMs),
+      balancePercent: limits.balancePercent,
       isGone: (store) => {
         const sinceMs = this.#awaySinceMs.get(store);
         if (sinceMs === undefined) return false;

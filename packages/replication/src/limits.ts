@@ -48,6 +48,8 @@ export interface ReplicationLimits {
   readonly pullsMax: number;
   /** How long one of them may take. */
   readonly pullTimeoutMs: number;
+  /** Objects handed over at the same time by a store that is to leave their sets. */
+  readonly vacatesMax: number;
   /** Bytes of objects read per second to find damage, at most; 0: none. */
   readonly scrubBytesPerSecond: number;
   /** Between one round through all objects and the next. */
@@ -95,6 +97,7 @@ export const replicationLimits: ReplicationLimits = {
   passAttemptsMax: 60,
   pullsMax: 4,
   pullTimeoutMs: 600_000,
+  vacatesMax: 32,
   scrubBytesPerSecond: 1024 * 1024,
   scrubPauseMs: 3_600_000,
   scrubAnswerMs: 10_000,

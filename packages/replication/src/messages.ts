@@ -358,7 +358,11 @@ function put(writer: WireWriter, message: LogMessage): void {
       writer.varint(message.standings.length);
       for (const standing of message.standings) {
         putShard(writer, standing);
-        writer.u8((standing.isSettled ? 1 : 0) + (standing.isComplete ? 2 : 0));
+        writer.u8(
+          (standing.isSettled ? 1 : 0) +
+            (standing.isComplete ? 2 : 0) +
+            (standing.isVacated ? 4 : 0),
+        );
       }
       return;
     case 'list':
@@ -488,7 +492,12 @@ function takeStandings(reader: WireReader): ShardStanding[] {
   for (let left = reader.varint(); left > 0; left--) {
     const shard = takeShard(reader);
     const bits = reader.u8();
-    standings.push({ ...shard, isSettled: (bits & 1) !== 0, isComplete: (bits & 2) !== 0 });
+    standings.push({
+      ...shard,
+      isSettled: (bits & 1) !== 0,
+      isComplete: (bits & 2) !== 0,
+      isVacated: (bits & 4) !== 0,
+    });
   }
   return standings;
 }

@@ -52,6 +52,7 @@ import { SetLinks } from './set-links.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { Standings } from './standings.ts';
 import { Digester } from './state-digest.ts';
+import { type Vacate, Vacating } from './vacating.ts';
 
 export interface ReplicationOptions {
   readonly self: PeerRun;
@@ -87,6 +88,7 @@ export class Replication implements ObjectLogs {
   readonly #standings: Standings;
   readonly #completion: Completion;
   readonly #departures: Departures;
+  readonly #vacating: Vacating;
   readonly #replica: Replica;
   readonly #copies: SnapshotSender;
   readonly #context: LogContext;
@@ -102,6 +104,7 @@ export class Replication implements ObjectLogs {
   #heartbeatTimer: Timer | undefined;
   #changedSets: () => void = () => {};
   #settle: Settle = async () => true;
+  #vacate: Vacate = async () => {};
   #mayPromise = false;
   #isClosed = false;
 
@@ -156,7 +159,10 @@ export class Replication implements ObjectLogs {
       promiseMs: settledMs,
       nodes: () => [...this.#peers.values()].map(({ node }) => node),
       send,
-      changed: () => this.#changedSets(),
+      changed: () => {
+        this.#vacating.look();
+        this.#changedSets();
+      },
     });
     this.#replica = new Replica({
       store,
@@ -194,7 +200,19 @@ export class Replication implements ObjectLogs {
       failed: onFailure,
       bugs,
     });
+    this.#vacating = new Vacating({
+      self: self.storeId,
+      timers,
+      limits,
+      sets: this.#sets,
+      standingOf: (shard, peer, generation) => this.#standings.of(shard, peer, generation),
+      owned: (shard) => this.#ownedOf(shard),
+      vacate: (id, stores) => this.#vacate(id, stores),
+      vacated: (shard, generation) => this.#standings.vacated(shard, generation),
+      failed: onFailure,
+    });
     for (const set of this.#sets.all().values()) this.#standings.adopted(set);
+    this.#vacating.look();
     this.#departures = new Departures({
       self: self.storeId,
       store,
@@ -371,12 +389,21 @@ export class Replication implements ObjectLogs {
   }
 
   /**
-   * `changed` is called when a set was adopted, or a store got further with one; `settle` as its type
-   * says.
+   * `changed` is called when a set was adopted, or a store got further with one; `settle` and `vacate`
+   * as their types say.
    */
-  follow(hooks: { changed?: () => void; settle?: Settle }): void {
+  follow(hooks: { changed?: () => void; settle?: Settle; vacate?: Vacate }): void {
     if (hooks.changed !== undefined) this.#changedSets = hooks.changed;
     if (hooks.settle !== undefined) this.#settle = hooks.settle;
+    if (hooks.vacate !== undefined) this.#vacate = hooks.vacate;
+  }
+
+  #ownedOf(shard: string): readonly ObjectIdHex[] {
+    const { keyOf } = this.#options;
+    const logs = [...this.#logs.values()];
+    return logs
+      .filter((log) => keyOf(log.home, log.object.id) === shard)
+      .map(({ object }) => object.id);
   }
 
   #onAdopted(key: string): void {
@@ -389,6 +416,7 @@ export class Replication implements ObjectLogs {
     }
     this.#standings.adopted(set);
     this.#completion.look();
+    this.#vacating.look();
     if (set.next === undefined && !set.members.includes(this.#options.self.storeId)) {
       this.#departures.look();
     }
@@ -418,6 +446,7 @@ export class Replication implements ObjectLogs {
     this.#heartbeatTimer?.cancel();
     this.#replica.stop();
     this.#completion.stop();
+    this.#vacating.stop();
     this.#departures.stop();
     this.#quarantines.stop();
     this.#scrubber?.stop();

@@ -24,7 +24,7 @@ export interface StandingsOptions {
 
 /** Standings in one message. */
 const standingsMax = 256;
-const nothing: Standing = { isSettled: false, isComplete: false };
+const nothing: Standing = { isSettled: false, isComplete: false, isVacated: false };
 
 export class Standings {
   readonly #options: StandingsOptions;
@@ -62,6 +62,13 @@ export class Standings {
   /** The own store holds all that it must under this generation. */
   complete(key: string, generation: number): void {
     this.#advance(key, generation, { isComplete: true });
+  }
+
+  /** The own store, which is to leave, has handed over what it owned. */
+  vacated(key: string, generation: number): void {
+    if (!this.of(key, this.#options.self, generation).isVacated) {
+      this.#advance(key, generation, { isVacated: true });
+    }
   }
 
   heard(store: string, standings: readonly ShardStanding[]): void {
@@ -103,6 +110,6 @@ export class Standings {
   }
 }
 
-function isWorthTelling({ isSettled, isComplete }: Standing): boolean {
-  return isSettled || isComplete;
+function isWorthTelling({ isSettled, isComplete, isVacated }: Standing): boolean {
+  return isSettled || isComplete || isVacated;
 }

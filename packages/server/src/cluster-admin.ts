@@ -12,7 +12,7 @@ import {
 import type { NodeConfig } from '@homing/config';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { HomingNode, MoveTarget } from '@homing/node';
-import { defaultHome, ownersOf, type ReplicaSet } from '@homing/protocol';
+import { defaultHome, ownersOf, type ReplicaSet, storesOf } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
@@ -76,6 +76,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
         reachable:
           info.node === config.node || options.network.peer(info.node, 'log') !== undefined,
         store: info.storeId,
+        copies: copiesOn(options, info.storeId),
         ...info.addresses,
       })),
     namespaces: () => namespaces.list(),
@@ -158,6 +159,12 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
 function isWhole({ coordinator, factor }: ClusterAdminOptions, set: ReplicaSet): boolean {
   const live = new Set(coordinator.nodes().map(({ storeId }) => storeId));
   return set.members.filter((store) => live.has(store)).length >= factor;
+}
+
+/** Shards of which the store holds a copy, or is to. */
+function copiesOn({ shards }: ClusterAdminOptions, store: string): number {
+  return [...shards().values()].filter(({ assignment }) => storesOf(assignment).includes(store))
+    .length;
 }
 
 /** Shards of which this node is to hold copies, and does not hold all yet. */

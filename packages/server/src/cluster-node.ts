@@ -191,6 +191,8 @@ async function compose(
       settleMs: assignSettleMs,
       assignDelayMs: config.assignDelayMs,
       rebuildDelayMs: config.rebuildDelayMs,
+      balanceDelayMs: config.balanceDelayMs,
+      balancePercent: config.replication.balancePercent,
       changesMax: config.replication.changesMax,
       lookMs: controllerLookMs,
     },
@@ -236,6 +238,7 @@ async function compose(
   replication.follow({
     changed: () => controller.look(),
     settle: (object, region) => node.settle(object, region),
+    vacate: (id, stores) => node.vacate(id, stores),
   });
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);

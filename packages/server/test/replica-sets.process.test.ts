@@ -75,6 +75,47 @@ function whole(...nodes: string[]): Promise<void> {
   });
 }
 
+interface NodeStatus {
+  readonly node: string;
+  readonly zone: string;
+  readonly store: string;
+  readonly copies: number;
+}
+
+async function nodesSeenBy(node: TestNode): Promise<readonly NodeStatus[]> {
+  return (await (await fetch(`http://${node.admin}/api/nodes`)).json()) as readonly NodeStatus[];
+}
+
+/** Calls all counters, through each of the nodes, until `stop` is called; that says what failed, and the last answers. */
+function underLoad(...nodes: string[]) {
+  const failures: string[] = [];
+  const values = new Map<string, number>();
+  let isOver = false;
+  const client = async (own: readonly string[], turn: number) => {
+    for (let at = 0; !isOver; at++) {
+      const name = own[at % own.length] as string;
+      const node = nodes[(at + turn) % nodes.length] as string;
+      try {
+        values.set(name, await call(cluster.node(node), name, 'POST'));
+      } catch (error) {
+        failures.push(`${name} through ${node}: ${String(error)}`);
+      }
+    }
+  };
+  // Each counter has one client, so that its last answer is the greatest.
+  const clients = [0, 1, 2].map((third) =>
+    client(
+      names.filter((_, index) => index % 3 === third),
+      third,
+    ),
+  );
+  return async () => {
+    isOver = true;
+    await Promise.all(clients);
+    return { failures, values };
+  };
+}
+
 /** Kills the node and loses its disk. */
 function lose(name: string): void {
   cluster.signal(name, 'SIGKILL');
@@ -116,6 +157,53 @@ test.skipIf(!hasEtcd)('one node becomes three, while it serves', async () => {
   cluster.signal('n1', 'SIGKILL');
   await expectAll(cluster.node('n2'), values);
   await incrementAll(cluster.node('n3'));
+});
+
+test.skipIf(!hasEtcd)('a fourth node gets its share, and no call fails', async () => {
+  cluster = await TestCluster.startWith(
+    { ...quick, HOMING_BALANCE_DELAY_MS: '1000' },
+    example('counter'),
+  );
+  await whole('n1', 'n2', 'n3');
+  await incrementAll(cluster.node('n1'));
+  const stop = underLoad('n1', 'n2', 'n3');
+  await cluster.add('n4');
+  await eventually(async () => {
+    const copies = (await nodesSeenBy(cluster.node('n1'))).map((node) => node.copies);
+    // Of 24 copies, each its quarter.
+    if (copies.join() !== '6,6,6,6') throw new Error(`${copies}`);
+  });
+  await whole('n1', 'n2', 'n3', 'n4');
+  const { failures, values } = await stop();
+  expect(failures).toEqual([]);
+  expect(values.size).toBe(names.length);
+  cluster.signal('n2', 'SIGKILL');
+  await expectAll(cluster.node('n4'), values);
+  await incrementAll(cluster.node('n1'));
+});
+
+test.skipIf(!hasEtcd)('sets reach into each zone that comes', async () => {
+  const env = { ...quick, HOMING_BALANCE_DELAY_MS: '500', HOMING_ZONE: 'x' };
+  cluster = await TestCluster.startWith(env, example('counter'));
+  await whole('n1', 'n2', 'n3');
+  const values = await incrementAll(cluster.node('n1'));
+  const lieIn = (...zones: string[]) =>
+    eventually(async () => {
+      const nodes = await nodesSeenBy(cluster.node('n1'));
+      const held = zones.map((zone) =>
+        nodes.filter((node) => node.zone === zone).reduce((sum, { copies }) => sum + copies, 0),
+      );
+      // One copy of each of the eight sets in every zone but the first.
+      if (held.slice(1).some((copies) => copies !== 8)) throw new Error(`${held}`);
+      await whole(...nodes.map(({ node }) => node));
+    });
+  await cluster.add('n4', { HOMING_ZONE: 'y' });
+  await lieIn('x', 'y');
+  await cluster.add('n5', { HOMING_ZONE: 'z' });
+  await lieIn('x', 'y', 'z');
+  // A whole zone goes, and nothing with it.
+  for (const name of ['n1', 'n2', 'n3']) cluster.signal(name, 'SIGKILL');
+  await expectAll(cluster.node('n4'), values);
 });
 
 test.skipIf(!hasEtcd)('another node takes the place of one that is gone for long', async () => {

@@ -78,8 +78,8 @@ export class TestCluster {
     this.node(name).pid = child.pid ?? 0;
   }
 
-  /** Starts one node more, configured as the first one. */
-  async add(name: string): Promise<void> {
+  /** Starts one node more, configured as the first one but for what `env` says. */
+  async add(name: string, env: Readonly<Record<string, string>> = {}): Promise<void> {
     const config = JSON.parse(readFileSync(join(this.data, 'n1.json'), 'utf8')) as object;
     const host = '127.0.0.1';
     const [http, grpc, peer, admin] = [
@@ -97,7 +97,7 @@ export class TestCluster {
     writeFileSync(join(this.data, `${name}.json`), JSON.stringify({ ...config, ...own }));
     const at = (port: number) => `${host}:${port}`;
     this.nodes.push({ name, pid: 0, http: at(http), grpc: at(grpc), admin: at(admin) });
-    await this.restart(name);
+    await this.restart(name, env);
   }
 
   /** Resolves with the exit status of a node that was started by `restart`. */

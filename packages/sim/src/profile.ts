@@ -34,7 +34,7 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number];
 
 /** Longer than any run. */
-const neverMs = 1e12;
+export const neverMs = 1e12;
 
 export interface Profile {
   readonly nodes: number;
@@ -100,6 +100,8 @@ function drawChanges(random: SeededRandom, drawn: Profile): Partial<Profile> {
       settleMs: random.pick([200, 1000]),
       assignDelayMs: random.pick([500, 3000]),
       rebuildDelayMs: random.pick([500, 2000, 6000]),
+      balanceDelayMs: random.pick([200, 3000]),
+      balancePercent: random.pick([0, 90, 100, 100]),
       changesMax: random.pick([1, 16]),
       lookMs: random.pick([200, 1000]),
     },
@@ -208,6 +210,8 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
       settleMs: 1000,
       assignDelayMs: 3000,
       rebuildDelayMs: neverMs,
+      balanceDelayMs: 1000,
+      balancePercent: 90,
       changesMax: 16,
       lookMs: 1000,
     },

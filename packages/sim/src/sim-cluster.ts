@@ -2,10 +2,16 @@
  * The nodes of one run with their disks, and what may be done to them. A node's process comes and
  * goes; its disk stays, unless it is replaced by an empty one, which is another store.
  */
-import { type LinkPurpose, namedObjectId, type ObjectRef } from '@homing/base';
+import {
+  type LinkPurpose,
+  namedObjectId,
+  type ObjectRef,
+  type ShardAssignment,
+} from '@homing/base';
 import { type MemoryCluster, memoryCluster } from '@homing/coordinator';
 import { defaultHome, type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
 import { decodeMessage } from '@homing/replication';
+import { unrestOf } from './check-rest.ts';
 import { Disk, type DiskFaults, type DiskObserver } from './disk.ts';
 import { SimNetwork } from './network.ts';
 import type { Profile } from './profile.ts';
@@ -108,6 +114,21 @@ export class SimCluster {
       const isWhole = nodes.every((node) => node?.isServing === true && node.isComplete(key));
       return next === undefined && members.length > 2 && isWhole;
     });
+  }
+
+  /** All sets, as the coordinator has them. */
+  get sets(): readonly ShardAssignment[] {
+    return [...this.#coordinators.shards().values()].map(({ assignment }) => assignment);
+  }
+
+  /** What is not as it should be of the sets, though nothing is amiss. */
+  get unrest(): string | undefined {
+    const { factor, controller } = this.#options.profile;
+    const stores = this.nodes.map(({ self, disk }) => ({
+      store: disk.storeId,
+      region: this.regionOf(self.node),
+    }));
+    return unrestOf({ sets: this.sets, stores, factor, percent: controller.balancePercent });
   }
 
   /** As the coordinator has it, whether or not it is away; undefined until then. */

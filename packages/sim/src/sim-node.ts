@@ -167,6 +167,7 @@ export class SimNode {
     this.#replication.follow({
       changed: () => controller.look(),
       settle: async (object, region) => !this.#isStarted || this.#node.settle(object, region),
+      vacate: (id, stores) => this.#node.vacate(id, stores),
     });
     const candidates = (home: string, id: ObjectIdHex) => {
       const set = this.#replication.setOf(home, id);

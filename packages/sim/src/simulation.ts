@@ -10,7 +10,7 @@ import type { Violation } from './history.ts';
 import { readState } from './list-object.ts';
 import { forbidMachineTime } from './machine-time.ts';
 import { Nemesis } from './nemesis.ts';
-import { drawProfile, type Profile } from './profile.ts';
+import { drawProfile, neverMs, type Profile } from './profile.ts';
 import { SeededRandom } from './random.ts';
 import { SimCluster } from './sim-cluster.ts';
 import type { SimBugs } from './sim-node.ts';
@@ -40,13 +40,15 @@ export interface Verdict {
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended. */
+/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so. */
 const bounds = {
   startMs: 30_000,
   progressMs: 90_000,
   alarmsMs: 240_000,
   agreeMs: 60_000,
   mendMs: 60_000,
+  restMs: 120_000,
+  stillMs: 5000,
 };
 const violationsMax = 20;
 const lookEveryMs = 250;
@@ -147,6 +149,7 @@ class Run {
     await this.#demandAlarms();
     await this.#demandAgreement();
     await this.#demandMended();
+    await this.#demandRest();
     for (const [index, { name }] of cluster.objects.entries()) {
       const operations = this.#workload.history.filter(({ object }) => object === index);
       for (const { rule, message } of checkHistory(name ?? '', operations)) {
@@ -266,6 +269,21 @@ class Run {
       );
     if (await this.#within(bounds.mendMs, () => bad().length === 0)) return;
     this.#broken('mended', `${bad().map(({ name }) => name)} is still damaged`);
+  }
+
+  /** Replica sets are whole and even, and from then on they stay as they are. */
+  async #demandRest(): Promise<void> {
+    const cluster = this.#cluster;
+    // Where a disk that was lost is never replaced in its sets, nothing else is to be moved.
+    if (this.#profile.controller.rebuildDelayMs >= neverMs) return;
+    if (!(await this.#within(bounds.restMs, () => cluster.unrest === undefined))) {
+      this.#broken('rest', cluster.unrest ?? '');
+      return;
+    }
+    const generations = () => cluster.sets.map(({ generation }) => generation).join();
+    const before = generations();
+    await this.#world.run(this.#world.nowMs + bounds.stillMs);
+    if (generations() !== before) this.#broken('rest', 'replica sets go on changing');
   }
 
   /** Every member that is left has applied all there is, and has the same state. */

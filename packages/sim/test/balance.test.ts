@@ -1,0 +1,68 @@
+/** Nodes that join a cluster whose sets are whole: they get their share, and nobody is kept waiting. */
+import { expect, test } from 'vitest';
+import type { Profile } from '../src/profile.ts';
+import { runSimulation } from '../src/simulation.ts';
+
+/** One or two nodes come while clients call; nothing else goes wrong. */
+const joining: Partial<Profile> = {
+  nodes: 3,
+  regions: ['eu'],
+  factor: 3,
+  shards: 4,
+  objects: 3,
+  firstNodes: 3,
+  spares: 2,
+  clients: 4,
+  loadMs: 30_000,
+  thinkMs: [5, 100],
+  callTimeoutMs: [20_000, 20_000],
+  casShare: 0,
+  alarmShare: 0,
+  overloadedShare: 0,
+  sessionTtlMs: 5000,
+  faultEveryMs: [2000, 5000],
+  coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 },
+  network: {
+    delayMs: [1, 5],
+    slowShare: 0,
+    keepaliveMs: 6000,
+    reconnectMs: [5, 50],
+    bufferBytesMax: 1_000_000,
+  },
+  kinds: ['join'],
+  isDamaging: false,
+  controller: {
+    settleMs: 200,
+    assignDelayMs: 500,
+    rebuildDelayMs: 500,
+    balanceDelayMs: 500,
+    balancePercent: 100,
+    changesMax: 2,
+    lookMs: 200,
+  },
+};
+
+test('copies and objects go to nodes that join, and no call fails', async () => {
+  for (let seed = 1; seed <= 10; seed++) {
+    const trace: string[] = [];
+    const keep = (line: string) => trace.push(line);
+    const { violations, operations, answered } = await runSimulation({
+      seed,
+      profile: joining,
+      keep,
+    });
+    expect(violations, `seed ${seed}`).toEqual([]);
+    expect(answered, `seed ${seed}`).toBe(operations);
+    // Each exchange is two writes, and 12 copies on 5 stores go a few at a time.
+    expect(trace.filter((line) => line.includes('replica sets written')).length).toBeGreaterThan(4);
+  }
+});
+
+test('sets that would go on changing are noticed', async () => {
+  const { violations } = await runSimulation({
+    seed: 1,
+    profile: joining,
+    bugs: { protocol: { restless: true } },
+  });
+  expect(violations.map(({ rule }) => rule)).toContain('rest');
+});
