@@ -32,6 +32,10 @@ export interface EdgeResponse {
   readonly body: Uint8Array | ReadableStream<Uint8Array> | null;
   /** The socket of a 101 response. */
   readonly socket: string | null;
+  /** Bytes of a body that is a stream, where they are known. */
+  readonly length: number | null;
+  /** Whether the body is in its `content-encoding` already. */
+  readonly encoded: boolean;
 }
 
 export class EdgeSession {
@@ -76,13 +80,15 @@ export class EdgeSession {
     if (!(result instanceof Message) || result.kind !== 'response') {
       throw new TypeError("Incorrect type for the handler's result: it is not a Response.");
     }
-    const [status, statusText, headers, body, socket] = result.parts;
+    const [status, statusText, headers, body, socket, length, encoded] = result.parts;
     return {
       status: status as number,
       statusText: statusText as string,
       headers: headers as string[],
       body: body as EdgeResponse['body'],
       socket: socket as string | null,
+      length: typeof length === 'number' ? length : null,
+      encoded: encoded === true,
     };
   }
 

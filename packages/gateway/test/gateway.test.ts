@@ -1,4 +1,6 @@
+import { get, type IncomingHttpHeaders } from 'node:http';
 import { connect } from 'node:net';
+import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { HomingError } from '@homing/base';
 import { connectWebSocket, type Gateway, type GatewayOptions, startGateway } from '@homing/gateway';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -91,6 +93,69 @@ test('a client that leaves cancels the response and ends the session', async () 
   abort.abort();
   await ended(1);
   await wasCancelled;
+});
+
+/** An answer as it is on the wire: Node's `fetch` would undo its encoding. */
+function raw(path: string): Promise<{ headers: IncomingHttpHeaders; body: Buffer }> {
+  return new Promise((resolve, reject) => {
+    get(`http://${base}${path}`, (answer) => {
+      const chunks: Buffer[] = [];
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+      answer.on('error', reject);
+      answer.on('end', () => resolve({ headers: answer.headers, body: Buffer.concat(chunks) }));
+    }).on('error', reject);
+  });
+}
+
+test('a plain body goes out in the encoding that its response names', async () => {
+  const text = 'plain '.repeat(100);
+  const stream = () => new Blob([text]).stream();
+  for (const [encoding, decode] of [
+    ['gzip', gunzipSync],
+    ['br', brotliDecompressSync],
+  ] as const) {
+    for (const body of [() => Buffer.from(text), stream]) {
+      respond(() => [
+        200,
+        '',
+        ['content-encoding', encoding, 'content-length', '600'],
+        body(),
+        null,
+      ]);
+      const answer = await raw('/');
+      expect(answer.headers).toMatchObject({ 'content-encoding': encoding });
+      expect(answer.headers).not.toHaveProperty('content-length');
+      expect(decode(answer.body).toString()).toBe(text);
+    }
+  }
+  const zipped = gzipSync(text);
+  respond(() => [200, '', ['content-encoding', 'gzip'], zipped, null, null, true]);
+  expect((await raw('/')).body.equals(zipped)).toBe(true);
+});
+
+test('each chunk of an encoded stream is sent when it is there', async () => {
+  let next: ReadableStreamDefaultController<Uint8Array> | undefined;
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      next = controller;
+    },
+  });
+  respond(() => [200, '', ['content-encoding', 'gzip'], body, null]);
+  const answer = await fetch(`http://${base}/`);
+  const reader = answer.body?.getReader();
+  for (const word of ['one', 'two']) {
+    next?.enqueue(Buffer.from(word));
+    expect(Buffer.from((await reader?.read())?.value ?? []).toString()).toBe(word);
+  }
+  next?.close();
+  expect((await reader?.read())?.done).toBe(true);
+});
+
+test('a stream of known length is sent with it', async () => {
+  respond(() => [200, '', [], new Blob(['12345']).stream(), null, 5, false]);
+  const answer = await raw('/');
+  expect(answer.headers).toMatchObject({ 'content-length': '5' });
+  expect(answer.body.toString()).toBe('12345');
 });
 
 test('HEAD, 204 and 304 have no body', async () => {

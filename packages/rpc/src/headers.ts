@@ -27,3 +27,13 @@ export function requestParts(
 ): readonly unknown[] {
   return [method, url, headers, body, '{}', 'manual', null];
 }
+
+/** Headers for whoever gets the body as it is: one that was to be encoded on the way out is not. */
+export function plainHeaders(response: {
+  readonly headers: readonly string[];
+  readonly encoded: boolean;
+}): string[] {
+  const { headers, encoded } = response;
+  const isEncoding = (at: number) => headers[at]?.toLowerCase() === 'content-encoding';
+  return headers.filter((_, index) => encoded || !isEncoding(index - (index % 2)));
+}

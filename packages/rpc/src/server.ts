@@ -37,7 +37,7 @@ import {
   ObjectsService,
   type ObjectRef as WireRef,
 } from './generated/homing/v1/objects.ts';
-import { absoluteUrl, flatHeaders, requestParts, wireHeaders } from './headers.ts';
+import { absoluteUrl, flatHeaders, plainHeaders, requestParts, wireHeaders } from './headers.ts';
 import { type RpcLimits, rpcLimits } from './limits.ts';
 import { toStatus } from './status.ts';
 import { fromJson, toJson } from './value.ts';
@@ -175,7 +175,7 @@ class Objects {
       return {
         status: response.status,
         statusText: response.statusText,
-        headers: wireHeaders(response.headers),
+        headers: wireHeaders(plainHeaders(response)),
         body: await readBody(response, this.#limits.messageBytesMax),
         ...this.#owner(object),
       };

@@ -85,7 +85,7 @@ function fetched(context: IoContext, parts: RequestParts): Promise<Response> {
 
 function start(frame: IoFrame, parts: RequestParts, signal: AbortSignal): Promise<NativeResponse> {
   const [method, url, flat, content, , redirect] = parts;
-  const body = content instanceof ReadableStream ? leavingStream(frame, content) : content;
+  const body = leavingBody(frame, content, redirect);
   const headers: [string, string][] = [];
   for (let i = 0; i < flat.length; i += 2) {
     const name = flat[i] as string;
@@ -96,7 +96,17 @@ function start(frame: IoFrame, parts: RequestParts, signal: AbortSignal): Promis
   return asPlatform(() => nativeFetch(url, given));
 }
 
+function leavingBody(frame: IoFrame, content: RequestParts[3], redirect: string): unknown {
+  if (content instanceof ReadableStream) return leavingStream(frame, content);
+  // Node's client can send an array once only, and a redirect may ask for it again.
+  if (content !== null && redirect === 'follow')
+    return new Blob([content as Uint8Array<ArrayBuffer>]);
+  return content;
+}
+
 function lost(cause: unknown): Error {
+  const reason = (cause as { cause?: { message?: unknown } } | undefined)?.cause?.message;
+  if (reason === 'redirect count exceeded') return new TypeError('Too many redirects.', { cause });
   const error = new Error('Network connection lost.', { cause });
   return Object.assign(error, { retryable: true });
 }

@@ -5,7 +5,13 @@ export { installGlobals } from './globals.ts';
 export { Headers, type HeadersInit } from './headers.ts';
 export { Request, type RequestParts, requestFromParts, requestParts } from './request.ts';
 export { WebSocketRequestResponsePair } from './request-response-pair.ts';
-export { Response, type ResponseParts, responseFromParts, responseParts } from './response.ts';
+export {
+  answeredResponse,
+  Response,
+  type ResponseParts,
+  responseFromParts,
+  responseParts,
+} from './response.ts';
 export { CloseEvent, ErrorEvent } from './socket-events.ts';
 export { installSocketTransport, type SocketTransport } from './socket-transport.ts';
 export { FixedLengthStream, IdentityTransformStream } from './streams.ts';

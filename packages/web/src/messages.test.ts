@@ -182,7 +182,14 @@ describe('the plain forms', () => {
       }),
     );
     expect([method, url, cf]).toEqual(['PUT', 'http://x/y', '{"a":1}']);
-    expect(headers).toEqual(['b', '1', 'content-type', 'text/plain;charset=UTF-8']);
+    expect(headers).toEqual([
+      'b',
+      '1',
+      'content-type',
+      'text/plain;charset=UTF-8',
+      'content-length',
+      '1',
+    ]);
     expect(body).toEqual(new TextEncoder().encode('z'));
     const arrived = requestFromParts(parts);
     expect(arrived.cf).toEqual({ colo: 'n1' });

@@ -101,7 +101,7 @@ export class Request extends Body {
   #cf: object | undefined;
   /** `cf` of a request from elsewhere, parsed when asked for. */
   #cfJson: string | null = null;
-  #cache: string | null = null;
+  #cache: string | undefined;
   #integrity = '';
 
   static {
@@ -229,7 +229,7 @@ export class Request extends Body {
     return false;
   }
 
-  get cache(): string | null {
+  get cache(): string | undefined {
     return this.#cache;
   }
 
@@ -263,11 +263,22 @@ function takeOver(from: Request): Content {
 /** Takes a request apart for sending; its body is used then. Throws where it already was. */
 export function requestParts(request: Request): RequestParts {
   const content = takeOver(request);
+  const body = contentParts(content);
+  const headers = [...flatHeaders(request.headers)];
+  const length =
+    content instanceof Blob
+      ? content.size
+      : body instanceof Uint8Array
+        ? body.byteLength
+        : undefined;
+  if (length !== undefined && !request.headers.has('content-length')) {
+    headers.push('content-length', `${length}`);
+  }
   return [
     request.method,
     request.url,
-    flatHeaders(request.headers),
-    contentParts(content),
+    headers,
+    body,
     internals.cfJson(request),
     request.redirect,
     internals.signal(request),

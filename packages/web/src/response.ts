@@ -10,7 +10,9 @@ import {
   shareBody,
   takeBody,
 } from './body.ts';
+import { expectBytes, expectedBytes } from './body-length.ts';
 import { copyHeaders, flatHeaders, Headers, type HeadersInit, headersFromFlat } from './headers.ts';
+import { defaultStatusText } from './status-text.ts';
 import { exportSocket, importedSocket, WebSocket } from './web-socket.ts';
 
 export type ResponseParts = readonly [
@@ -20,6 +22,10 @@ export type ResponseParts = readonly [
   headers: readonly string[],
   body: null | Uint8Array | ReadableStream<Uint8Array>,
   socket: string | null,
+  /** Bytes of a body that is a stream, where they are known. Absent from older nodes. */
+  length?: number | null,
+  /** Whether the body is in its `content-encoding` already. Absent from older nodes. */
+  encoded?: boolean,
 ];
 
 export interface ResponseInit {
@@ -65,9 +71,16 @@ function checkedSocket(socket: unknown): WebSocket | null {
   );
 }
 
-function checkEncodeBody(encodeBody: unknown): void {
-  if (encodeBody === undefined || encodeBody === 'automatic' || encodeBody === 'manual') return;
+function isEncoded(encodeBody: unknown): boolean {
+  if (encodeBody === 'manual') return true;
+  if (encodeBody === undefined || encodeBody === 'automatic') return false;
   throw new TypeError(`encodeBody: unexpected value: ${encodeBody}`);
+}
+
+/** Of a body that shows how long it will be. */
+function knownLength(content: Content): number | null {
+  if (content instanceof Blob) return content.size;
+  return content instanceof ReadableStream ? (expectedBytes(content) ?? null) : null;
 }
 
 /** What the constructor of responses that no user code made is given in place of a body. */
@@ -92,7 +105,14 @@ class Made {
   }
 }
 
-let setOrigin: (response: Response, url: string, redirected: boolean) => void;
+interface Internals {
+  setOrigin(response: Response, url: string, redirected: boolean): void;
+  setStatusText(response: Response, statusText: string): void;
+  setEncoded(response: Response, encoded: boolean): void;
+  isEncoded(response: Response): boolean;
+}
+
+let internals: Internals;
 
 export class Response extends Body {
   #status = 200;
@@ -101,13 +121,24 @@ export class Response extends Body {
   #type = 'default';
   #url = '';
   #redirected = false;
-  #cf: object | null = null;
+  #cf: object | null | undefined;
   #socket: WebSocket | null = null;
+  /** The body is what goes to clients as it is, whatever `content-encoding` says. */
+  #encoded = false;
 
   static {
-    setOrigin = (response, url, redirected) => {
-      response.#url = url;
-      response.#redirected = redirected;
+    internals = {
+      setOrigin: (response, url, redirected) => {
+        response.#url = url;
+        response.#redirected = redirected;
+      },
+      setStatusText: (response, statusText) => {
+        response.#statusText = statusText;
+      },
+      setEncoded: (response, encoded) => {
+        response.#encoded = encoded;
+      },
+      isEncoded: (response) => response.#encoded,
     };
   }
 
@@ -148,7 +179,7 @@ export class Response extends Body {
       if (!validStatusText.test(this.#statusText)) throw new TypeError('Invalid statusText');
     }
     if (given.cf !== undefined) this.#cf = given.cf;
-    if (!(given instanceof Response)) checkEncodeBody(given.encodeBody);
+    this.#encoded = given instanceof Response ? given.#encoded : isEncoded(given.encodeBody);
   }
 
   static error(): Response {
@@ -190,6 +221,7 @@ export class Response extends Body {
     copy.#url = this.#url;
     copy.#redirected = this.#redirected;
     copy.#cf = this.#cf;
+    copy.#encoded = this.#encoded;
     return copy;
   }
 
@@ -221,7 +253,7 @@ export class Response extends Body {
     return this.#socket;
   }
 
-  get cf(): object | null {
+  get cf(): object | null | undefined {
     return this.#cf;
   }
 
@@ -240,19 +272,22 @@ export class Response extends Body {
  */
 export function responseParts(response: Response): ResponseParts {
   const { webSocket } = response;
-  const body = contentParts(takeBody(response));
+  const content = takeBody(response);
   return [
     response.status,
     response.statusText,
     flatHeaders(response.headers),
-    body,
+    contentParts(content),
     webSocket === null ? null : exportSocket(webSocket),
+    knownLength(content),
+    internals.isEncoded(response),
   ];
 }
 
 /** The response that `parts` describe, which its receiver cannot change. Takes the body over. */
 export function responseFromParts(parts: ResponseParts): Response {
-  const [status, statusText, headers, body, socket] = parts;
+  const [status, statusText, headers, body, socket, length, encoded] = parts;
+  if (body instanceof ReadableStream && typeof length === 'number') expectBytes(body, length);
   const made = new Made(
     body,
     status,
@@ -260,7 +295,27 @@ export function responseFromParts(parts: ResponseParts): Response {
     headersFromFlat(headers, true),
     socket === null ? null : importedSocket(socket, ''),
   );
-  return new Response(made as unknown as string);
+  const response = new Response(made as unknown as string);
+  internals.setEncoded(response, encoded === true);
+  return response;
+}
+
+/** What a stub's `fetch` answers with: `response` as one that HTTP brought. Takes its body over. */
+export function answeredResponse(
+  response: Response,
+  origin: { readonly url: string; readonly redirected: boolean; readonly method: string },
+): Response {
+  let answer = response;
+  if (origin.method === 'HEAD' && response.body !== null) {
+    response.body.cancel().catch(() => {});
+    const { status, statusText, headers, webSocket } = response;
+    answer = new Response(
+      new Made(null, status, statusText, headers, webSocket) as unknown as string,
+    );
+  }
+  if (answer.statusText === '') internals.setStatusText(answer, defaultStatusText(answer.status));
+  internals.setOrigin(answer, origin.url, origin.redirected);
+  return answer;
 }
 
 /** What `fetch` answers with. */
@@ -271,6 +326,6 @@ export function fetchedResponse(
   const [status, statusText, headers, body] = parts;
   const made = new Made(body, status, statusText, headersFromFlat(headers, true), origin.socket);
   const response = new Response(made as unknown as string);
-  setOrigin(response, origin.url, origin.redirected);
+  internals.setOrigin(response, origin.url, origin.redirected);
   return response;
 }

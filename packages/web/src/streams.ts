@@ -4,6 +4,7 @@
  */
 // biome-ignore-all lint/complexity/noArguments: a missing argument is not an undefined one
 import { asBytes } from './body.ts';
+import { expectBytes } from './body-length.ts';
 
 const encoder = new TextEncoder();
 
@@ -150,7 +151,9 @@ export class IdentityTransformStream extends TransformStream {
 
   constructor() {
     super();
-    this.#pipe = new Pipe(arguments[0] instanceof Length ? arguments[0].bytes : undefined);
+    const expected = arguments[0] instanceof Length ? arguments[0].bytes : undefined;
+    this.#pipe = new Pipe(expected);
+    if (expected !== undefined) expectBytes(this.#pipe.readable, expected);
   }
 
   override get readable(): ReadableStream<Uint8Array> {

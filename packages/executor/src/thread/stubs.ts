@@ -2,7 +2,7 @@
 import type { DurableObjectId } from '@homing/actor';
 import { currentContext, type FrameSink, type IoContext, type ObjectRef } from '@homing/base';
 import { makeServiceStub, type Path, type PendingCall } from '@homing/capability';
-import { Request, Response } from '@homing/web';
+import { answeredResponse, Request, Response } from '@homing/web';
 import {
   Channel,
   type ChannelOptions,
@@ -77,14 +77,18 @@ async function follow(send: Send, first: Request): Promise<Response> {
   let request = first;
   for (let count = 0; ; count++) {
     const { method, url, redirect } = request;
-    const response = await send(['fetch'], [request]).promise();
+    request.signal.throwIfAborted();
+    // Where a redirect leads is for this end to see: the other one, passing the request on, must not.
+    const sent = redirect === 'manual' ? request : new Request(request, { redirect: 'manual' });
+    const response = await send(['fetch'], [sent]).promise();
     if (!(response instanceof Response)) throw new TypeError('fetch did not give a Response.');
     const location = response.headers.get('location');
     const redirects = redirectStatuses.has(response.status) && location !== null;
-    if (redirect !== 'follow' || !redirects) return response;
+    const answer = () => answeredResponse(response, { url, redirected: count > 0, method });
+    if (redirect !== 'follow' || !redirects) return answer();
     if (count >= redirectsMax) throw new TypeError('Too many redirects.');
     const keepsMethod = response.status > 303 || method === 'GET' || method === 'HEAD';
-    if (keepsMethod && method !== 'GET' && method !== 'HEAD') return response;
+    if (keepsMethod && method !== 'GET' && method !== 'HEAD') return answer();
     request = new Request(new URL(location, url).href, {
       method: keepsMethod ? method : 'GET',
       headers: request.headers,
