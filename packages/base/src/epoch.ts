@@ -20,6 +20,11 @@ export function makeEpoch(revision: bigint, attempt: number): Epoch {
   return ((revision << attemptBits) | BigInt(attempt)) as Epoch;
 }
 
+/** The revision that an epoch was made from: the same for all attempts of a grant. */
+export function epochRevision(epoch: Epoch): bigint {
+  return epoch >> attemptBits;
+}
+
 /** The least epoch that is greater: what an object is forgotten below once this one has ended. */
 export function epochAfter(epoch: Epoch): Epoch {
   return (epoch + 1n) as Epoch;

@@ -13,6 +13,7 @@ export {
   compareRecordNames,
   type Epoch,
   epochAfter,
+  epochRevision,
   makeEpoch,
   noRecord,
   type RecordName,
@@ -107,6 +108,7 @@ export {
   type VersionedRegions,
   type VersionedShard,
   type WallMs,
+  type Whereabouts,
 } from './ports.ts';
 export {
   bodyBytes,

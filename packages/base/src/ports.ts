@@ -321,7 +321,7 @@ export interface Ownership {
   readonly epoch: Epoch;
   /** Region whose replica set holds the object. */
   readonly home: string;
-  /** The region it was moved from last, where copies may be left that nobody needs. */
+  /** The region it was moved from last. */
   readonly from?: string | undefined;
 }
 
@@ -344,6 +344,18 @@ export interface Located {
   readonly home: string | undefined;
   /** Undefined where nobody that lives owns it. */
   readonly ownership: Ownership | undefined;
+  /**
+   * Of the record as it stands, owned or not; where there is none, of the moment it was looked for. All
+   * that was granted before is older, and all that is granted after it is newer.
+   */
+  readonly epoch: Epoch;
+}
+
+/** The same, with the home that follows from the id where there is no record. */
+export interface Whereabouts extends Pick<Located, 'epoch'> {
+  readonly home: string;
+  /** The store of the node that owns it and lives. */
+  readonly ownerStore: string | undefined;
 }
 
 /** A move to another region, as part of a transfer. */
@@ -418,8 +430,6 @@ export interface Coordinator {
    * claim of one's own rules the transfer out.
    */
   transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean>;
-  /** No copy is left in the region that the object came from: records written from now on omit it. */
-  cleaned(object: ObjectRef, epoch: Epoch): void;
   /** What the object's record says. May be stale by the time it is read. */
   locate(object: ObjectRef): Promise<Located>;
   /** As last seen; undefined while no controller has begun it. */

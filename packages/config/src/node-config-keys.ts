@@ -366,6 +366,16 @@ export const nodeConfigKeys = {
     3_600_000,
     'Between the end of one such reading of everything and the next.',
   ),
+  leftoverSweepMs: byDefault(
+    ms(100),
+    600_000,
+    'Between one look for copies that objects left behind when they moved to another region, and the next.',
+  ),
+  leftoverDelayMs: byDefault(
+    ms(0),
+    600_000,
+    'How long such a copy is kept from the first look on that found it.',
+  ),
   shardsPerRegion: byDefault(
     whole(1, 65_536),
     64,

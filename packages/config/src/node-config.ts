@@ -77,6 +77,8 @@ export interface NodeConfig {
   readonly assignDelayMs: number;
   readonly scrubBytesPerSecond: number;
   readonly scrubPauseMs: number;
+  readonly leftoverSweepMs: number;
+  readonly leftoverDelayMs: number;
   readonly shardsPerRegion: number;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'silent';
   readonly reads: 'promise' | 'confirm';
@@ -199,6 +201,8 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
     assignDelayMs: value('assignDelayMs'),
     scrubBytesPerSecond: value('scrubBytesPerSecond'),
     scrubPauseMs: value('scrubPauseMs'),
+    leftoverSweepMs: value('leftoverSweepMs'),
+    leftoverDelayMs: value('leftoverDelayMs'),
     shardsPerRegion: value('shardsPerRegion'),
     logLevel: value('logLevel'),
     reads: value('reads'),

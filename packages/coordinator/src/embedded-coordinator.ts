@@ -89,7 +89,7 @@ class EmbeddedCoordinator implements Coordinator {
   async locate(object: ObjectRef): Promise<Located> {
     this.#checkOpen();
     const ownership = this.#owned.get(keyOf(object));
-    return { home: ownership?.home, ownership };
+    return { home: ownership?.home, ownership, epoch: ownership?.epoch ?? this.#nextEpoch() };
   }
 
   /** Everything is here. */
@@ -106,8 +106,6 @@ class EmbeddedCoordinator implements Coordinator {
     this.#checkOpen();
     return false;
   }
-
-  cleaned(): void {}
 
   async setDraining(draining: boolean): Promise<void> {
     this.#checkOpen();

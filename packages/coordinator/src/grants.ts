@@ -5,12 +5,7 @@
  * An entry stays while a release or transfer is under way or its outcome unknown: a claim then writes
  * the record anew, which rules the older write out.
  */
-import type { Epoch } from '@homing/base';
-
-/** The revision that an epoch was made from (`makeEpoch`): the same for all attempts of a grant. */
-export function epochRevision(epoch: Epoch): bigint {
-  return epoch >> 16n;
-}
+import { type Epoch, epochRevision } from '@homing/base';
 
 export interface Grant {
   readonly epoch: Epoch;
@@ -18,7 +13,7 @@ export interface Grant {
   readonly revision: bigint;
   readonly home: string;
   readonly isDefault: boolean;
-  /** As in the record; left out of the next one once nothing is left there. */
+  /** As in the record. */
   readonly from?: string | undefined;
 }
 
@@ -39,14 +34,6 @@ export class Grants {
 
   set(key: string, grant: Grant): void {
     this.#grants.set(key, grant);
-  }
-
-  /** Nothing is left in the region that the object came from. */
-  cleaned(key: string, epoch: Epoch): void {
-    const grant = this.under(key, epoch);
-    if (grant === undefined) return;
-    const { from: _, ...rest } = grant;
-    this.#grants.set(key, rest);
   }
 
   /** Forgets the grant, or only that one. */

@@ -140,7 +140,7 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     if (grant === undefined) return;
     this.#grants.delete(key, grant);
     if (shared.records.get(key)?.revision !== grant.revision) return;
-    if (!grant.isDefault || grant.from !== undefined) this.#write(key, undefined, grant);
+    if (!grant.isDefault) this.#write(key, undefined, grant);
     else {
       shared.revision += 1n;
       shared.records.delete(key);
@@ -163,13 +163,11 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     return true;
   }
 
-  cleaned(object: ObjectRef, epoch: Epoch): void {
-    this.#grants.cleaned(keyOf(object), epoch);
-  }
-
   async locate(object: ObjectRef): Promise<Located> {
-    const record = this.#enter().records.get(keyOf(object));
-    return { home: record?.home, ownership: record && this.#ownershipOf(record) };
+    const shared = this.#enter();
+    const record = shared.records.get(keyOf(object));
+    const epoch = makeEpoch(record?.revision ?? shared.revision, 0);
+    return { home: record?.home, ownership: record && this.#ownershipOf(record), epoch };
   }
 
   #write(

@@ -128,7 +128,7 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
 
     test('an object without a record is claimed at its default home, and nowhere else', async () => {
       expect(await a.claim(object, us)).toEqual({ outcome: 'elsewhere', home: undefined });
-      expect(await a.locate(object)).toEqual({ home: undefined, ownership: undefined });
+      expect(await a.locate(object)).toMatchObject({ home: undefined, ownership: undefined });
       expect((await a.claim(object, eu)).outcome).toBe('granted');
       expect((await b.claim(object, us)).outcome).toBe('held');
     });
@@ -140,9 +140,12 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
       expect(await b.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
       const { outcome, ownership } = await claim(b, object, us);
       expect([outcome, ownership.home, ownership.from]).toEqual(['granted', 'us', 'eu']);
-      expect(await a.locate(object)).toEqual({ home: 'us', ownership });
+      const owned = await a.locate(object);
+      expect(owned).toEqual({ home: 'us', ownership, epoch: ownership.epoch });
       await b.release(object, ownership.epoch);
-      expect(await a.locate(object)).toEqual({ home: 'us', ownership: undefined });
+      const free = await a.locate(object);
+      expect(free).toMatchObject({ home: 'us', ownership: undefined });
+      expect(free.epoch > owned.epoch).toBe(true);
       expect(await a.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
       const again = await claim(b, object, us);
       expect([again.outcome, again.ownership.from]).toEqual(['granted', 'eu']);
@@ -160,12 +163,19 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
       expect((await claim(a, object, us)).outcome).toBe('granted');
     });
 
-    test('once nothing is left where it came from, records say so no more', async () => {
+    test('an object that is back at its default home leaves no record behind', async () => {
       await everyoneKnows();
       expect(await moved(object)).toBe(true);
-      const { ownership } = await claim(b, object, us);
-      b.cleaned(object, ownership.epoch);
-      expect((await claim(b, object, us)).ownership.from).toBeUndefined();
+      const { epoch } = (await claim(b, object, us)).ownership;
+      const shard = a.shards().get('us/0')!;
+      const back = { home: 'eu', isDefault: true, shard };
+      expect(await b.transfer(object, epoch, a.self!, back)).toBe(true);
+      const { ownership } = await claim(a, object, eu);
+      expect([ownership.home, ownership.from]).toEqual(['eu', 'us']);
+      await a.release(object, ownership.epoch);
+      const { home, epoch: later } = await a.locate(object);
+      expect(home).toBeUndefined();
+      expect(later > ownership.epoch).toBe(true);
     });
 
     test('no move into a shard whose assignment has changed', async () => {

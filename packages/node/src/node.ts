@@ -34,6 +34,7 @@ import {
   type Store,
   type Target,
   type Timers,
+  type Whereabouts,
   type WorkerExports,
 } from '@homing/base';
 import type { DeliberateBugs } from '@homing/protocol';
@@ -693,11 +694,16 @@ export class HomingNode implements Dispatcher {
    * was left of it there counts for nothing. Rejects with `unavailable` where that is not known.
    */
   async settle(object: ObjectRef, region: string): Promise<boolean> {
-    if (!(await this.#placement.isAtHome(object, region))) return false;
+    if ((await this.whereabouts(object)).home !== region) return false;
     const nothing = () => {};
     const delivery = { isForwarded: false, deliver: nothing, forward: nothing, refuse: nothing };
     this.#objects.deliver(object, 'recovery', delivery);
     return true;
+  }
+
+  /** Rejects with `unavailable` where that is not known. */
+  whereabouts(object: ObjectRef): Promise<Whereabouts> {
+    return this.#placement.whereabouts(object);
   }
 
   /** What the object's sockets carried stays with its clients, who look for its next owner. */

@@ -22,6 +22,7 @@ import {
   type RegionList,
   type ShardAssignment,
   type Timers,
+  type Whereabouts,
 } from '@homing/base';
 import { defaultHome, mayLiveIn } from '@homing/protocol';
 
@@ -258,12 +259,12 @@ export class Placement {
     return list !== undefined && home === defaultHome(id, list);
   }
 
-  /** Whether the object is at home in the region, as the coordinator has it. */
-  async isAtHome(object: ObjectRef, region: string): Promise<boolean> {
+  /** Where the object is at home and who owns it, as the coordinator has it. */
+  async whereabouts(object: ObjectRef): Promise<Whereabouts> {
     const { cluster, coordinator } = this.#options;
-    if (cluster === undefined) return true;
-    const { home } = await coordinator.locate(object);
-    return (home ?? this.#defaultHome(object.id, cluster)) === region;
+    const { home, ownership, epoch } = await coordinator.locate(object);
+    const base = cluster === undefined ? '' : this.#defaultHome(object.id, cluster);
+    return { home: home ?? base, epoch, ownerStore: ownership?.owner.storeId };
   }
 
   /** Nobody owns it, and its home is another one than was thought. */

@@ -38,6 +38,8 @@ export type DeliberateBug =
   /** What lies at the other region is taken for a copy of the object as it is. */
   | 'stale-staged-copy'
   /** An owner goes on with an object that it has moved to another region. */
-  | 'acts-after-switch';
+  | 'acts-after-switch'
+  /** A copy that an object left behind is erased though the object has come back to it. */
+  | 'erases-what-came-back';
 
 export type DeliberateBugs = Readonly<Partial<Record<DeliberateBug, true>>>;

@@ -10,6 +10,7 @@ export {
   noRegionPlan,
   type RegionPlan,
 } from './homes.ts';
+export { Leftovers, type LeftoverVerdict } from './leftovers.ts';
 export {
   Migration,
   type MigrationEffect,

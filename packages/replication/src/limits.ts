@@ -70,6 +70,14 @@ export interface ReplicationLimits {
   readonly stagedCopiesMax: number;
   /** How long a store of another region may leave something unanswered before it begins anew. */
   readonly stagedAnswerMs: number;
+  /** Between one look through this store's copies for those that nobody needs, and the next. */
+  readonly leftoverSweepMs: number;
+  /** How long a copy that nobody needs is kept all the same. */
+  readonly leftoverDelayMs: number;
+  /** Records of objects that the coordinator is asked for in a second, on such a look. */
+  readonly leftoverLooksPerSecond: number;
+  /** Copies that wait at a time until they may be erased. */
+  readonly leftoversMax: number;
 }
 
 export const replicationLimits: ReplicationLimits = {
@@ -108,4 +116,8 @@ export const replicationLimits: ReplicationLimits = {
   stagedBytesMax: 64 * 1024 * 1024,
   stagedCopiesMax: 5,
   stagedAnswerMs: 5000,
+  leftoverSweepMs: 600_000,
+  leftoverDelayMs: 600_000,
+  leftoverLooksPerSecond: 50,
+  leftoversMax: 10_000,
 };

@@ -94,6 +94,8 @@ export type LogRequest =
       readonly generation: number;
       readonly below: Epoch;
     }
+  /** To an owner: I hold what you staged here under this epoch. Do you need it? Otherwise order it away. */
+  | { readonly type: 'leftover'; readonly id: ObjectIdHex; readonly epoch: Epoch }
   /** I know that these are not mine any more. */
   | { readonly type: 'released'; readonly ids: readonly ObjectIdHex[] }
   /** What is the digest of your state, if it is as of this record? */
@@ -226,6 +228,7 @@ const types = {
   pull: 12,
   blank: 13,
   digest: 14,
+  leftover: 15,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -637,6 +640,7 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
     case 'fetch-failed':
     case 'page-refused':
     case 'forgotten':
+    case 'leftover':
       return { type, id, epoch };
     default:
   }

@@ -56,6 +56,8 @@ export interface ReplicaOptions {
   /** Says to the node which set it does not know: before the next message to it. */
   readonly tellSet: (node: string, key: string) => void;
   readonly bugs: DeliberateBugs;
+  /** An owner had the object forgotten here. */
+  readonly forgot: (id: ObjectIdHex) => void;
   /** The object has an owner of this epoch or a later one: one here of an older epoch must stop. */
   readonly superseded: (id: ObjectIdHex, epoch: Epoch) => void;
   readonly failed: (error: unknown) => void;
@@ -89,7 +91,7 @@ export class Replica {
 
   onRequest(
     from: PeerRun,
-    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' }>,
+    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' | 'leftover' }>,
   ): void {
     const { grants, clock, lostMax, send, sets } = this.#options;
     switch (request.type) {
@@ -324,10 +326,14 @@ export class Replica {
   }
 
   #onForget(from: PeerRun, request: Extract<LogRequest, { type: 'forget' }>): void {
-    const { store, answer, failed } = this.#options;
+    const { store, answer, failed, forgot } = this.#options;
     const { object, epoch, below } = request;
     const done = () => answer(from.node, { type: 'forgotten', id: object.id, epoch });
-    store.forget(object.id, below).then(done, (error: unknown) => {
+    const erased = () => {
+      forgot(object.id);
+      done();
+    };
+    store.forget(object.id, below).then(erased, (error: unknown) => {
       if (isHomingError(error) && error.code !== 'corruption') done();
       else failed(error);
     });

@@ -89,6 +89,10 @@ export class ReplicatedLog implements OwnedLog {
   #forgotten: (() => void) | undefined;
   #isOver = false;
   #staging: ObjectStaging | undefined;
+  /** Those that nobody has called off: what they copied may have become the object. */
+  readonly #countedOn = new Set<ObjectStaging>();
+  /** Stores that were told to erase what they had of this epoch. */
+  readonly #orderedAway = new Set<string>();
   #settled: (() => void)[] = [];
 
   constructor(context: LogContext, { object, epoch, home, set, events }: LogOptions) {
@@ -223,11 +227,31 @@ export class ReplicatedLog implements OwnedLog {
       ended: () => {
         if (this.#staging === staging) this.#staging = undefined;
       },
+      cancelled: () => this.#countedOn.delete(staging),
     });
+    this.#countedOn.add(staging);
     if (this.#isOver) staging.cancel();
+    else if (storesOf(set).some((store) => this.#orderedAway.has(store))) staging.refuse();
     else this.#staging = staging;
     this.#context.changed(this);
     return staging;
+  }
+
+  /**
+   * A store of another region asks whether it is to keep what it has of this epoch. Not where a copy
+   * there was called off. Nothing is copied to that store under this epoch again: an answer to the
+   * copy that is erased could be taken for one to the next.
+   */
+  orderAway(store: string): void {
+    const { peers } = this.#context;
+    const { object, epoch, home } = this;
+    const { set } = this.#owner;
+    if (this.#isOver || storesOf(set).includes(store)) return;
+    if ([...this.#countedOn].some((staging) => staging.holdsAt(store))) return;
+    this.#orderedAway.add(store);
+    const below = epochAfter(epoch);
+    const { generation } = set;
+    peers.send(store, { type: 'forget', object, epoch, home, generation, below });
   }
 
   get isWhole(): boolean {

@@ -52,6 +52,7 @@ import { SetLinks } from './set-links.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 import { Standings } from './standings.ts';
 import { Digester } from './state-digest.ts';
+import { type Locate, Sweeper } from './sweeper.ts';
 import { type Vacate, Vacating } from './vacating.ts';
 
 export interface ReplicationOptions {
@@ -94,6 +95,7 @@ export class Replication implements ObjectLogs {
   readonly #context: LogContext;
   readonly #quarantines: Quarantines;
   readonly #digester: Digester;
+  readonly #sweeper: Sweeper;
   #scrubber: Scrubber | undefined;
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
@@ -105,6 +107,8 @@ export class Replication implements ObjectLogs {
   #changedSets: () => void = () => {};
   #settle: Settle = async () => true;
   #vacate: Vacate = async () => {};
+  #locate: Locate | undefined;
+  #erased: () => void = () => {};
   #mayPromise = false;
   #isClosed = false;
 
@@ -179,6 +183,7 @@ export class Replication implements ObjectLogs {
       standings: this.#standings,
       tellSet: (node, key) => this.#links.tell(node, key),
       bugs,
+      forgot: (id) => this.#sweeper.ordered(id),
       superseded: (id, epoch) => this.#superseded(id, epoch),
       failed: onFailure,
     });
@@ -278,6 +283,7 @@ export class Replication implements ObjectLogs {
       waitingMax: limits.digestsMax,
       failed: onFailure,
     });
+    this.#sweeper = this.#startSweeper(bugs);
     if (limits.scrubBytesPerSecond > 0) this.#scrubber = this.#startScrubber();
     network.serve('log', {
       up: (peer) => this.#onUp(peer),
@@ -318,6 +324,27 @@ export class Replication implements ObjectLogs {
     const id = damagedObjectOf(error);
     if (id === undefined) this.#options.failed(error);
     else this.damaged(id, error instanceof Error ? error.message : String(error));
+  }
+
+  #startSweeper(bugs: DeliberateBugs): Sweeper {
+    const { store, clock, timers, limits, self, keyOf } = this.#options;
+    return new Sweeper({
+      self: self.storeId,
+      store,
+      clock,
+      timers,
+      limits,
+      locate: () => this.#locate,
+      regions: () => this.#sets.regions(),
+      setOf: (home, id) =>
+        this.#sets.isPending(keyOf(home, id)) ? undefined : this.setOf(home, id),
+      isOwnedHere: (id) => this.#logs.has(id),
+      erased: () => this.#erased(),
+      askOwner: (owner, id, epoch) =>
+        this.#context.peers.send(owner, { type: 'leftover', id, epoch }),
+      failed: (error) => this.#onFailure(error),
+      bugs,
+    });
   }
 
   #startScrubber(): Scrubber {
@@ -389,13 +416,21 @@ export class Replication implements ObjectLogs {
   }
 
   /**
-   * `changed` is called when a set was adopted, or a store got further with one; `settle` and `vacate`
-   * as their types say.
+   * `changed` is called when a set was adopted, or a store got further with one, `erased` when a copy
+   * that an object left behind is gone; the others as their types say.
    */
-  follow(hooks: { changed?: () => void; settle?: Settle; vacate?: Vacate }): void {
+  follow(hooks: {
+    changed?: () => void;
+    settle?: Settle;
+    vacate?: Vacate;
+    locate?: Locate;
+    erased?: () => void;
+  }): void {
     if (hooks.changed !== undefined) this.#changedSets = hooks.changed;
     if (hooks.settle !== undefined) this.#settle = hooks.settle;
     if (hooks.vacate !== undefined) this.#vacate = hooks.vacate;
+    if (hooks.locate !== undefined) this.#locate = hooks.locate;
+    if (hooks.erased !== undefined) this.#erased = hooks.erased;
   }
 
   #ownedOf(shard: string): readonly ObjectIdHex[] {
@@ -451,6 +486,7 @@ export class Replication implements ObjectLogs {
     this.#quarantines.stop();
     this.#scrubber?.stop();
     this.#digester.stop();
+    this.#sweeper.stop();
     for (const log of [...this.#logs.values()]) log.release();
   }
 
@@ -506,6 +542,11 @@ export class Replication implements ObjectLogs {
       case 'digest':
         this.#onDigest(peer, message);
         return;
+      case 'leftover': {
+        const log = this.#logs.get(message.id);
+        if (log?.epoch === message.epoch) log.orderAway(peer.storeId);
+        return;
+      }
       case 'blank':
         for (const id of message.ids) this.#logs.get(id)?.up(peer.storeId);
         return;

@@ -30,6 +30,8 @@ export interface ObjectStagingOptions {
     'epoch' | 'home' | 'generation'
   >;
   readonly ended: () => void;
+  /** Whoever began it counts on it no more. */
+  readonly cancelled: () => void;
 }
 
 interface Waiting {
@@ -73,11 +75,22 @@ export class ObjectStaging implements Staging {
 
   cancel(): void {
     this.#end(new HomingError('unavailable', 'the move was called off'));
+    this.#options.cancelled();
   }
 
-  /** The object's log is over, and nobody is told anything more. */
+  /** A store there takes nothing of this epoch any more. */
+  refuse(): void {
+    this.#end(new HomingError('fenced', 'a store was told to erase what it had of this epoch'));
+  }
+
+  /** Of the set that it copies to, while it does. */
   isMember(store: string): boolean {
-    return !this.#isOver && this.#copy.isMember(store);
+    return !this.#isOver && this.holdsAt(store);
+  }
+
+  /** The same, also when it is over. */
+  holdsAt(store: string): boolean {
+    return this.#copy.isMember(store);
   }
 
   step(input: StagedInput): void {

@@ -148,6 +148,8 @@ async function compose(
       rebuildBytesPerSecond: config.replication.rebuildBytesPerSecond,
       scrubBytesPerSecond: config.scrubBytesPerSecond,
       scrubPauseMs: config.scrubPauseMs,
+      leftoverSweepMs: config.leftoverSweepMs,
+      leftoverDelayMs: config.leftoverDelayMs,
     },
     cluster: config.etcd.prefix,
     keyOf,
@@ -239,6 +241,8 @@ async function compose(
     changed: () => controller.look(),
     settle: (object, region) => node.settle(object, region),
     vacate: (id, stores) => node.vacate(id, stores),
+    locate: (object) => node.whereabouts(object),
+    erased: () => metrics.increment('leftovers_erased_total'),
   });
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);

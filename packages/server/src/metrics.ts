@@ -30,6 +30,7 @@ const counters: Readonly<Record<string, Declaration>> = {
   failovers_total: { help: 'Objects taken over from a node that died' },
   forwarded_total: { help: 'Calls passed on to the owner', labels: ['to_region'] },
   objects_forgotten_total: { help: 'Empty objects of which nothing was kept' },
+  leftovers_erased_total: { help: 'Copies erased that objects had left behind in a region' },
   replicas_quarantined_total: { help: 'Replicas of objects that were found damaged' },
   session_expired_total: { help: 'Coordinator sessions lost' },
 };

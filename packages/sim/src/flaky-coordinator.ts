@@ -141,10 +141,6 @@ export class FlakyCoordinator implements Coordinator {
     return this.#ask(() => this.#inner.transfer(object, epoch, to, move), true);
   }
 
-  cleaned(object: ObjectRef, epoch: Epoch): void {
-    this.#inner.cleaned(object, epoch);
-  }
-
   locate(object: ObjectRef): Promise<Located> {
     return this.#ask(() => this.#inner.locate(object), false);
   }

@@ -137,6 +137,16 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
   };
 }
 
+/** How soon copies that objects leave behind are erased: often while the objects are on their way back. */
+function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
+  return {
+    leftoverSweepMs: random.pick([200, 1000, 3000]),
+    leftoverDelayMs: random.pick([0, 500, 4000]),
+    leftoverLooksPerSecond: random.pick([10, 1000]),
+    leftoversMax: random.pick([1, 1000]),
+  };
+}
+
 function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
@@ -205,6 +215,7 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
       passHeads: random.pick([1, 2, 1000]),
       passAttemptsMax: 10,
       pullTimeoutMs: 20_000,
+      ...drawSweeps(random.child('sweeps')),
     },
     controller: {
       settleMs: 1000,

@@ -168,6 +168,7 @@ export class SimNode {
       changed: () => controller.look(),
       settle: async (object, region) => !this.#isStarted || this.#node.settle(object, region),
       vacate: (id, stores) => this.#node.vacate(id, stores),
+      locate: (object) => this.#node.whereabouts(object),
     });
     const candidates = (home: string, id: ObjectIdHex) => {
       const set = this.#replication.setOf(home, id);

@@ -40,7 +40,7 @@ export interface Verdict {
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so. */
+/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased. */
 const bounds = {
   startMs: 30_000,
   progressMs: 90_000,
@@ -49,6 +49,7 @@ const bounds = {
   mendMs: 60_000,
   restMs: 120_000,
   stillMs: 5000,
+  sweptMs: 60_000,
 };
 const violationsMax = 20;
 const lookEveryMs = 250;
@@ -150,6 +151,7 @@ class Run {
     await this.#demandAgreement();
     await this.#demandMended();
     await this.#demandRest();
+    await this.#demandSwept();
     for (const [index, { name }] of cluster.objects.entries()) {
       const operations = this.#workload.history.filter(({ object }) => object === index);
       for (const { rule, message } of checkHistory(name ?? '', operations)) {
@@ -284,6 +286,23 @@ class Run {
     const before = generations();
     await this.#world.run(this.#world.nowMs + bounds.stillMs);
     if (generations() !== before) this.#broken('rest', 'replica sets go on changing');
+  }
+
+  /** No store keeps anything of an object that is at home elsewhere. */
+  async #demandSwept(): Promise<void> {
+    const cluster = this.#cluster;
+    const left = () =>
+      cluster.objects.flatMap((object) =>
+        cluster.names
+          .map((name) => cluster.disk(name))
+          .filter(({ storeId, contents }) => {
+            const isMember = cluster.isMember(storeId, object);
+            return !isMember && contents.head(object.id) !== undefined;
+          })
+          .map(({ storeId }) => `${object.name} on ${storeId}`),
+      );
+    if (await this.#within(bounds.sweptMs, () => left().length === 0)) return;
+    this.#broken('swept', `copies that nobody needs are left: ${left().join(', ')}`);
   }
 
   /** Every member that is left has applied all there is, and has the same state. */

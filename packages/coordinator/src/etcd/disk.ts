@@ -2,8 +2,7 @@
  * What a node does between its disk and etcd: registering a start of the store, and an operator's
  * recovery of an etcd that was wiped or restored.
  */
-import type { Epoch } from '@homing/base';
-import { epochRevision } from '../grants.ts';
+import { type Epoch, epochRevision } from '@homing/base';
 import type { EtcdClient } from './client.ts';
 import type { Identity } from './identity.ts';
 import {

@@ -226,10 +226,6 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     return await this.#records.transfer(object, epoch, to, move);
   }
 
-  cleaned(object: ObjectRef, epoch: Epoch): void {
-    this.#grants.cleaned(this.#keys.object(object), epoch);
-  }
-
   async locate(object: ObjectRef): Promise<Located> {
     this.#checkOpen();
     return await this.#records.locate(object);

@@ -10,8 +10,7 @@
  * 3. Epochs are made with the `base` that etcd holds at the very transaction: claims compare it, and
  *    readings of records read it too.
  */
-import { type Epoch, HomingError, type Logger, makeEpoch } from '@homing/base';
-import { epochRevision } from '../grants.ts';
+import { type Epoch, epochRevision, HomingError, type Logger, makeEpoch } from '@homing/base';
 import type { Inspector } from './client.ts';
 import { decodeBase } from './keys.ts';
 import type { Condition, KeyValue } from './transaction.ts';

@@ -42,10 +42,9 @@ export class Records {
     if (grant === undefined) return;
     const unchanged = { key, modRevision: grant.revision };
     const { home, from, isDefault } = grant;
-    const remains =
-      isDefault && from === undefined
-        ? { delete: key }
-        : { put: key, value: encodeRecord({ owner: undefined, home, from }) };
+    const remains = isDefault
+      ? { delete: key }
+      : { put: key, value: encodeRecord({ owner: undefined, home, from }) };
     await untilAnswered(this.#options, async (timeoutMs) => {
       identity.checkTrusted(history);
       await client.transact({ when: [unchanged], apply: [remains] }, timeoutMs);
@@ -114,11 +113,15 @@ export class Records {
     identity.setBase(foundAt(answer, 1), answer.revision);
     identity.checkTrusted();
     const kv = foundAt(answer, 0);
-    if (kv === undefined) return { home: undefined, ownership: undefined };
+    if (kv === undefined) {
+      const epoch = identity.epochAt(answer.revision);
+      return { home: undefined, ownership: undefined, epoch };
+    }
+    const epoch = identity.epochAt(kv.modRevision);
     const record = decodeRecord(kv);
     if (record === undefined) throw unreadable(kv);
     const { owner: holder, ...rest } = record;
-    const nobody = { home: rest.home, ownership: undefined };
+    const nobody = { home: rest.home, ownership: undefined, epoch };
     if (holder === undefined) return nobody;
     const nodeKey = keys.node(holder.node);
     let session = mirror.get(nodeKey);
@@ -127,7 +130,6 @@ export class Records {
     if (session?.lease !== holder.incarnation) return nobody;
     const owner = decodeNode(keys, session);
     if (owner === undefined) throw unreadable(session);
-    const ownership = { owner, epoch: identity.epochAt(kv.modRevision), ...rest };
-    return { home: rest.home, ownership };
+    return { home: rest.home, ownership: { owner, epoch, ...rest }, epoch };
   }
 }
