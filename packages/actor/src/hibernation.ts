@@ -6,9 +6,11 @@
 import type { AutoResponsePair, IoContext, SocketEvent, SocketState } from '@homing/base';
 import {
   acceptHibernatable,
+  closeReason,
   hibernatableSocketId,
   restoredSocket,
   socketClosed,
+  socketClosing,
   WebSocket,
   WebSocketRequestResponsePair,
 } from '@homing/web';
@@ -72,12 +74,11 @@ export class Hibernation {
     this.#context.output(() => this.#host.accept(id, given));
   }
 
+  /** In the platform's order: of all the newest first, of a tag the oldest. */
   sockets(tag: unknown): WebSocket[] {
-    const found: WebSocket[] = [];
-    for (const { socket, tags } of this.#held.values()) {
-      if (tag === undefined || tag === null || tags.includes(String(tag))) found.push(socket);
-    }
-    return found;
+    const held = [...this.#held.values()];
+    if (tag === undefined || tag === null) return held.map(({ socket }) => socket).reverse();
+    return held.filter(({ tags }) => tags.includes(String(tag))).map(({ socket }) => socket);
   }
 
   tags(socket: unknown): string[] {
@@ -143,20 +144,25 @@ export class Hibernation {
     if (event.type === 'message') {
       return handlers.webSocketMessage?.(socket, toMessage(event.data));
     }
-    socketClosed(socket, event.code, event.reason);
-    const forget = () => this.#held.delete(id);
+    const { code, wasClean } = event;
+    const reason = closeReason(code, event.reason);
+    socketClosing(socket);
+    const done = () => {
+      this.#held.delete(id);
+      socketClosed(socket, code, reason);
+    };
     let result: unknown;
     try {
-      result = handlers.webSocketClose?.(socket, event.code, event.reason, event.wasClean);
+      result = handlers.webSocketClose?.(socket, code, reason, wasClean);
     } catch (error) {
-      forget();
+      done();
       throw error;
     }
     if (!(result instanceof Promise)) {
-      forget();
+      done();
       return result;
     }
-    return result.finally(forget);
+    return result.finally(done);
   }
 
   #find(socket: unknown, method: string, what: string): Held {

@@ -89,7 +89,12 @@ export class ClientEnds {
       if (event.type === 'message') end.port.message(event.data);
       else {
         this.#ends.get(executor)?.delete(socket);
-        end.port.closed(event.code ?? 1005, event.reason ?? '', true);
+        const code = event.code ?? 1005;
+        const reason = event.reason ?? '';
+        end.port.closed(code, reason, true);
+        // The other end takes part in no more: for the code that closed, the handshake is complete.
+        const closed = { type: 'close', code, reason, wasClean: true } as const;
+        executor.post({ type: 'socket', socket, side: 'client', event: closed });
       }
     };
     this.#output(end.activation, pass, () => {

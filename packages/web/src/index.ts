@@ -17,9 +17,11 @@ export { installSocketTransport, type SocketTransport } from './socket-transport
 export { FixedLengthStream, IdentityTransformStream } from './streams.ts';
 export {
   acceptHibernatable,
+  closeReason,
   hibernatableSocketId,
   restoredSocket,
   socketClosed,
+  socketClosing,
   WebSocket,
   WebSocketPair,
 } from './web-socket.ts';

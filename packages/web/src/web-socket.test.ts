@@ -14,6 +14,7 @@ import {
   restoredSocket,
   setCompatibility,
   socketClosed,
+  socketClosing,
   type WebSocket,
   WebSocketPair,
 } from './index.ts';
@@ -294,12 +295,18 @@ describe('a hibernatable end', () => {
   it('answers a close where the date says so, else leaves it to the handler', () => {
     context.run(() => {
       const answered = restoredSocket('h1', undefined, context);
+      socketClosing(answered);
+      expect(answered.readyState).toBe(2);
+      answered.send('last');
+      expect(log).toEqual([['send', 'h1', 'object', 'last']]);
+      log.length = 0;
       socketClosed(answered, 1005, '');
       expect(answered.readyState).toBe(3);
       expect(log).toEqual([['close', 'h1', 'object', undefined, '']]);
 
       setCompatibility({});
       const open = restoredSocket('h2', undefined, context);
+      socketClosing(open);
       socketClosed(open, 1000, 'r');
       expect(open.readyState).toBe(2);
       open.close(1000, 'r');
@@ -311,6 +318,8 @@ describe('a hibernatable end', () => {
   it('does not answer a lost connection', () => {
     context.run(() => {
       const socket = restoredSocket('h1', undefined, context);
+      socketClosing(socket);
+      expect(socket.readyState).toBe(2);
       socketClosed(socket, 1006, '');
       expect(socket.readyState).toBe(3);
       expect(log).toEqual([]);

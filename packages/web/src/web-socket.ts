@@ -53,6 +53,7 @@ interface Internals {
   leave(socket: WebSocket): string;
   hibernate(socket: WebSocket, context: IoContext): string;
   hibernatableId(socket: WebSocket): string | undefined;
+  closing(socket: WebSocket): void;
   closed(socket: WebSocket, code: number, reason: string): void;
 }
 
@@ -67,6 +68,11 @@ function dataSize(event: SocketEvent): number {
 /** 1005 says that a close frame had no code: it is never sent. */
 function sentCode(code: number): number | undefined {
   return code === 1005 ? undefined : code;
+}
+
+/** The reason that a close event shows. */
+export function closeReason(code: number, reason: string): string {
+  return code === 1006 && reason === '' ? lostReason : reason;
 }
 
 export class WebSocket extends GuardedEventTarget {
@@ -116,7 +122,10 @@ export class WebSocket extends GuardedEventTarget {
         socket.#state === 'hibernating' && socket.#link.kind === 'bound'
           ? socket.#link.id
           : undefined,
-      closed: (socket, code, reason) => socket.#closeReceived(code, reason),
+      closing: (socket) => {
+        socket.#closedIn = true;
+      },
+      closed: (socket, code, reason) => socket.#answerClose(code, reason),
     };
   }
 
@@ -347,10 +356,12 @@ export class WebSocket extends GuardedEventTarget {
       this.#dispatch(new MessageEvent('message', { data }));
       return;
     }
-    this.#closeReceived(event.code, event.reason);
     const { code, wasClean } = event;
-    const reason = code === 1006 && event.reason === '' ? lostReason : event.reason;
+    const reason = closeReason(code, event.reason);
+    // What a listener sends to a client that is lost goes nowhere, and is no mistake of its own.
+    if (code !== 1006) this.#closeReceived(code, reason);
     this.#dispatch(new CloseEvent('close', { code, reason, wasClean }));
+    this.#closeReceived(code, reason);
   }
 
   #binary(bytes: Uint8Array): ArrayBuffer | Blob {
@@ -374,10 +385,14 @@ export class WebSocket extends GuardedEventTarget {
     return !event.defaultPrevented;
   }
 
-  /** The other end closed. Answered where the platform does so by itself. */
   #closeReceived(code: number, reason: string): void {
     if (this.#closedIn) return;
     this.#closedIn = true;
+    this.#answerClose(code, reason);
+  }
+
+  /** The other end closed. Answered where the platform does so by itself. */
+  #answerClose(code: number, reason: string): void {
     if (!this.#closedOut) {
       const answers = compatibility('web_socket_auto_reply_to_close') && !this.#halfOpen;
       if (code === 1006) {
@@ -519,6 +534,7 @@ export class WebSocket extends GuardedEventTarget {
       this.#settle();
       const message = 'WebSocket connection failed';
       this.#dispatch(new ErrorEvent('error', { message, error }));
+      this.#dispatch(new CloseEvent('close', { code: 1006, reason: lostReason, wasClean: false }));
     };
     const opened = (id: string, protocol: string) => {
       if (this.#closedIn) return;
@@ -638,6 +654,11 @@ export class WebSocketPair {
     this[1] = other;
   }
 
+  *[Symbol.iterator](): IterableIterator<WebSocket> {
+    yield this[0];
+    yield this[1];
+  }
+
   get [Symbol.toStringTag](): string {
     return 'WebSocketPair';
   }
@@ -675,10 +696,12 @@ export function hibernatableSocketId(ws: WebSocket): string | undefined {
   return internals.hibernatableId(ws);
 }
 
-/**
- * The close event reached a hibernatable end: its `readyState` changes, and the close is answered
- * where the compatibility date says so. Call it before the object's handler runs.
- */
+/** The close event reached a hibernatable end, and the object's handler runs next: it may still send. */
+export function socketClosing(ws: WebSocket): void {
+  internals.closing(ws);
+}
+
+/** The handler of the close event is done: the close is answered where the compatibility date says so. */
 export function socketClosed(ws: WebSocket, code: number, reason: string): void {
   internals.closed(ws, code, reason);
 }
