@@ -242,10 +242,7 @@ async function dev(args: readonly string[]): Promise<number> {
     },
     1,
   );
-  const level = flags.text('log-level') ?? 'warn';
-  if (!logLevels.includes(level)) {
-    throw new UsageError(`--log-level must be one of ${logLevels.join(', ')}`);
-  }
+  const level = logLevel(flags);
   const stopped = stopSignal();
   const node = await startDev({
     dir: flags.positionals[0] ?? '.',
@@ -258,7 +255,7 @@ async function dev(args: readonly string[]): Promise<number> {
     env: flags.text('env'),
     region: flags.text('region') ?? 'local',
     limits: parseLimits(flags.texts('limit')),
-    logger: createLogger(level as LogLevel),
+    logger: createLogger(level),
     print: (line) => console.log(line),
   });
   const failure = await Promise.race([stopped.then(() => undefined), node.failed]);
@@ -311,6 +308,18 @@ function configFlags(args: readonly string[]): {
   return { file, flags };
 }
 
+function regionNames(text: string): string[] {
+  const names = text.split(',');
+  if (names.every((name) => /^[a-z0-9][a-z0-9.-]{0,62}$/.test(name))) return names;
+  throw new UsageError('--regions must be names with commas between them, as eu,us');
+}
+
+function logLevel(flags: Parsed): LogLevel {
+  const level = flags.text('log-level') ?? 'warn';
+  if (logLevels.includes(level)) return level as LogLevel;
+  throw new UsageError(`--log-level must be one of ${logLevels.join(', ')}`);
+}
+
 async function cluster(args: readonly string[]): Promise<number> {
   const flags = parseFlags(
     args,
@@ -342,12 +351,12 @@ async function cluster(args: readonly string[]): Promise<number> {
     dir: flags.positionals[0] ?? '.',
     data: flags.text('data'),
     nodes,
-    regions: (flags.text('regions') ?? 'local').split(','),
+    regions: regionNames(flags.text('regions') ?? 'local'),
     rttMs,
     port: flags.port('port', 8787),
     etcd: flags.text('etcd'),
     env: flags.text('env'),
-    logLevel: flags.text('log-level') ?? 'warn',
+    logLevel: logLevel(flags),
     limits,
     print: (line) => console.log(line),
   });
@@ -526,7 +535,14 @@ function adminUrl(flags: Parsed): string {
 function objects(args: readonly string[]): Promise<number> {
   const names = ['namespace', 'limit', 'after'];
   const more = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
-  return show(args, 0, (flags) => `/api/objects${query(flags, names)}`, more);
+  const path = (flags: Parsed) => {
+    const limit = flags.text('limit');
+    if (limit !== undefined && !/^[1-9]\d*$/.test(limit)) {
+      throw new UsageError('--limit must be a whole number above 0');
+    }
+    return `/api/objects${query(flags, names)}`;
+  };
+  return show(args, 0, path, more);
 }
 
 function describe(args: readonly string[]): Promise<number> {

@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readProject } from '@homing/config';
 import { freePort } from './compose.ts';
 import { heapFlags } from './heap.ts';
 import { CommandError } from './usage-error.ts';
@@ -55,6 +56,8 @@ const stopTimeoutMs = 40_000;
 
 /** Resolves when every node serves. Rejects with what one of them said; then nothing is left. */
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
+  // A project that cannot run ends the command here, before anything is made or started.
+  readProject(options.dir, options.env === undefined ? {} : { env: options.env });
   const data = resolve(options.data ?? join(options.dir, '.homing', 'cluster'));
   mkdirSync(data, { recursive: true });
   const children: ChildProcess[] = [];
@@ -98,7 +101,7 @@ async function startEtcd(data: string, children: ChildProcess[]): Promise<string
   const child = spawn(
     'etcd',
     [
-      ...['--data-dir', data, '--name', 'local', '--log-level', 'error'],
+      ...['--data-dir', data, '--name', 'local', '--logger', 'zap', '--log-level', 'error'],
       ...['--listen-client-urls', client, '--advertise-client-urls', client],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
       ...['--initial-cluster', `local=${peer}`],

@@ -48,6 +48,10 @@ describe('usage', () => {
     [['dev', '--limit', 'nothing=1'], 2, /knows no "nothing"/],
     [['dev', 'a', 'b'], 2, /unexpected argument "b"/],
     [['status', '--admin', 'http://127.0.0.1:1'], 1, /no node answers at/],
+    [['cluster', '/nonexistent'], 2, /expected one of wrangler.jsonc/],
+    [['cluster', '--log-level', 'loud'], 2, /--log-level must be one of/],
+    [['cluster', '--regions', 'eu,'], 2, /--regions must be names/],
+    [['objects', '--limit', '0'], 2, /--limit must be a whole number above 0/],
     [['describe'], 2, /a namespace, and an id or --name/],
   ] as const)('homing %j', async (args, status, expected) => {
     const outcome = await run(...args);
