@@ -54,10 +54,12 @@ export class DurableObjectStorage {
   }
 
   async list(options?: ListOptions): Promise<Map<string, unknown>> {
-    if (options !== undefined && (typeof options !== 'object' || options === null)) {
+    // `null` is as good as none.
+    const given = options ?? undefined;
+    if (given !== undefined && typeof given !== 'object') {
       throw badArgument('list', name, 1, 'ListOptions');
     }
-    return new Map(this.#access.list(options));
+    return new Map(this.#access.list(given));
   }
 
   async put(first: unknown, second?: unknown, third?: unknown): Promise<void> {
@@ -133,9 +135,13 @@ export class DurableObjectStorage {
     return this.#hooks.durable();
   }
 
+  /** Of any class: one that has none is told when it uses it, not when it looks. */
   #getKv(): SyncKvStorage {
-    if (this.#hooks.kind !== 'sqlite') throw new Error(noKv);
-    this.#syncKv ??= new SyncKvStorage(this.#access);
+    const checked = () => {
+      if (this.#hooks.kind !== 'sqlite') throw new Error(noKv);
+      return this.#access;
+    };
+    this.#syncKv ??= new SyncKvStorage(checked);
     return this.#syncKv;
   }
 

@@ -54,7 +54,7 @@ export class DurableObjectTransaction {
 
   async list(options?: ListOptions): Promise<Map<string, unknown>> {
     this.#state.check('list');
-    return new Map(this.#access.list(options));
+    return new Map(this.#access.list(options ?? undefined));
   }
 
   async put(first: unknown, second?: unknown, third?: unknown): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { Buffer } from 'node:buffer';
 import { DefaultSerializer, Deserializer } from 'node:v8';
+import { checkStorable } from './storable.ts';
 
 /** Largest value by kind of class, as on the platform. */
 export const valueBytesMax = { kv: 128 * 1024, sqlite: 2 * 1024 * 1024 } as const;
@@ -31,10 +32,13 @@ interface HostObjectWriter {
 
 const writeView = (DefaultSerializer.prototype as unknown as HostObjectWriter)._writeHostObject;
 
+/** Node calls it both as a function and with `new`. */
+function dataCloneError(message: string): Error {
+  return new DOMException(message, 'DataCloneError');
+}
+
 class ValueSerializer extends DefaultSerializer {
-  _getDataCloneError(message: string): Error {
-    return new DOMException(message, 'DataCloneError');
-  }
+  readonly _getDataCloneError = dataCloneError;
 
   _writeHostObject(view: ArrayBufferView): void {
     // A Buffer comes back as what it is to everyone else.
@@ -57,6 +61,7 @@ class ValueDeserializer extends Deserializer {
 
 /** Throws `DataCloneError` for what cannot be stored, `RangeError` for what is too big. */
 export function serializeValue(value: unknown, bytesMax: number): Uint8Array {
+  if (typeof value === 'object' && value !== null) checkStorable(value);
   const serializer = new ValueSerializer();
   serializer.writeHeader();
   serializer.writeValue(value);

@@ -1,33 +1,35 @@
 /** `ctx.storage.kv`: the same data as the asynchronous methods, at once. */
-import type { StorageAccess, WriteOptions } from './storage-access.ts';
+import { badArgument, type StorageAccess, type WriteOptions } from './storage-access.ts';
 import type { ListOptions } from './storage-key.ts';
 
 export class SyncKvStorage {
-  readonly #access: StorageAccess;
+  /** Throws for a class that has no such storage. */
+  readonly #access: () => StorageAccess;
   /** Number of the newest `list`; only its iterator may go on. */
   #listed = 0;
 
-  constructor(access: StorageAccess) {
+  constructor(access: () => StorageAccess) {
     this.#access = access;
   }
 
   get(key: unknown): unknown {
-    return this.#access.getOne(key);
+    return this.#access().getOne(key);
   }
 
   put(key: unknown, value: unknown, options?: WriteOptions): void {
-    this.#access.putOne(key, value, options);
+    this.#access().putOne(key, value, options);
   }
 
   delete(key: unknown): boolean {
-    return this.#access.delete(String(key), undefined, 'SyncKvStorage') as boolean;
+    if (key === undefined) throw badArgument('delete', 'SyncKvStorage', 1, 'string');
+    return this.#access().delete(String(key), undefined, 'SyncKvStorage') as boolean;
   }
 
   /** Pairs of key and value, read as the caller goes; a new `list` ends the one before. */
   list(options?: ListOptions): IterableIterator<[string, unknown]> {
-    const number = ++this.#listed;
     // The range is checked now, not at the first step.
-    const entries = this.#access.list(options);
+    const entries = this.#access().list(options ?? undefined);
+    const number = ++this.#listed;
     const step = () => {
       if (number !== this.#listed) {
         throw new Error(

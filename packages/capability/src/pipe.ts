@@ -35,6 +35,8 @@ export interface Pipe {
   onBroken(error: unknown): void;
 }
 
+const encoder = new TextEncoder();
+
 /** Bytes that a chunk counts for; what is not bytes counts for a round number. */
 function sizeOf(chunk: unknown): number {
   return ArrayBuffer.isView(chunk) ? Math.max(chunk.byteLength, 1) : 1024;
@@ -71,8 +73,10 @@ export class OutgoingReadable implements Pipe {
           this.#finish();
           return;
         }
-        this.#credit -= sizeOf(value);
-        this.#wire.chunk(value);
+        // Streams carry bytes: text goes as what it is encoded to.
+        const chunk = typeof value === 'string' ? encoder.encode(value) : value;
+        this.#credit -= sizeOf(chunk);
+        this.#wire.chunk(chunk);
       }
     } catch (error) {
       if (this.#over) return;

@@ -46,7 +46,7 @@ import type { SessionHost } from './host.ts';
 import { type CapabilityLimits, capabilityLimits } from './limits.ts';
 import { PayloadReader, PayloadWriter } from './payload.ts';
 import { RemoteHook, type RemoteOwner } from './remote-hook.ts';
-import { isReachable, markRemote, ownReferences, refuseReference } from './results.ts';
+import { isReachable, markRemote, ownReferences, refuseReference, sentError } from './results.ts';
 import {
   type CallOptions,
   type Export,
@@ -511,7 +511,7 @@ export class Session implements Pipeline, RemoteOwner {
       writer.u8(frames.result);
       writer.varint(number);
       writer.u8(resultFlags.threw);
-      payload().value(error instanceof Error ? error : new Error(String(error)));
+      payload().value(sentError(error));
     });
   }
 
@@ -525,7 +525,7 @@ export class Session implements Pipeline, RemoteOwner {
       try {
         const references: object[] = [];
         value = this.#payload(reader, references).value();
-        ownReferences(value, references);
+        if ((flags & resultFlags.threw) === 0) ownReferences(value, references);
       } catch (error) {
         this.#fail(error);
         call.reject(error);

@@ -2,8 +2,9 @@
  * Puts the platform's globals in place of Node's. Called once in a thread that runs user code,
  * before that code is loaded. Code of this project that needs Node's own must take them earlier.
  */
-import { timingSafeEqual as nodeTimingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual as nodeTimingSafeEqual, type webcrypto } from 'node:crypto';
 import { asBytes } from './body.ts';
+import { DigestStream } from './digest-stream.ts';
 import { fetch } from './fetch.ts';
 import { Headers } from './headers.ts';
 import { Request } from './request.ts';
@@ -32,6 +33,20 @@ function timingSafeEqual(a: unknown, b: unknown): boolean {
     throw new TypeError('Input buffers must have the same byte length.');
   }
   return nodeTimingSafeEqual(one, other);
+}
+
+type Algorithm = string | { readonly name: string };
+
+const nativeDigest = globalThis.crypto.subtle.digest.bind(globalThis.crypto.subtle);
+
+/** `digest` as the platform has it: it knows MD5, for what others have signed with it. */
+function digest(algorithm: Algorithm, data: webcrypto.BufferSource): Promise<ArrayBuffer> {
+  const name = typeof algorithm === 'string' ? algorithm : algorithm?.name;
+  const bytes = asBytes(data);
+  if (bytes === undefined || `${name}`.toUpperCase() !== 'MD5') {
+    return nativeDigest(algorithm, data);
+  }
+  return Promise.resolve(new Uint8Array(createHash('md5').update(bytes).digest()).buffer);
 }
 
 function unsupported(name: string): Error {
@@ -76,6 +91,7 @@ export function installGlobals(target: typeof globalThis): void {
     setImmediate,
     clearImmediate: clearTimeout,
     scheduler: new Scheduler(),
+    reportError: (error: unknown) => console.error(error),
     navigator: Object.freeze({ userAgent: 'Cloudflare-Workers' }),
     self: target,
     HTMLRewriter,
@@ -89,6 +105,16 @@ export function installGlobals(target: typeof globalThis): void {
   }
   Object.defineProperty(target.crypto.subtle, 'timingSafeEqual', {
     value: timingSafeEqual,
+    writable: true,
+    configurable: true,
+  });
+  Object.defineProperty(target.crypto.subtle, 'digest', {
+    value: digest,
+    writable: true,
+    configurable: true,
+  });
+  Object.defineProperty(target.crypto, 'DigestStream', {
+    value: DigestStream,
     writable: true,
     configurable: true,
   });

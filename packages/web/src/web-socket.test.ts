@@ -63,7 +63,10 @@ let context: FakeContext;
 let log: unknown[];
 let listeners: Map<string, (event: SocketEvent) => void>;
 
-const turn = () => new Promise((resolve) => setTimeout(resolve, 5));
+/** Until all that follows from what was done has happened: each step is an immediate of its own. */
+async function turn(): Promise<void> {
+  for (let step = 0; step < 10; step++) await new Promise((resolve) => setImmediate(resolve));
+}
 
 beforeEach(() => {
   setCompatibility(newest);

@@ -118,7 +118,8 @@ export class ObjectTarget implements MainTarget {
 
   #marked(error: unknown): unknown {
     const isOurs = isHomingError(error) || this.#options.actor.isOwnError(error);
-    if (isOurs || !(error instanceof Error) || 'durableObjectId' in error) return error;
+    if (isOurs || typeof error !== 'object' || error === null) return error;
+    if ('durableObjectId' in error) return error;
     if (Object.isExtensible(error)) {
       Object.assign(error, { durableObjectId: this.#options.id });
     }
