@@ -697,6 +697,9 @@ export class ObjectTable {
     const { coordinator, placement, logger } = this.#options;
     const entry = this.#entries.get(id);
     if (entry?.log !== log || log.isOver) return 'unknown';
+    // What it has read may still wait for a majority, and would be refused once the log is over.
+    await entry.guard?.empty();
+    if (this.#entries.get(id) !== entry || entry.log !== log || log.isOver) return 'unknown';
     const { object } = entry;
     // Its replica set may have changed while it came to rest.
     if (to !== undefined && move === undefined && !this.#mayOwn(entry, to)) return 'kept';

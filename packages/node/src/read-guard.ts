@@ -16,6 +16,7 @@ export class ReadGuard {
   readonly #log: OwnedLog;
   #held: Held[] = [];
   #isConfirming = false;
+  #emptied: (() => void)[] = [];
 
   constructor(log: OwnedLog) {
     this.#log = log;
@@ -29,6 +30,12 @@ export class ReadGuard {
     }
     this.#held.push({ pass, refuse });
     if (!this.#isConfirming) this.#confirm();
+  }
+
+  /** Resolves when no output waits: it has left, or was refused. */
+  empty(): Promise<void> {
+    if (this.#held.length === 0 && !this.#isConfirming) return Promise.resolve();
+    return new Promise((resolve) => this.#emptied.push(resolve));
   }
 
   #confirm(): void {
@@ -45,5 +52,6 @@ export class ReadGuard {
     for (const held of asked) end(held);
     this.#isConfirming = false;
     if (this.#held.length > 0) this.#confirm();
+    else for (const emptied of this.#emptied.splice(0)) emptied();
   }
 }
