@@ -392,6 +392,11 @@ export interface ShardAssignment {
   readonly members: readonly string[];
   /** While the set changes, the new list: every quorum needs a majority of both. */
   readonly next?: readonly string[] | undefined;
+  /**
+   * Before that: the list that is to be the new one. Those of it that are no members are sent all that
+   * members get, and have no vote. Never together with `next`.
+   */
+  readonly coming?: readonly string[] | undefined;
 }
 
 /** An assignment with the coordinator's revision of it, for conditional writes. */

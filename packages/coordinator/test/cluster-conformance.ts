@@ -263,6 +263,14 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
         'the other sees it',
         () => second.shards().get('r/2')?.assignment.next !== undefined,
       );
+      const coming = { ...assignment, generation: 3, coming: ['s', 'v'] };
+      const present = first.shards().get('r/2')?.revision ?? 0n;
+      expect(await first.assign([{ assignment: coming, revision: present }])).toBe(true);
+      await until(
+        'the other sees that',
+        () => second.shards().get('r/2')?.assignment.generation === 3,
+      );
+      expect(second.shards().get('r/2')?.assignment).toEqual(coming);
     });
 
     test('assigns up to 100 shards at once, each once', async () => {

@@ -86,21 +86,22 @@ test('zones are spread before anything else', () => {
   expect(members).toContain('s-d');
   expect(members).toContain('s-e');
   const grown = plan({ members: stores('a') }, nodes);
-  expect(grown?.next?.toSorted()).toEqual(stores('ade'));
+  expect(grown?.coming?.toSorted()).toEqual(stores('ade'));
 });
 
-test('a set grows when nodes come, by a step of two lists', () => {
+test('a set grows when nodes come, which learn first', () => {
   const grown = plan({ members: stores('a') }, nodesOf('abc'));
   expect(grown).toMatchObject({ generation: 8, members: stores('a') });
-  expect(grown?.next?.[0]).toBe('s-a');
-  expect(grown?.next).toHaveLength(3);
+  expect(grown?.next).toBeUndefined();
+  expect(grown?.coming?.[0]).toBe('s-a');
+  expect(grown?.coming).toHaveLength(3);
   expect(plan({ members: stores('a') }, nodesOf('abc'), { isGathering: true })).toBeUndefined();
 });
 
 test('a store that is gone is replaced, and those that are there stay', () => {
   const isGone = (store: string) => store === 's-b';
   const change = plan({ members: stores('abc') }, nodesOf('acd'), { isGone });
-  expect(change).toMatchObject({ generation: 8, members: stores('abc'), next: stores('acd') });
+  expect(change).toMatchObject({ generation: 8, members: stores('abc'), coming: stores('acd') });
   // Away, and not yet gone.
   expect(plan({ members: stores('abc') }, nodesOf('acd'))).toBeUndefined();
 });
@@ -114,7 +115,25 @@ test('a set does not shrink where nobody can take the place of one that is gone'
 
 test('a smaller factor takes copies away', () => {
   const change = plan({ members: stores('abcde') }, nodesOf('abcde'));
+  // Nobody has anything to learn.
   expect(change).toMatchObject({ members: stores('abcde'), next: stores('abc') });
+});
+
+test('there are two lists once those that join have what they need', () => {
+  const set = { members: stores('a'), coming: stores('abc') };
+  const joint = { region: 'main', shard: 0, generation: 8 };
+  const both = { ...joint, members: stores('a'), next: stores('abc') };
+  const when = (names: string, table: Parameters<typeof standings>[0]) =>
+    plan(set, nodesOf(names), standings(table));
+  expect(when('abc', { b: 'complete', c: 'complete' })).toEqual(both);
+  expect(when('abc', { a: 'complete', b: 'complete' })).toBeUndefined();
+  // One that is away is left out, or another takes its place; those that learn already go on.
+  expect(when('ab', {})).toEqual({ ...joint, members: stores('a'), coming: stores('ab') });
+  expect(when('abd', {})).toEqual({ ...joint, members: stores('a'), coming: stores('abd') });
+  expect(when('acd', { c: 'complete' })?.coming).toEqual(stores('acd'));
+  expect(when('a', {})).toEqual({ ...joint, members: stores('a') });
+  const away = { members: stores('abc'), coming: stores('abd') };
+  expect(plan(away, nodesOf('abc'))).toEqual({ ...joint, members: stores('abc') });
 });
 
 test('a change is finished when the old list has settled and the new one is complete', () => {
@@ -175,7 +194,7 @@ test('a joiner that is gone is exchanged, or the step taken back', () => {
   expect(plan(joint, nodesOf('abe'), { isGone })).toMatchObject({
     generation: 8,
     members: stores('abc'),
-    next: stores('abe'),
+    coming: stores('abe'),
   });
   const back = plan(joint, nodesOf('ab'), { isGone });
   expect(back).toEqual({ region: 'main', shard: 0, generation: 8, members: stores('abc') });

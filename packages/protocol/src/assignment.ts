@@ -1,13 +1,14 @@
 /**
  * Which stores hold which shard: what the controller decides. A set gets its stores in as many zones as
  * there are, from those that hold the fewest copies, and among these by rendezvous hashing. One that
- * stands is changed where it must be, or else where copies lie unevenly (balance.ts), and through a joint
- * step: generation g+1 has two lists, g+2 the new one alone.
+ * stands is changed where it must be, or else where copies lie unevenly (balance.ts), and in three
+ * steps: in generation g+1 those that join learn what the set holds, g+2 has two lists, g+3 the new one
+ * alone.
  *
  * Invariants
  * 1. A generation of one list follows one of two only when a majority of the old list has settled under
  *    it, and a majority of the new list is complete.
- * 2. All generations between two of one list share the old one.
+ * 2. All generations from the first step of a change to the last share the old list.
  * 3. No list gets shorter because stores are gone: that would need more of those that are left.
  * 4. A store that is there gives its copy up to none that is away.
  *
@@ -16,7 +17,7 @@
 import type { NodeInfo, ShardAssignment, VersionedShard } from '@homing/base';
 import { copiesOf, planExchanges } from './balance.ts';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
-import { isMajority, type Standing } from './replica-set.ts';
+import { isChanging, isMajority, type Standing } from './replica-set.ts';
 
 export interface AssignmentInput {
   /** Live nodes. */
@@ -60,8 +61,8 @@ export function planAssignments(input: AssignmentInput): readonly VersionedShard
     ]),
   );
   const changes: VersionedShard[] = [];
-  let joint = 0;
-  for (const { assignment } of shards.values()) if (assignment.next !== undefined) joint += 1;
+  let changing = 0;
+  for (const { assignment } of shards.values()) if (isChanging(assignment)) changing += 1;
   const copies = copiesOf(setsOf(input));
   for (let shard = 0; shard < shardCount; shard++) {
     const key = shardKey(region, shard);
@@ -76,14 +77,14 @@ export function planAssignments(input: AssignmentInput): readonly VersionedShard
       if (members === undefined) continue;
       changes.push({ assignment: { region, shard, generation: 1, members }, revision });
     } else {
-      const isChanging = known.next !== undefined;
-      const assignment = isChanging ? goOn(input, known, copies) : begin(input, known, copies);
+      const hasBegun = isChanging(known);
+      const assignment = hasBegun ? goOn(input, known, copies) : begin(input, known, copies);
       if (assignment === undefined) continue;
-      if (!isChanging && ++joint > input.changesMax) continue;
+      if (!hasBegun && ++changing > input.changesMax) continue;
       changes.push({ assignment, revision });
     }
   }
-  if (changes.length === 0) return balance(input, input.changesMax - joint);
+  if (changes.length === 0) return balance(input, input.changesMax - changing);
   return changes;
 }
 
@@ -94,9 +95,8 @@ function balance(input: AssignmentInput, exchangesMax: number): readonly Version
   if (!isCalm || sets.length < shardCount) return [];
   return planExchanges({ nodes, sets, factor, percent, exchangesMax, bugs }).map(
     ({ set, next }) => {
-      const { region, shard, generation, members } = set;
-      const revision = shards.get(shardKey(region, shard))?.revision ?? 0n;
-      return { assignment: { region, shard, generation: generation + 1, members, next }, revision };
+      const revision = shards.get(keyOf(set))?.revision ?? 0n;
+      return { assignment: towards(set, next), revision };
     },
   );
 }
@@ -132,29 +132,56 @@ function begin(
   copies: Copies,
 ): ShardAssignment | undefined {
   if (input.isGathering) return undefined;
-  const { region, shard, generation, members } = known;
-  const next = wantedMembers(input, shardKey(region, shard), members, copies);
-  if (isSame(next, members)) return undefined;
-  return { region, shard, generation: generation + 1, members, next };
+  const wanted = wantedMembers(input, known, copies);
+  return isSame(wanted, known.members) ? undefined : towards(known, wanted);
 }
 
-/** The second step; or another new list, where one of its stores is gone; or the step taken back. */
+/** Stores that join learn first; where none does, there is nothing to learn. */
+function towards(known: ShardAssignment, wanted: readonly string[]): ShardAssignment {
+  const { region, shard, members } = known;
+  const set = { region, shard, generation: known.generation + 1, members };
+  if (isSame(wanted, members)) return set;
+  const isLearning = without(wanted, members).length > 0;
+  return isLearning ? { ...set, coming: wanted } : { ...set, next: wanted };
+}
+
+/** The next step; or another new list, where one of its stores is lost to it; or the first one taken back. */
 function goOn(
   input: AssignmentInput,
   known: ShardAssignment,
   copies: Copies,
 ): ShardAssignment | undefined {
   const { region, shard, members } = known;
-  const next = known.next ?? [];
+  const list = known.next ?? known.coming ?? [];
   const generation = known.generation + 1;
-  if (isFinished(input, known, next)) return { region, shard, generation, members: next };
-  if (!next.some((store) => input.isGone(store)) && !isForNothing(input, members, next)) {
-    return undefined;
+  if (known.next === undefined && isLearned(input, known, list)) {
+    return { region, shard, generation, members, next: list };
   }
-  const wanted = wantedMembers(input, shardKey(region, shard), members, copies);
-  if (isSame(wanted, next)) return undefined;
-  if (isSame(wanted, members)) return { region, shard, generation, members };
-  return { region, shard, generation, members, next: wanted };
+  if (known.next !== undefined && isFinished(input, known, list)) {
+    return { region, shard, generation, members: list };
+  }
+  const isLost =
+    known.next === undefined
+      ? without(list, members).some((store) => !isThere(input, store))
+      : list.some((store) => input.isGone(store)) || isForNothing(input, members, list);
+  if (!isLost) return undefined;
+  const wanted = wantedMembers(input, known, copies);
+  return isSame(wanted, list) ? undefined : towards(known, wanted);
+}
+
+function keyOf({ region, shard }: ShardAssignment): string {
+  return shardKey(region, shard);
+}
+
+/** All of them, so that once there are two lists nobody waits for a copy, or hears a store that lacks one. */
+function isLearned(
+  { standingOf }: AssignmentInput,
+  known: ShardAssignment,
+  coming: readonly string[],
+): boolean {
+  const isComplete = (store: string) =>
+    standingOf(keyOf(known), store, known.generation).isComplete;
+  return without(coming, known.members).every(isComplete);
 }
 
 /**
@@ -174,9 +201,7 @@ function isFinished(
     (isSettled || isMajority(members, (store) => standing(store).isSettled)) &&
     isMajority(next, isComplete) &&
     next.every((store) => isComplete(store) || !isThere(input, store)) &&
-    leaversOf(members, next).every(
-      (store) => standing(store).isVacated || !isThere(input, store),
-    ) &&
+    without(members, next).every((store) => standing(store).isVacated || !isThere(input, store)) &&
     !isForNothing(input, members, next)
   );
 }
@@ -187,32 +212,37 @@ function isForNothing(
   members: readonly string[],
   next: readonly string[],
 ): boolean {
-  const joiners = leaversOf(next, members);
-  const leavers = leaversOf(members, next);
+  const joiners = without(next, members);
+  const leavers = without(members, next);
   return (
     joiners.some((store) => !isThere(input, store)) &&
     leavers.some((store) => isThere(input, store))
   );
 }
 
-function leaversOf(members: readonly string[], next: readonly string[]): readonly string[] {
-  return members.filter((store) => !next.includes(store));
+function without(stores: readonly string[], others: readonly string[]): readonly string[] {
+  return stores.filter((store) => !others.includes(store));
 }
 
 function isThere({ nodes }: AssignmentInput, store: string): boolean {
   return nodes.some(({ storeId }) => storeId === store);
 }
 
-/** Those that stay, in their order, and others for those that are gone or missing. */
+/** Those that stay, in their order, then those that were to join, and others for what is missing. */
 function wantedMembers(
   input: AssignmentInput,
-  key: string,
-  members: readonly string[],
+  known: ShardAssignment,
   copies: Copies,
 ): readonly string[] {
   const { factor, isGone } = input;
-  const kept = members.filter((store) => !isGone(store)).slice(0, factor);
-  const wanted = chosen(input, key, kept, copies);
+  const { members } = known;
+  const ready = candidates(input).map(({ storeId }) => storeId);
+  const joining = without(known.next ?? known.coming ?? [], members);
+  const kept = [
+    ...members.filter((store) => !isGone(store)),
+    ...joining.filter((store) => ready.includes(store)),
+  ].slice(0, factor);
+  const wanted = chosen(input, keyOf(known), kept, copies);
   if (wanted.length >= Math.min(factor, members.length)) return wanted;
   // As before where nobody can take the place of one that is gone.
   const places = Math.min(factor, members.length) - wanted.length;

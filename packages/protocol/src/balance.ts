@@ -15,6 +15,7 @@
  */
 import type { NodeInfo, ShardAssignment } from '@homing/base';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
+import { isChanging, storesOf } from './replica-set.ts';
 
 export interface BalanceInput {
   /** Live nodes of the region. */
@@ -42,8 +43,8 @@ export interface Exchange {
 /** How many copies each store is to hold, once what changes has changed. */
 export function copiesOf(sets: Iterable<ShardAssignment>): Map<string, number> {
   const copies = new Map<string, number>();
-  for (const { members, next } of sets) {
-    for (const store of next ?? members) copies.set(store, (copies.get(store) ?? 0) + 1);
+  for (const { members, next, coming } of sets) {
+    for (const store of next ?? coming ?? members) copies.set(store, (copies.get(store) ?? 0) + 1);
   }
   return copies;
 }
@@ -62,12 +63,12 @@ function isWhole({ nodes, sets, factor }: BalanceInput): boolean {
   const staying = new Set(nodes.filter((node) => !isDraining(node)).map(({ storeId }) => storeId));
   if (nodes.some(isDraining)) return false;
   const size = Math.min(factor, staying.size);
-  return sets.every(
-    ({ members, next }) =>
-      members.length >= size &&
-      (next === undefined || next.length <= members.length) &&
-      [...members, ...(next ?? [])].every((store) => staying.has(store)),
-  );
+  return sets.every((set) => {
+    const { members } = set;
+    const list = set.next ?? set.coming ?? members;
+    const isGrowing = members.length < size || list.length > members.length;
+    return !isGrowing && storesOf(set).every((store) => staying.has(store));
+  });
 }
 
 function isDraining({ draining }: NodeInfo): boolean {
@@ -79,14 +80,14 @@ class ExchangePlan {
   readonly #input: BalanceInput;
   readonly #copies: Map<string, number>;
   readonly #zoneOf: ReadonlyMap<string, string>;
-  /** Sets that may be exchanged: of one list, and not chosen yet. */
+  /** Sets that may be exchanged: they do not change, and are not chosen yet. */
   readonly #idle: Set<ShardAssignment>;
 
   constructor(input: BalanceInput) {
     this.#input = input;
     this.#copies = copiesOf(input.sets);
     this.#zoneOf = new Map(input.nodes.map(({ storeId, zone }) => [storeId, zone]));
-    this.#idle = new Set(input.sets.filter(({ next }) => next === undefined));
+    this.#idle = new Set(input.sets.filter((set) => !isChanging(set)));
   }
 
   /** Sets that lie in fewer zones than they could. */

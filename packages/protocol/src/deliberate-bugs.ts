@@ -23,6 +23,8 @@ export type DeliberateBug =
   | 'quarantined-votes'
   /** While a replica set changes, a majority of the new list alone decides. */
   | 'one-list'
+  /** Those that are to join a replica set have a vote before they have its state. */
+  | 'learners-vote'
   /** A replica takes messages of the generation before its own. */
   | 'one-behind'
   /** A store says that it is complete before it has looked. */

@@ -6,7 +6,7 @@
  * Pure; called for `homing force-members`.
  */
 import type { ShardAssignment } from '@homing/base';
-import { isQuorum, storesOf } from './replica-set.ts';
+import { isQuorum, votersOf } from './replica-set.ts';
 
 export interface ForcedSet {
   readonly before: ShardAssignment;
@@ -29,7 +29,7 @@ export function planForcedSets(
   for (const before of sets) {
     if (isQuorum(before, (store) => left.has(store))) continue;
     const { region, shard, generation } = before;
-    const members = storesOf(before).filter((store) => left.has(store));
+    const members = votersOf(before).filter((store) => left.has(store));
     if (members.length === 0) empty.push(before);
     else forced.push({ before, after: { region, shard, generation: generation + 1, members } });
   }

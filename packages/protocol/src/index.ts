@@ -37,12 +37,14 @@ export {
 export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
 export { type DistanceRow, RegionDistances } from './region-distances.ts';
 export {
+  isChanging,
   isQuorum,
   ownersOf,
   type ReplicaSet,
   type Standing,
   shardOf,
   storesOf,
+  votersOf,
 } from './replica-set.ts';
 export { StagedCopy, type StagedEffect, type StagedInput } from './staged-copy.ts';
 export { type ListedHead, type ListedPage, type Need, Survey } from './survey.ts';

@@ -27,7 +27,15 @@ import {
   type RecordName,
 } from '@homing/base';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
-import { isQuorum, meetsMajorities, quorumLsn, type ReplicaSet, storesOf } from './replica-set.ts';
+import {
+  isChanging,
+  isQuorum,
+  meetsMajorities,
+  quorumLsn,
+  type ReplicaSet,
+  storesOf,
+  votersOf,
+} from './replica-set.ts';
 
 export interface OwnerLogOptions {
   /** The store of this node. A member of the set. */
@@ -163,7 +171,7 @@ export class OwnerLog {
   #effects: OwnerEffect[] = [];
 
   constructor(options: OwnerLogOptions) {
-    assert(storesOf(options.set).includes(options.self), 'owner log: the owner is not a member');
+    assert(votersOf(options.set).includes(options.self), 'owner log: the owner is not a member');
     this.self = options.self;
     this.epoch = options.epoch;
     this.#set = options.set;
@@ -219,7 +227,7 @@ export class OwnerLog {
    */
   get isWhole(): boolean {
     const { lsn } = this.last;
-    if (this.#phase !== 'serving' || this.#set.next !== undefined) return false;
+    if (this.#phase !== 'serving' || isChanging(this.#set)) return false;
     if (this.#committed.lsn !== lsn) return false;
     const isTold = (store: string) => {
       const progress = this.#progress.get(store);
@@ -241,10 +249,13 @@ export class OwnerLog {
 
   /** Whose majorities are needed. */
   get #votes(): ReplicaSet {
-    const { generation, members, next } = this.#set;
-    // A mistake on purpose.
-    const isOneList = next !== undefined && this.#bugs['one-list'] === true;
-    return isOneList ? { generation, members: next } : { generation, members, next };
+    const { generation, next, coming } = this.#set;
+    // Mistakes on purpose.
+    if (next !== undefined && this.#bugs['one-list'] === true) return { generation, members: next };
+    if (coming !== undefined && this.#bugs['learners-vote'] === true) {
+      return { generation, members: coming };
+    }
+    return this.#set;
   }
 
   /** Whether the store has acknowledged this epoch since it was last up. */
@@ -378,11 +389,14 @@ export class OwnerLog {
     );
   }
 
-  /** Of those that answered: the one with the newest record; the own store where it is among them. */
+  /**
+   * Of those of the old list that answered, which have all there is: the one with the newest record; the
+   * own store where it is among them. What others hold may be what is left of a former life.
+   */
   #newestStore(): string {
     let newest: string | undefined;
     for (const [store, { sealed }] of this.#progress) {
-      if (sealed?.isVote !== true) continue;
+      if (sealed?.isVote !== true || !this.#votes.members.includes(store)) continue;
       const best = newest === undefined ? undefined : this.#progress.get(newest)?.sealed;
       const order = best === undefined ? 1 : compareSealed(sealed, best);
       if (order > 0 || (order === 0 && store === this.self)) newest = store;
@@ -635,7 +649,7 @@ export class OwnerLog {
     if (set.generation <= this.#set.generation) return;
     this.#set = set;
     const stores = new Set(storesOf(set));
-    if (!stores.has(this.self)) {
+    if (!votersOf(set).includes(this.self)) {
       this.#phase = 'lost';
       this.#effects = [{ type: 'left' }];
       return;

@@ -1,6 +1,6 @@
 /**
- * Which stores hold a shard, and what counts as a majority of them. While a set changes it has two
- * lists, and every quorum (append, seal, promise, confirm) needs a majority of both: so a decision
+ * Which stores hold a shard, and what counts as a majority of them. Before a set changes those that are
+ * to join it are sent what it holds, and have no vote: learners. While it changes it has two lists, and every quorum (append, seal, promise, confirm) needs a majority of both: so a decision
  * by the old list alone, the joint one, or the new one alone always meets the others'.
  */
 import type { ObjectIdHex } from '@homing/base';
@@ -12,6 +12,8 @@ export interface ReplicaSet {
   readonly members: readonly string[];
   /** While the set changes, the new list. */
   readonly next?: readonly string[] | undefined;
+  /** Before that, the list that is to be the new one; counts for no majority. */
+  readonly coming?: readonly string[] | undefined;
 }
 
 /** How far a store is with a generation of two lists. */
@@ -30,9 +32,19 @@ export function ownersOf(set: ReplicaSet): readonly string[] {
 }
 
 /** Every store that is in one of the lists, once. */
-export function storesOf(set: ReplicaSet): readonly string[] {
-  if (set.next === undefined) return set.members;
-  return [...new Set([...set.members, ...set.next])];
+export function storesOf({ members, next, coming }: ReplicaSet): readonly string[] {
+  if (next === undefined && coming === undefined) return members;
+  return [...new Set([...members, ...(next ?? coming ?? [])])];
+}
+
+/** Those of them that have a vote. */
+export function votersOf(set: ReplicaSet): readonly string[] {
+  return set.coming === undefined ? storesOf(set) : set.members;
+}
+
+/** Whether it is to become another, or is becoming it. */
+export function isChanging({ next, coming }: ReplicaSet): boolean {
+  return next !== undefined || coming !== undefined;
 }
 
 export function isMajority(

@@ -16,16 +16,23 @@ import {
   compareRecordNames,
   damagedObjectOf,
   isHomingError,
+  type ObjectHead,
   type ObjectIdHex,
   type ObjectRef,
   type ShardAssignment,
   type Store,
   type Timers,
 } from '@homing/base';
-import { type DeliberateBugs, type ListedPage, type Need, Survey } from '@homing/protocol';
+import {
+  type DeliberateBugs,
+  type ListedPage,
+  type Need,
+  Survey,
+  storesOf,
+} from '@homing/protocol';
 import type { AdoptedSets } from './adopted-sets.ts';
 import type { ReplicationLimits } from './limits.ts';
-import { firstId, idAfter, type ListRequest } from './listing.ts';
+import { firstId, idAfter, idBefore, type ListRequest } from './listing.ts';
 import type { LogMessage } from './messages.ts';
 import type { Replica } from './replica.ts';
 
@@ -117,7 +124,7 @@ export class Completion {
     const { self, sets, completed, bugs } = this.#options;
     const shards: Shards = new Map();
     for (const [key, set] of sets.all()) {
-      if (!(set.next ?? set.members).includes(self)) continue;
+      if (!(set.next ?? storesOf(set)).includes(self)) continue;
       if (this.isDone(key)) continue;
       if (bugs['complete-early'] === true) {
         this.#done.set(key, set.generation);
@@ -137,7 +144,9 @@ export class Completion {
     while (from !== undefined) {
       const survey = await this.#survey(shards, from, limits.passHeads);
       if (from === firstId && !(await this.#raiseFloors(survey))) return false;
-      await this.#meetAll(shards, survey.needs());
+      const needs = survey.needs();
+      await this.#dropStrays(shards, needs, from, survey.until);
+      await this.#meetAll(shards, needs);
       if (shards.size === 0 || this.#isStopped) return false;
       const { until } = survey;
       from = until === undefined ? undefined : idAfter(until);
@@ -191,6 +200,40 @@ export class Completion {
       if (!survey.hasMajority(key) || !this.#isCurrent(key, set)) shards.delete(key);
     }
     return survey;
+  }
+
+  // ── What is here and must not be ───────────────────────────────────────────────────────────
+
+  /**
+   * A store that learns may have been in the set before, and hold what was forgotten or never committed
+   * since: its word would bring that back. It has no vote yet, and what it drops too much is sent again.
+   */
+  async #dropStrays(
+    shards: Shards,
+    needs: readonly Need[],
+    from: ObjectIdHex,
+    until: ObjectIdHex | undefined,
+  ): Promise<void> {
+    const { self, store, keyOf, limits } = this.#options;
+    const learning = new Map(
+      [...shards].filter(
+        ([, { members, coming }]) => coming !== undefined && !members.includes(self),
+      ),
+    );
+    const [first] = learning.values();
+    if (first === undefined) return;
+    const needed = new Map(needs.map((need) => [need.object.id, need]));
+    const isMeant = (id: ObjectIdHex) => {
+      const key = keyOf(first.region, id);
+      const set = learning.get(key);
+      if (set === undefined || !this.#isCurrent(key, set)) return false;
+      if (until !== undefined && id > until) return false;
+      return isStray(store.head(id), needed.get(id));
+    };
+    let after = idBefore(from);
+    do {
+      after = await store.erasePage({ isMeant, after, limit: limits.passHeads });
+    } while (after !== undefined && (until === undefined || after < until));
   }
 
   // ── What is missing here ───────────────────────────────────────────────────────────────────
@@ -301,6 +344,12 @@ export class Completion {
       this.#options.timers.after(ms, () => resolve());
     });
   }
+}
+
+/** Nobody who counts has it, or a newer owner has come and its newest record is none of theirs. */
+function isStray(head: ObjectHead | undefined, need: Need | undefined): boolean {
+  if (head === undefined || need === undefined) return true;
+  return compareRecordNames(head.last, need.last) > 0 && head.last.epoch < need.promised;
 }
 
 /** Whether what was newest in the first survey is known committed, or is known not to be, by now. */

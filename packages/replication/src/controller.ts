@@ -20,7 +20,13 @@ import type {
   Timers,
   VersionedShard,
 } from '@homing/base';
-import { type DeliberateBugs, planAssignments, shardKey, storesOf } from '@homing/protocol';
+import {
+  type DeliberateBugs,
+  isChanging,
+  planAssignments,
+  shardKey,
+  storesOf,
+} from '@homing/protocol';
 import type { Replication } from './replication.ts';
 
 export interface ControllerLimits {
@@ -118,9 +124,10 @@ export class Controller {
     for (const region of regions()) {
       for (const change of this.#planRegion(region, limits.changesMax - begun)) {
         changes.push(change);
-        const { region: name, shard, next } = change.assignment;
+        const { region: name, shard } = change.assignment;
         const present = coordinator.shards().get(shardKey(name, shard))?.assignment;
-        if (next !== undefined && present?.next === undefined) begun += 1;
+        const hasBegun = present !== undefined && isChanging(present);
+        if (isChanging(change.assignment) && !hasBegun) begun += 1;
       }
     }
     return changes;

@@ -78,7 +78,7 @@ export class Departures {
       const key = keyOf(region, id);
       const set = sets.get(key);
       if (set === undefined || sets.isPending(key)) return false;
-      return set.next === undefined && !set.members.includes(self);
+      return !storesOf(set).includes(self);
     });
   }
 }

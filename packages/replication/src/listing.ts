@@ -16,7 +16,8 @@ export function idAfter(id: ObjectIdHex): ObjectIdHex | undefined {
   return next.length > idDigits ? undefined : (next.padStart(idDigits, '0') as ObjectIdHex);
 }
 
-function idBefore(id: ObjectIdHex): ObjectIdHex | undefined {
+/** Undefined before the first one. */
+export function idBefore(id: ObjectIdHex): ObjectIdHex | undefined {
   if (id === firstId) return undefined;
   return (BigInt(`0x${id}`) - 1n).toString(16).padStart(idDigits, '0') as ObjectIdHex;
 }

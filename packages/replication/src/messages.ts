@@ -294,6 +294,12 @@ function putSets(writer: WireWriter, sets: readonly ShardAssignment[]): void {
     writer.u8(next === undefined ? 0 : 1);
     if (next !== undefined) putStores(writer, next);
   }
+  // Apart, for those who know of no such list.
+  for (const [index, { coming }] of sets.entries()) {
+    if (coming === undefined) continue;
+    writer.varint(index);
+    putStores(writer, coming);
+  }
 }
 
 function putShard(writer: WireWriter, { region, shard, generation }: ShardGeneration): void {
@@ -482,6 +488,12 @@ function takeSets(reader: WireReader): ShardAssignment[] {
     const members = takeStores(reader);
     const next = reader.u8() === 1 ? takeStores(reader) : undefined;
     sets.push({ region, shard, generation, members, next });
+  }
+  while (reader.remaining > 0) {
+    const index = reader.varint();
+    const set = sets[index];
+    const coming = takeStores(reader);
+    if (set !== undefined) sets[index] = { ...set, coming };
   }
   return sets;
 }

@@ -35,6 +35,7 @@ import {
   OwnerLog,
   type ReplicaSet,
   storesOf,
+  votersOf,
 } from '@homing/protocol';
 import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
@@ -569,6 +570,7 @@ export class ReplicatedLog implements OwnedLog {
       home: this.home,
       generation: () => this.#owner.set.generation,
       to: node,
+      isPaced: !votersOf(this.#owner.set).includes(store),
       done: (applied) => this.#step({ type: 'copied', store, applied }),
       failed: () => this.#context.blocked(this, store),
     });

@@ -37,6 +37,7 @@ import {
   type ReplicaSet,
   type Standing,
   storesOf,
+  votersOf,
 } from '@homing/protocol';
 import { AdoptedSets } from './adopted-sets.ts';
 import { Completion, type Settle } from './completion.ts';
@@ -262,7 +263,7 @@ export class Replication implements ObjectLogs {
       logger: options.logger,
       everyMs: limits.quarantineLookMs,
       atOnceMax: limits.quarantinesMax,
-      isAlone: (id) => this.#setsHolding(id).some((set) => storesOf(set).length === 1),
+      isAlone: (id) => this.#setsHolding(id).some((set) => votersOf(set).length === 1),
       lose: (id) => this.#logs.get(id)?.lose(),
       tell: (ids) => {
         for (const peer of this.#peers.values()) this.#send(peer, { type: 'blank', ids });
@@ -304,7 +305,7 @@ export class Replication implements ObjectLogs {
     if (set === undefined) {
       throw new HomingError('unavailable', 'the cluster has not assigned replicas yet: try again');
     }
-    if (!storesOf(set).includes(self.storeId)) {
+    if (!votersOf(set).includes(self.storeId)) {
       throw new HomingError('unavailable', 'this node holds no replica of the object');
     }
     this.#logs.get(object.id)?.lose();
@@ -452,7 +453,7 @@ export class Replication implements ObjectLogs {
     this.#standings.adopted(set);
     this.#completion.look();
     this.#vacating.look();
-    if (set.next === undefined && !set.members.includes(this.#options.self.storeId)) {
+    if (!storesOf(set).includes(this.#options.self.storeId)) {
       this.#departures.look();
     }
     this.#changedSets();

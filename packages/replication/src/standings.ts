@@ -9,7 +9,7 @@
  * Owned by `Replication`.
  */
 import type { ShardAssignment, Timers } from '@homing/base';
-import { type Standing, shardKey } from '@homing/protocol';
+import { isChanging, type Standing, shardKey } from '@homing/protocol';
 import type { LogMessage, ShardStanding } from './messages.ts';
 
 export interface StandingsOptions {
@@ -49,13 +49,13 @@ export class Standings {
     const { self, timers, promiseMs } = this.#options;
     const key = shardKey(set.region, set.shard);
     this.#own.delete(key);
-    if (set.next === undefined) {
+    if (!isChanging(set)) {
       this.#heard.delete(key);
       return;
     }
     const { region, shard, generation } = set;
     this.#own.set(key, { region, shard, generation, ...nothing });
-    if (!set.members.includes(self)) return;
+    if (set.next === undefined || !set.members.includes(self)) return;
     timers.after(promiseMs, () => this.#advance(key, generation, { isSettled: true }));
   }
 

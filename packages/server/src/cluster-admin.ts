@@ -12,7 +12,7 @@ import {
 import type { NodeConfig } from '@homing/config';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
 import type { HomingNode, MoveTarget } from '@homing/node';
-import { defaultHome, ownersOf, type ReplicaSet, storesOf } from '@homing/protocol';
+import { defaultHome, isChanging, ownersOf, type ReplicaSet, storesOf } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
@@ -147,7 +147,7 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     shards: assignments.length,
     underReplicated: assignments.filter((set) => !isWhole(options, set)).length,
     incomplete: incompleteHere(options),
-    changing: assignments.filter(({ next }) => next !== undefined).length,
+    changing: assignments.filter(isChanging).length,
     quarantined: options.store.quarantined(quarantinedMax).length,
     objectsOwned: node.ownedCount,
     sockets: node.socketCount,

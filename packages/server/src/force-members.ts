@@ -13,7 +13,7 @@ import {
   type ShardAssignment,
   type Store,
 } from '@homing/base';
-import { type ForcedSets, planForcedSets, shardKey, storesOf } from '@homing/protocol';
+import { type ForcedSets, planForcedSets, shardKey, votersOf } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import { ask } from './admin-client.ts';
 import { CommandError } from './usage-error.ts';
@@ -95,7 +95,7 @@ export async function forceMembers(
       throw new HomingError('unavailable', `the set of ${key} has changed meanwhile: try again`);
     }
     const { members } = assignment;
-    const givenUp = storesOf(present.assignment).filter((store) => !members.includes(store));
+    const givenUp = votersOf(present.assignment).filter((store) => !members.includes(store));
     const there = givenUp.find((store) => live.has(store));
     if (there !== undefined) {
       throw new HomingError(

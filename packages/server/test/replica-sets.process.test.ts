@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { example, run } from './program.ts';
+import { example, fixture, run } from './program.ts';
 import { hasEtcd, TestCluster, type TestNode } from './test-cluster.ts';
 
 const quick = {
@@ -158,6 +158,50 @@ test.skipIf(!hasEtcd)('one node becomes three, while it serves', async () => {
   await expectAll(cluster.node('n2'), values);
   await incrementAll(cluster.node('n3'));
 });
+
+test.skipIf(!hasEtcd)(
+  'nobody waits for the copies of a large object by which a set grows',
+  async () => {
+    const env = {
+      ...quick,
+      // Both copies together take eight seconds, and a write that took five would fail.
+      HOMING_REPLICATION_REBUILD_BYTES_PER_SECOND: '500000',
+    };
+    cluster = await TestCluster.startWith(env, fixture('bulk'), '--nodes', '1');
+    const n1 = cluster.node('n1');
+    const filled = await fetch(`http://${n1.http}/large?chunks=32`, { method: 'PUT' });
+    expect(await filled.json()).toEqual({ value: 0, chunks: 32 });
+    const failures: string[] = [];
+    let value = 0;
+    let isGrown = false;
+    const load = async () => {
+      while (!isGrown) {
+        try {
+          value = await call(n1, 'large', 'POST');
+        } catch (error) {
+          failures.push(String(error));
+        }
+        await sleep(50);
+      }
+    };
+    const loaded = load();
+    await cluster.add('n2');
+    await cluster.add('n3');
+    await whole('n1', 'n2', 'n3');
+    isGrown = true;
+    await loaded;
+    expect(failures).toEqual([]);
+    // The copies are whole: each of the others can do without the first.
+    cluster.signal('n1', 'SIGKILL');
+    const state = await eventually(async () => {
+      const response = await fetch(`http://${cluster.node('n2').http}/large`);
+      if (!response.ok) throw new Error(String(response.status));
+      return (await response.json()) as { value: number; chunks: number };
+    });
+    expect(state.chunks).toBe(32);
+    expect(state.value).toBeGreaterThanOrEqual(value);
+  },
+);
 
 test.skipIf(!hasEtcd)('a fourth node gets its share, and no call fails', async () => {
   cluster = await TestCluster.startWith(

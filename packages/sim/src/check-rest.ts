@@ -1,6 +1,6 @@
 /** What must hold of replica sets once nothing is amiss: they are whole, even, and change no more. */
 import type { ShardAssignment } from '@homing/base';
-import { storesOf } from '@homing/protocol';
+import { isChanging, storesOf } from '@homing/protocol';
 
 export interface Standing {
   readonly sets: readonly ShardAssignment[];
@@ -18,8 +18,9 @@ export function unrestOf({ sets, stores, factor, percent }: Standing): string | 
   for (const region of new Set(sets.map((set) => set.region))) {
     const own = stores.filter((each) => each.region === region).map(({ store }) => store);
     const held = sets.filter((set) => set.region === region);
-    for (const { shard, members, next } of held) {
-      if (next !== undefined) return `the set of ${region}/${shard} is changing`;
+    for (const set of held) {
+      const { shard, members } = set;
+      if (isChanging(set)) return `the set of ${region}/${shard} is changing`;
       if (members.length < Math.min(factor, own.length)) return `${region}/${shard} lacks a copy`;
     }
     const copies = own.map((store) => held.filter(({ members }) => members.includes(store)).length);

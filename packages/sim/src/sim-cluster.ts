@@ -9,7 +9,14 @@ import {
   type ShardAssignment,
 } from '@homing/base';
 import { type MemoryCluster, memoryCluster } from '@homing/coordinator';
-import { defaultHome, type ReplicaSet, shardKey, shardOf, storesOf } from '@homing/protocol';
+import {
+  defaultHome,
+  isChanging,
+  type ReplicaSet,
+  shardKey,
+  shardOf,
+  storesOf,
+} from '@homing/protocol';
 import { decodeMessage } from '@homing/replication';
 import { unrestOf } from './check-rest.ts';
 import { Disk, type DiskFaults, type DiskObserver } from './disk.ts';
@@ -109,10 +116,10 @@ export class SimCluster {
    */
   get isWhole(): boolean {
     return [...this.#coordinators.shards()].every(([key, { assignment }]) => {
-      const { members, next } = assignment;
+      const { members } = assignment;
       const nodes = members.map((store) => this.nodes.find(({ disk }) => disk.storeId === store));
       const isWhole = nodes.every((node) => node?.isServing === true && node.isComplete(key));
-      return next === undefined && members.length > 2 && isWhole;
+      return !isChanging(assignment) && members.length > 2 && isWhole;
     });
   }
 

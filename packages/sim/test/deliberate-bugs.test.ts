@@ -82,14 +82,15 @@ const noticed: readonly Noticed[] = [
   { bug: 'isReadUncovered', rule: 'order', seeds: [12, 51, 35] },
   { bug: 'isResultApart', rule: 'duplicate', seeds: [11, 86, 31] },
   { bug: 'no-barrier', rule: 'durable', seeds: [40, 11, 12] },
-  { bug: 'one-list', rule: 'durable', seeds: [1, 2, 3], profile: changingSets },
-  { bug: 'complete-early', rule: 'applied', seeds: [4, 3, 25], profile: changingSets },
+  { bug: 'one-list', rule: 'durable', seeds: [5, 3, 1], profile: changingSets },
+  { bug: 'learners-vote', rule: 'durable', seeds: [2, 1, 3], profile: changingSets },
+  { bug: 'complete-early', rule: 'applied', seeds: [17, 3, 4], profile: changingSets },
   { bug: 'torn-copy', rule: 'state', seeds: [4, 10, 31] },
   { bug: 'no-freeze', rule: 'durable', seeds: [23], profile: movingHomes },
   { bug: 'switch-before-settle', rule: 'durable', seeds: [1, 2], profile: farStores },
   { bug: 'stale-staged-copy', rule: 'applied', seeds: [1], profile: movingHomes },
   { bug: 'acts-after-switch', rule: 'durable', seeds: [2, 1], profile: movingHomes },
-  { bug: 'erases-what-came-back', rule: 'durable', seeds: [7, 18], profile: movingHomes },
+  { bug: 'erases-what-came-back', rule: 'durable', seeds: [18, 7], profile: movingHomes },
 ];
 
 /** Seeds looked at before a mistake counts as not noticed. */
@@ -100,6 +101,7 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'no-barrier',
   'torn-copy',
   'one-list',
+  'learners-vote',
   'complete-early',
   'no-freeze',
   'switch-before-settle',

@@ -1,4 +1,5 @@
 /** A replica set that changes, on simulated disks and links: who has to agree, step by step. */
+import { spaces } from '@homing/base';
 import { expect, test } from 'vitest';
 import type { Disk } from '../src/disk.ts';
 import { epochOf, id, put, Replicas } from './replicas.ts';
@@ -212,6 +213,103 @@ test('an owner reads on while a joiner is still being sent the state', async () 
   expect(log.isCovered()).toBe(true);
   await replicas.run(20_000);
   expect(replicas.value(1, 'k499')).toHaveLength(90);
+});
+
+test('nobody waits for a copy that a set grows by', async () => {
+  for (const isAhead of [true, false]) {
+    const limits = { pageBytes: 100, pagesInFlightMax: 1, rebuildBytesPerSecond: 10_000 };
+    const replicas = new Replicas({}, { ...limits, windowBytesMax: 20_000 }, names);
+    const members = replicas.stores(0);
+    const list = replicas.stores(0, 1, 2);
+    const tellAll = (set: Parameters<typeof replicas.tell>[1]) => {
+      for (const index of names.keys()) replicas.tell(index, set);
+    };
+    tellAll({ generation: 2, members });
+    await replicas.run(200);
+    const { log, heard } = await replicas.acquire(0, epochOf(5));
+    for (let n = 0; n < 100; n++) log.append([put(`k${n}`, 'x'.repeat(1000))]);
+    await replicas.run(2000);
+    if (isAhead) {
+      tellAll({ generation: 3, members, coming: list });
+      // Twenty seconds' worth, and no write waits for it.
+      for (let n = 0; n < 30; n++) {
+        log.append([put('during', `${n}`)]);
+        await replicas.run(1000);
+        expect(heard.at(-1)).toBe(`committed ${101 + n}`);
+      }
+      const complete = (index: number) =>
+        replicas.replication(4).standingOf('main/0', list[index] as string, 3).isComplete;
+      expect([1, 2].map(complete)).toEqual([true, true]);
+      expect(replicas.value(2, 'during')).toBe('29');
+    }
+    heard.length = 0;
+    tellAll({ generation: 4, members, next: list });
+    log.append([put('after', '1')]);
+    await replicas.run(500);
+    // Where the copy was not sent ahead it is waited for.
+    expect(heard).toHaveLength(isAhead ? 1 : 0);
+  }
+});
+
+test('one that learns has no vote, and its log is not asked for', async () => {
+  for (const bugs of [{}, { 'learners-vote': true }] as const) {
+    const replicas = new Replicas(bugs, {}, names);
+    await replicas.run(200);
+    const { log, heard } = await replicas.acquire(0, epochOf(5));
+    const coming = replicas.stores(0, 3, 4);
+    for (const index of names.keys()) {
+      replicas.tell(index, { ...replicas.set, generation: 2, coming });
+    }
+    await replicas.run(1000);
+    replicas.kill(1);
+    replicas.kill(2);
+    log.append([put('k', '1')]);
+    await replicas.run(500);
+    expect(replicas.last(3)?.lsn).toBe(1);
+    expect(heard.includes('committed 1')).toBe('learners-vote' in bugs);
+  }
+});
+
+test('what a store holds of a former life comes back neither while it learns nor later', async () => {
+  const replicas = new Replicas({}, {}, names);
+  const tellAll = (set: Parameters<typeof replicas.tell>[1], indexes = [0, 1, 2, 4]) => {
+    for (const index of indexes) replicas.tell(index, set);
+  };
+  await replicas.run(200);
+  tellAll({ generation: 2, members: replicas.stores(0, 1, 3) }, [0, 1, 2, 3, 4]);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', 'former')]);
+  await replicas.run(2000);
+  expect(replicas.value(3, 'k')).toBe('former');
+  // It is away while another takes its place, and the object is forgotten.
+  replicas.kill(3);
+  const members = replicas.stores(0, 1, 2);
+  tellAll({ generation: 3, members });
+  await replicas.run(3000);
+  log.append([{ type: 'clear', space: spaces.kv }]);
+  await replicas.run(3000);
+  expect(log.isWhole).toBe(true);
+  await Promise.all([log.forget(), replicas.run(3000)]);
+  expect([0, 1, 2].map((index) => replicas.last(index))).toEqual([undefined, undefined, undefined]);
+  // It comes back to learn, and never hears that it was left out.
+  const coming = replicas.stores(0, 1, 3);
+  tellAll({ generation: 4, members, coming });
+  replicas.start(3);
+  replicas.tell(3, { ...replicas.set, generation: 4, members, coming });
+  await replicas.run(100);
+  expect(replicas.replication(3).setOf('main', id)?.generation).toBe(4);
+  const second = await replicas.acquire(0, epochOf(9));
+  expect(second.log.isEmpty).toBe(true);
+  second.log.release();
+  await replicas.run(2000);
+  expect(replicas.replication(3).isComplete('main/0')).toBe(true);
+  tellAll({ generation: 5, members: coming }, [0, 1, 2, 3, 4]);
+  await replicas.run(1000);
+  replicas.kill(0);
+  const third = await replicas.acquire(1, epochOf(12));
+  expect(third.log.isEmpty).toBe(true);
+  expect(replicas.value(1, 'k')).toBeUndefined();
 });
 
 test('what is left of an object that is at home elsewhere need not be settled', async () => {

@@ -110,23 +110,30 @@ export function decodeNode(keys: Keys, kv: KeyValue): NodeInfo | undefined {
   });
 }
 
-export function encodeShard({ generation, members, next }: ShardAssignment): Buffer {
-  return encode({ generation, members, ...(next === undefined ? {} : { next }) });
+export function encodeShard({ generation, members, next, coming }: ShardAssignment): Buffer {
+  return encode({
+    generation,
+    members,
+    ...(next === undefined ? {} : { next }),
+    ...(coming === undefined ? {} : { coming }),
+  });
 }
 
 export function decodeShard(keys: Keys, kv: KeyValue): VersionedShard | undefined {
-  const { generation, members, next } = decode(kv);
+  const { generation, members, next, coming } = decode(kv);
   const [part = '', number = '', ...rest] = kv.key.slice(keys.shards.length).split('/');
   const region = decodePart(part);
   if (region === undefined || !/^\d{1,9}$/.test(number) || rest.length > 0) return undefined;
   if (!isCount(generation) || !isTextList(members)) return undefined;
   if (next !== undefined && !isTextList(next)) return undefined;
+  if (coming !== undefined && !isTextList(coming)) return undefined;
   const assignment = {
     region,
     shard: Number(number),
     generation,
     members: Object.freeze(members),
     ...(next === undefined ? {} : { next: Object.freeze(next) }),
+    ...(coming === undefined ? {} : { coming: Object.freeze(coming) }),
   };
   return Object.freeze({ assignment: Object.freeze(assignment), revision: kv.modRevision });
 }
