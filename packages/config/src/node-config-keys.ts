@@ -120,6 +120,12 @@ const nameList: Kind<readonly string[]> = {
   fromText: (given) => given.split(',').map((one) => one.trim()),
 };
 
+const remoteNames: Kind<Readonly<Record<string, readonly string[]>>> = {
+  schema: z.record(z.string(), z.array(name.schema).min(1).max(64)),
+  allowed: 'an object of lists of regions, by binding or class; JSON as text',
+  fromText: fromJson,
+};
+
 const jurisdictionNames: Kind<Readonly<Record<string, readonly string[]>>> = {
   schema: z.record(z.string().min(1).max(63), z.array(name.schema).min(1).max(64)),
   allowed: 'an object of lists of regions, by jurisdiction',
@@ -239,6 +245,11 @@ export const nodeConfigKeys = {
     whole(0, 100),
     90,
     'A node with less than so much of an even share of the copies is given some, while none is missing anywhere; 0: never.',
+  ),
+  'replication.remote': optional(
+    remoteNames,
+    'none',
+    'Namespaces whose objects have a copy, a little behind, in a second region: the first of the list that is not their home, such as `{"ROOM": ["us", "eu"]}`. The same on every node.',
   ),
   'migration.mode': byDefault(
     oneOf('auto', 'off'),

@@ -178,6 +178,7 @@ describe('what is read', () => {
       'replication.changesMax': '4',
       'replication.rebuildBytesPerSecond': '5',
       'replication.balancePercent': '0',
+      'replication.remote': '{"A":["us"]}',
       'migration.mode': 'off',
       'migration.windowMs': '1000',
       'migration.minimumStayMs': '2000',
@@ -230,7 +231,13 @@ describe('what is read', () => {
       },
       listen: { host: '127.0.0.1', http: 0, grpc: 0, peer: 1, admin: 2 },
       advertise: { host: 'n2.example', http: 3, grpc: 4, peer: 5, admin: 6 },
-      replication: { factor: 1, changesMax: 4, rebuildBytesPerSecond: 5, balancePercent: 0 },
+      replication: {
+        factor: 1,
+        changesMax: 4,
+        rebuildBytesPerSecond: 5,
+        balancePercent: 0,
+        remote: { A: ['us'] },
+      },
       migration: {
         mode: 'off',
         windowMs: 1000,

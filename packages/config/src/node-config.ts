@@ -48,6 +48,8 @@ export interface NodeConfig {
     readonly changesMax: number;
     readonly rebuildBytesPerSecond: number;
     readonly balancePercent: number;
+    /** By binding or class. */
+    readonly remote?: Readonly<Record<string, readonly string[]>>;
   };
   readonly migration: {
     readonly mode: 'auto' | 'off';
@@ -169,6 +171,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
       changesMax: value('replication.changesMax'),
       rebuildBytesPerSecond: value('replication.rebuildBytesPerSecond'),
       balancePercent: value('replication.balancePercent'),
+      ...given({ remote: value('replication.remote') }),
     },
     migration: {
       mode: value('migration.mode'),

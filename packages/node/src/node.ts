@@ -701,6 +701,11 @@ export class HomingNode implements Dispatcher {
     return true;
   }
 
+  /** Has an object of this node claimed anew when it is next needed, once it is at rest. */
+  reclaim(id: ObjectIdHex): void {
+    void this.#objects.move(id, undefined, false);
+  }
+
   /** Rejects with `unavailable` where that is not known. */
   whereabouts(object: ObjectRef): Promise<Whereabouts> {
     return this.#placement.whereabouts(object);

@@ -46,5 +46,10 @@ export {
   storesOf,
   votersOf,
 } from './replica-set.ts';
-export { StagedCopy, type StagedEffect, type StagedInput } from './staged-copy.ts';
+export {
+  type CopyLag,
+  StagedCopy,
+  type StagedEffect,
+  type StagedInput,
+} from './staged-copy.ts';
 export { type ListedHead, type ListedPage, type Need, Survey } from './survey.ts';

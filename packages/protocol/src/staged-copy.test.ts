@@ -114,16 +114,89 @@ describe('a staged copy', () => {
   it('gives up a store that fails again and again, and itself without a majority', () => {
     const copy = new Copy();
     copy.begin(0, 'a', 'b');
-    for (const _ of [1, 2]) copy.step({ type: 'gap', store: 'c' });
-    expect(copy.step({ type: 'gap', store: 'c' })).toBe('');
+    for (const _ of [1, 2]) copy.step({ type: 'up', store: 'c' });
+    expect(copy.step({ type: 'up', store: 'c' })).toBe('');
     expect(copy.copy.isSettled).toBe(true);
-    copy.step({ type: 'gap', store: 'b' });
-    expect(copy.step({ type: 'gap', store: 'b' })).toMatch(/cannot be copied/);
+    copy.step({ type: 'up', store: 'b' });
+    expect(copy.step({ type: 'up', store: 'b' })).toMatch(/cannot be copied/);
   });
 
   it('ends where a store has promised a newer epoch', () => {
     const copy = new Copy();
     copy.begin(0, 'a', 'b', 'c');
     expect(copy.step({ type: 'refused', store: 'c' })).toMatch(/newer epoch/);
+  });
+
+  it('ignores that what was sent before a copy does not continue anything', () => {
+    const copy = new Copy();
+    copy.begin(0, 'a');
+    expect(copy.step({ type: 'gap', store: 'a' })).toBe('copy:a');
+    expect(copy.step({ type: 'gap', store: 'a' })).toBe('');
+  });
+});
+
+describe('a remote copy', () => {
+  const remote = (keptBytesMax = 100) =>
+    new Copy({
+      base: { epoch, lsn: 5 },
+      records: [record(6)],
+      committed: 6,
+      lasting: { keptBytesMax },
+    });
+
+  it('goes on from a record that a store holds, and copies where it holds none', () => {
+    const copy = remote();
+    expect(copy.step({ type: 'up', store: 'a' })).toBe('send:a:5</5');
+    expect(copy.step({ type: 'acked', store: 'a', lsn: 5 })).toBe('send:a:5<6/6');
+    expect(copy.step({ type: 'up', store: 'b' })).toBe('send:b:5</5');
+    expect(copy.step({ type: 'gap', store: 'b' })).toBe('copy:b');
+    expect(copy.step({ type: 'copied', store: 'b', lsn: 6 })).toBe('');
+    expect(copy.copy.isNear).toBe(true);
+    expect(copy.copy.isSettled).toBe(false);
+  });
+
+  it('tells what a majority lacks', () => {
+    const copy = remote();
+    const behind = () => [copy.copy.lag.records, copy.copy.lag.bytes];
+    copy.step({ type: 'up', store: 'a' }, { type: 'acked', store: 'a', lsn: 5 });
+    copy.step({ type: 'up', store: 'b' }, { type: 'acked', store: 'b', lsn: 5 });
+    expect(behind()).toEqual([1, 10]);
+    copy.step({ type: 'acked', store: 'a', lsn: 6 });
+    expect(behind()).toEqual([1, 10]);
+    copy.step({ type: 'acked', store: 'b', lsn: 6 });
+    expect(behind()).toEqual([0, 0]);
+  });
+
+  it('keeps a few records for a store that is away, and then copies it anew', () => {
+    const copy = remote(25);
+    for (const store of ['a', 'b', 'c']) {
+      copy.step({ type: 'up', store }, { type: 'acked', store, lsn: 5 });
+      copy.step({ type: 'acked', store, lsn: 6 });
+    }
+    for (const store of ['b', 'c'])
+      copy.step({ type: 'up', store }, { type: 'acked', store, lsn: 6 });
+    copy.step({ type: 'down', store: 'c' });
+    const commit = (lsn: number) => {
+      copy.step({ type: 'append', record: record(lsn) }, { type: 'committed', lsn });
+      for (const store of ['a', 'b']) copy.step({ type: 'acked', store, lsn });
+    };
+    for (const lsn of [7, 8]) commit(lsn);
+    expect(copy.step({ type: 'up', store: 'c' })).toBe('send:c:6</6');
+    expect(copy.step({ type: 'acked', store: 'c', lsn: 6 })).toBe('send:c:6<7,8/8');
+    copy.step({ type: 'acked', store: 'c', lsn: 8 }, { type: 'down', store: 'c' });
+    for (const lsn of [9, 10, 11, 12]) commit(lsn);
+    expect(copy.copy.bytes).toBeLessThan(25);
+    expect(copy.step({ type: 'up', store: 'c' })).not.toBe('send:c:8</8');
+    expect(copy.step({ type: 'gap', store: 'c' })).toBe('copy:c');
+  });
+
+  it('is given up where a store fails again and again, to be begun anew later', () => {
+    const copy = remote();
+    const fail = () =>
+      copy.step({ type: 'up', store: 'a' }, { type: 'gap', store: 'a' }).split(' ').at(-1);
+    for (const _ of [1, 2]) expect(fail()).toBe('copy:a');
+    expect(copy.step({ type: 'up', store: 'a' }, { type: 'gap', store: 'a' })).toMatch(
+      /cannot be copied/,
+    );
   });
 });

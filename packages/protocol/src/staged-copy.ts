@@ -1,13 +1,16 @@
 /**
- * The copy of an owned object at the replica set of another region, before it moves there: the state,
- * then committed records as they come. It has no authority; only the coordinator's record gives it any.
- * Pure, as `OwnerLog`, beside which it runs.
+ * The copy of an owned object at the replica set of another region, before it moves there, or for as
+ * long as it is owned where it is to have one always (a *remote copy*): the state, then committed records
+ * as they come. It has no authority; only the coordinator's record gives it any. Pure, as `OwnerLog`,
+ * beside which it runs.
  *
  *   down ──up──▶ copying ──copied──▶ streaming ──(link lost)──▶ down
+ *   down ──up──▶ probing ──acked──▶ streaming     a remote copy; what does not continue is copied anew
  *
  * Invariants
  * 1. A store begins with the whole state, whatever older copy lies there: what it holds from an earlier
- *    stay is never taken for a part of this copy.
+ *    stay is never taken for a part of this copy. A remote copy goes on from a committed record that the
+ *    store holds by its very name, and is never settled.
  * 2. Only committed records are sent: a copy is never ahead of the replica set that has authority.
  * 3. `isSettled` says that a majority of the set, the next owner's store among it, has on disk all that
  *    was ever appended, and knows it committed.
@@ -20,7 +23,7 @@ import { isQuorum, type ReplicaSet, storesOf } from './replica-set.ts';
 
 export interface StagedCopyOptions {
   readonly set: ReplicaSet;
-  /** The store of the node that is to own the object. */
+  /** The store of the node that is to own the object; any where it is to stay. */
   readonly target: string;
   /** The record before `records`; the own state has folded it in. */
   readonly base: RecordName;
@@ -32,6 +35,8 @@ export interface StagedCopyOptions {
   readonly windowBytesMax: number;
   /** Copies begun for one store before it is given up. */
   readonly copiesMax: number;
+  /** It goes on for as long as the object is owned; so many bytes are kept for stores that are down. */
+  readonly lasting?: { readonly keptBytesMax: number } | undefined;
   /** Tests only. */
   readonly bugs?: DeliberateBugs | undefined;
 }
@@ -61,8 +66,16 @@ export type StagedEffect =
   /** It will not come about. The last effect. */
   | { readonly type: 'failed'; readonly why: string; readonly isFenced: boolean };
 
+export interface CopyLag {
+  /** LSN of the newest record that is. */
+  readonly committed: number;
+  readonly records: number;
+  /** Of those that are kept. */
+  readonly bytes: number;
+}
+
 interface Follower {
-  state: 'down' | 'copying' | 'streaming';
+  state: 'down' | 'probing' | 'copying' | 'streaming';
   /** On its disk, and known there to be committed. */
   matched: number;
   next: number;
@@ -103,7 +116,26 @@ export class StagedCopy {
     return this.#holdsAt((follower) => follower.state === 'streaming');
   }
 
+  /** Committed, and not known to be at a majority of the set. */
+  get lag(): CopyLag {
+    const held = [...this.#followers.values()].map(({ matched }) => matched);
+    const isAt = (lsn: number) => (store: string) =>
+      (this.#followers.get(store)?.matched ?? 0) >= lsn;
+    const matched = Math.max(0, ...held.filter((lsn) => isQuorum(this.set, isAt(lsn))));
+    let bytes = 0;
+    const first = Math.max(matched, this.#base.lsn) + 1;
+    for (let lsn = first; lsn <= this.#committed; lsn++) bytes += this.#sizeOf(lsn);
+    const committed = this.#committed;
+    return { committed, records: Math.max(0, committed - matched), bytes };
+  }
+
+  /** Bytes of the records that are kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get isSettled(): boolean {
+    if (this.#options.lasting !== undefined) return false;
     const { lsn } = this.#last;
     return lsn === this.#committed && this.#holdsAt(({ matched }) => matched === lsn);
   }
@@ -131,8 +163,12 @@ export class StagedCopy {
     if (follower === undefined) return;
     switch (input.type) {
       case 'up':
+        if (this.#options.lasting === undefined) this.#copy(store, follower);
+        else this.#probe(store, follower);
+        return;
       case 'gap':
-        this.#copy(store, follower);
+        // Answers to what was sent before the copy that is under way are of the past.
+        if (follower.state !== 'copying') this.#copy(store, follower);
         return;
       case 'down':
         follower.state = 'down';
@@ -142,7 +178,9 @@ export class StagedCopy {
         this.#reached(store, follower, input.lsn);
         return;
       case 'acked':
-        if (follower.state !== 'streaming') return;
+        if (follower.state !== 'streaming' && follower.state !== 'probing') return;
+        // To what was sent before it was asked anew.
+        if (this.#options.lasting !== undefined && input.lsn < this.#base.lsn) return;
         this.#reached(store, follower, input.lsn);
         return;
       case 'refused':
@@ -160,6 +198,13 @@ export class StagedCopy {
     }
   }
 
+  /** Does it hold the record up to which it was known to be, or the oldest that is kept? */
+  #probe(store: string, follower: Follower): void {
+    const previous = this.#nameAt(Math.max(this.#base.lsn, follower.matched));
+    follower.state = 'probing';
+    this.#effects.push({ type: 'send', to: store, previous, records: [], committed: previous });
+  }
+
   #copy(store: string, follower: Follower): void {
     if (this.#options.bugs?.['stale-staged-copy'] === true) {
       // A mistake on purpose: whatever lies there is taken for the beginning.
@@ -170,7 +215,9 @@ export class StagedCopy {
     follower.copies += 1;
     if (follower.copies > this.#options.copiesMax) {
       follower.state = 'down';
-      const isLost = !this.#holdsAt(({ copies }) => copies <= this.#options.copiesMax);
+      const isLost =
+        this.#options.lasting !== undefined ||
+        !this.#holdsAt(({ copies }) => copies <= this.#options.copiesMax);
       if (isLost) this.#fail('the state cannot be copied to the other region’s stores');
       return;
     }
@@ -185,7 +232,10 @@ export class StagedCopy {
       this.#copy(store, follower);
       return;
     }
-    if (follower.state === 'copying') follower.next = lsn + 1;
+    if (follower.state !== 'streaming') {
+      follower.next = lsn + 1;
+      follower.copies = this.#options.lasting === undefined ? follower.copies : 0;
+    }
     follower.state = 'streaming';
     follower.matched = Math.max(follower.matched, lsn);
     follower.next = Math.max(follower.next, follower.matched + 1);
@@ -219,9 +269,12 @@ export class StagedCopy {
   /** Forgets records that no store will need: one that comes back begins anew. */
   #trim(): void {
     let lsn = this.#committed;
+    const { lasting } = this.#options;
+    const isKept = lasting !== undefined && this.#bytes <= lasting.keptBytesMax;
     for (const { state, matched, from } of this.#followers.values()) {
-      if (state === 'streaming') lsn = Math.min(lsn, matched);
+      if (state === 'streaming' || state === 'probing') lsn = Math.min(lsn, matched);
       else if (state === 'copying') lsn = Math.min(lsn, from);
+      else if (isKept && matched > 0) lsn = Math.min(lsn, matched);
     }
     const count = lsn - this.#base.lsn;
     if (count <= 0) return;
@@ -239,7 +292,8 @@ export class StagedCopy {
       const follower = this.#followers.get(store);
       return follower !== undefined && isTrue(follower);
     };
-    return counts(this.#options.target) && isQuorum(this.set, counts);
+    const { target, lasting } = this.#options;
+    return (lasting !== undefined || counts(target)) && isQuorum(this.set, counts);
   }
 
   get #last(): RecordName {

@@ -70,6 +70,14 @@ export interface ReplicationLimits {
   readonly stagedCopiesMax: number;
   /** How long a store of another region may leave something unanswered before it begins anew. */
   readonly stagedAnswerMs: number;
+  /** Bytes of one object's records kept for stores of its remote copy that cannot be reached. */
+  readonly remoteKeptBytesMax: number;
+  /** Bytes of records kept for all remote copies: past it the one furthest behind is copied anew, later. */
+  readonly remoteBytesMax: number;
+  /** Objects whose remote copy is being caught up at a time. */
+  readonly remoteStartsMax: number;
+  /** How often remote copies are looked at; one that failed is begun anew at a later look. */
+  readonly remoteLookMs: number;
   /** Between one look through this store's copies for those that nobody needs, and the next. */
   readonly leftoverSweepMs: number;
   /** How long a copy that nobody needs is kept all the same. */
@@ -116,6 +124,10 @@ export const replicationLimits: ReplicationLimits = {
   stagedBytesMax: 64 * 1024 * 1024,
   stagedCopiesMax: 5,
   stagedAnswerMs: 5000,
+  remoteKeptBytesMax: 64 * 1024,
+  remoteBytesMax: 128 * 1024 * 1024,
+  remoteStartsMax: 64,
+  remoteLookMs: 1000,
   leftoverSweepMs: 600_000,
   leftoverDelayMs: 600_000,
   leftoverLooksPerSecond: 50,

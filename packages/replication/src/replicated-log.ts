@@ -39,7 +39,7 @@ import {
 } from '@homing/protocol';
 import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
-import { ObjectStaging } from './staging.ts';
+import { ObjectStaging, type RemoteCopy } from './staging.ts';
 
 export interface LogOptions {
   readonly object: ObjectRef;
@@ -90,6 +90,8 @@ export class ReplicatedLog implements OwnedLog {
   #forgotten: (() => void) | undefined;
   #isOver = false;
   #staging: ObjectStaging | undefined;
+  /** The copy that is kept in another region. */
+  #remote: ObjectStaging | undefined;
   /** Those that nobody has called off: what they copied may have become the object. */
   readonly #countedOn = new Set<ObjectStaging>();
   /** Stores that were told to erase what they had of this epoch. */
@@ -216,8 +218,48 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   stage(set: ShardAssignment, target: string): Staging {
-    const { epoch, home } = this;
     this.#staging?.cancel();
+    // Its stores answer to one copy at a time.
+    if (this.#remote?.meets(set) === true) this.#remote.cancel();
+    const staging = this.#newStaging(set, target, false, () => {
+      if (this.#staging === staging) this.#staging = undefined;
+    });
+    this.#countedOn.add(staging);
+    if (this.#isOver) staging.cancel();
+    else if (this.#isOrderedAway(set)) staging.refuse();
+    else this.#staging = staging;
+    return staging;
+  }
+
+  /**
+   * Keeps a copy at the stores of `set`, for as long as the object is owned here. Undefined where it
+   * cannot be begun now. `ended` is told why it is over, unless the log is.
+   */
+  copyTo(set: ShardAssignment, ended: (error: HomingError) => void): RemoteCopy | undefined {
+    const [target] = storesOf(set);
+    if (this.#isOver || this.#started !== undefined || target === undefined) return undefined;
+    const own = storesOf(this.#owner.set);
+    if (storesOf(set).some((store) => own.includes(store))) return undefined;
+    if (this.#remote !== undefined || this.#staging?.meets(set) === true) return undefined;
+    if (this.#isOrderedAway(set)) {
+      ended(new HomingError('fenced', 'a store there has erased what it had of this epoch'));
+      return undefined;
+    }
+    const copy = this.#newStaging(set, target, true, (error) => {
+      if (this.#remote === copy) this.#remote = undefined;
+      if (!this.#isOver) ended(error);
+    });
+    this.#remote = copy;
+    return copy;
+  }
+
+  #newStaging(
+    set: ShardAssignment,
+    target: string,
+    isLasting: boolean,
+    ended: (error: HomingError) => void,
+  ): ObjectStaging {
+    const { epoch, home } = this;
     const staging = new ObjectStaging({
       context: this.#context,
       object: this.object,
@@ -225,17 +267,22 @@ export class ReplicatedLog implements OwnedLog {
       target,
       held: this.#owner.held,
       sender: () => ({ epoch, home, generation: this.#owner.set.generation }),
-      ended: () => {
-        if (this.#staging === staging) this.#staging = undefined;
-      },
+      isLasting,
+      asked: () => this.#context.changed(this),
+      ended,
       cancelled: () => this.#countedOn.delete(staging),
     });
-    this.#countedOn.add(staging);
-    if (this.#isOver) staging.cancel();
-    else if (storesOf(set).some((store) => this.#orderedAway.has(store))) staging.refuse();
-    else this.#staging = staging;
     this.#context.changed(this);
     return staging;
+  }
+
+  #isOrderedAway(set: ShardAssignment): boolean {
+    return storesOf(set).some((store) => this.#orderedAway.has(store));
+  }
+
+  /** The copies elsewhere that the log is told of. */
+  get #copiesElsewhere(): readonly ObjectStaging[] {
+    return [this.#staging, this.#remote].filter((copy) => copy !== undefined);
   }
 
   /**
@@ -300,14 +347,16 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   up(store: string): void {
-    if (this.#staging?.isMember(store) === true) this.#staging.step({ type: 'up', store });
+    for (const copy of this.#copiesElsewhere) {
+      if (copy.isMember(store)) copy.step({ type: 'up', store });
+    }
     this.#step({ type: 'up', store });
     // Until it has answered, and knows what is committed.
     if (!this.#isOver) this.#context.changed(this);
   }
 
   down(store: string): void {
-    this.#staging?.step({ type: 'down', store });
+    for (const copy of this.#copiesElsewhere) copy.step({ type: 'down', store });
     this.#step({ type: 'down', store });
     if (this.#owner.phase === 'fetching') this.#step({ type: 'fetch-failed' });
   }
@@ -335,13 +384,13 @@ export class ReplicatedLog implements OwnedLog {
       this.#run(this.#owner.tellCommitted());
     }
     this.#resend();
-    this.#staging?.tick();
+    for (const copy of this.#copiesElsewhere) copy.tick();
     const sinceMs = this.#waitingSinceMs;
     if (sinceMs !== undefined && clock.monotonicMs() - sinceMs > limits.commitTimeoutMs) {
       this.#stall();
     }
     const isRecovering = this.#started !== undefined;
-    if (this.#staging !== undefined) return true;
+    if (this.#staging !== undefined || this.#remote?.isIdle === false) return true;
     return isRecovering || this.#waitingSinceMs !== undefined || !this.#owner.isIdle;
   }
 
@@ -368,8 +417,9 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   onAnswer(store: string, answer: Extract<LogAnswer, { readonly id: ObjectIdHex }>): void {
-    if (this.#staging?.isMember(store) === true) {
-      this.#staging.onAnswer(store, answer);
+    const copy = this.#copiesElsewhere.find((each) => each.isMember(store));
+    if (copy !== undefined) {
+      copy.onAnswer(store, answer);
       return;
     }
     this.#awaitedSinceMs.delete(store);
@@ -448,7 +498,7 @@ export class ReplicatedLog implements OwnedLog {
         return;
       case 'committed':
         this.#onCommitted(effect.lsn);
-        this.#staging?.step({ type: 'committed', lsn: effect.lsn });
+        for (const copy of this.#copiesElsewhere) copy.step({ type: 'committed', lsn: effect.lsn });
         return;
       case 'folded':
         this.#onFolded(effect.lsn);
@@ -473,7 +523,7 @@ export class ReplicatedLog implements OwnedLog {
       return;
     }
     this.#step({ type: 'append', record });
-    this.#staging?.step({ type: 'append', record });
+    for (const copy of this.#copiesElsewhere) copy.step({ type: 'append', record });
     this.#context.changed(this);
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
@@ -665,7 +715,7 @@ export class ReplicatedLog implements OwnedLog {
 
   #close(): void {
     this.#isOver = true;
-    this.#staging?.cancel();
+    for (const copy of this.#copiesElsewhere) copy.cancel();
     this.#context.closed(this);
     for (const round of [...this.#rounds.values()]) round.reject(lostError());
     this.#wakeSettled();

@@ -46,6 +46,7 @@ import type { ReplicationLimits } from './limits.ts';
 import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
 import { Quarantines } from './quarantines.ts';
+import { RemoteCopies, type RemoteOf } from './remote-copies.ts';
 import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
 import { Scrubber } from './scrubber.ts';
@@ -68,6 +69,8 @@ export interface ReplicationOptions {
   readonly cluster: string;
   /** The shard that holds an object which is at home in the region: `<region>/<shard>`. */
   readonly keyOf: (home: string, id: ObjectIdHex) => string;
+  /** Which objects are to have a copy in a second region; by default none. */
+  readonly remoteOf?: RemoteOf | undefined;
   /** The store failed: what is on disk is not known, and the process must end. */
   readonly failed: (error: unknown) => void;
   /** Tests only. */
@@ -97,6 +100,7 @@ export class Replication implements ObjectLogs {
   readonly #quarantines: Quarantines;
   readonly #digester: Digester;
   readonly #sweeper: Sweeper;
+  readonly remotes: RemoteCopies;
   #scrubber: Scrubber | undefined;
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
@@ -110,6 +114,7 @@ export class Replication implements ObjectLogs {
   #vacate: Vacate = async () => {};
   #locate: Locate | undefined;
   #erased: () => void = () => {};
+  #reclaim: (id: ObjectIdHex) => void = () => {};
   #mayPromise = false;
   #isClosed = false;
 
@@ -285,6 +290,14 @@ export class Replication implements ObjectLogs {
       failed: onFailure,
     });
     this.#sweeper = this.#startSweeper(bugs);
+    this.remotes = new RemoteCopies({
+      clock,
+      timers,
+      limits,
+      remoteOf: options.remoteOf ?? (() => undefined),
+      setOf: (home, id) => this.setOf(home, id),
+      reclaim: (id) => this.#reclaim(id),
+    });
     if (limits.scrubBytesPerSecond > 0) this.#scrubber = this.#startScrubber();
     network.serve('log', {
       up: (peer) => this.#onUp(peer),
@@ -312,6 +325,7 @@ export class Replication implements ObjectLogs {
     const log = new ReplicatedLog(this.#context, { object, epoch, home, set, events });
     this.#logs.set(object.id, log);
     await log.start();
+    if (!log.isOver) this.remotes.opened(log);
     return log;
   }
 
@@ -339,6 +353,11 @@ export class Replication implements ObjectLogs {
       regions: () => this.#sets.regions(),
       setOf: (home, id) =>
         this.#sets.isPending(keyOf(home, id)) ? undefined : this.setOf(home, id),
+      isRemote: (object, home) => {
+        const region = this.#options.remoteOf?.(object, home);
+        const set = region === undefined ? undefined : this.setOf(region, object.id);
+        return set !== undefined && storesOf(set).includes(self.storeId);
+      },
       isOwnedHere: (id) => this.#logs.has(id),
       erased: () => this.#erased(),
       askOwner: (owner, id, epoch) =>
@@ -418,7 +437,8 @@ export class Replication implements ObjectLogs {
 
   /**
    * `changed` is called when a set was adopted, or a store got further with one, `erased` when a copy
-   * that an object left behind is gone; the others as their types say.
+   * that an object left behind is gone, `reclaim` when an object needs a newer epoch, once it is at rest;
+   * the others as their types say.
    */
   follow(hooks: {
     changed?: () => void;
@@ -426,12 +446,14 @@ export class Replication implements ObjectLogs {
     vacate?: Vacate;
     locate?: Locate;
     erased?: () => void;
+    reclaim?: (id: ObjectIdHex) => void;
   }): void {
     if (hooks.changed !== undefined) this.#changedSets = hooks.changed;
     if (hooks.settle !== undefined) this.#settle = hooks.settle;
     if (hooks.vacate !== undefined) this.#vacate = hooks.vacate;
     if (hooks.locate !== undefined) this.#locate = hooks.locate;
     if (hooks.erased !== undefined) this.#erased = hooks.erased;
+    if (hooks.reclaim !== undefined) this.#reclaim = hooks.reclaim;
   }
 
   #ownedOf(shard: string): readonly ObjectIdHex[] {
@@ -488,6 +510,7 @@ export class Replication implements ObjectLogs {
     this.#scrubber?.stop();
     this.#digester.stop();
     this.#sweeper.stop();
+    this.remotes.stop();
     for (const log of [...this.#logs.values()]) log.release();
   }
 
@@ -606,6 +629,7 @@ export class Replication implements ObjectLogs {
   #onClosed(log: OpenLog): void {
     const { id } = log.object;
     this.#changed.delete(log);
+    this.remotes.closed(log);
     this.#copies.cancel(id, log.epoch);
     if (this.#logs.get(id) !== log) return;
     this.#logs.delete(id);

@@ -72,6 +72,8 @@ export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #copies = new Map<string, Copy>();
   #waiting: CopyOrder[] = [];
+  /** Pages of copies that were given up, whose answers are still to come: they come before others. */
+  readonly #unanswered = new Map<string, { readonly epoch: Epoch; count: number }>();
   /** When the next page may leave of a copy that nobody waits for. */
   #pacedUntilMs = 0;
 
@@ -94,6 +96,7 @@ export class SnapshotSender {
   }
 
   taken(node: string, id: ObjectIdHex, epoch: Epoch, index: number): void {
+    if (this.#isOfEarlier(node, id, epoch)) return;
     const copy = this.#find(node, id, epoch);
     if (copy === undefined || index !== copy.taken) return;
     copy.taken += 1;
@@ -106,12 +109,17 @@ export class SnapshotSender {
   }
 
   refused(node: string, id: ObjectIdHex, epoch: Epoch): void {
+    if (this.#isOfEarlier(node, id, epoch)) return;
     const copy = this.#find(node, id, epoch);
     if (copy !== undefined) this.#fail(copy);
   }
 
   /** The link is gone, and with it what was under way. */
   down(node: string): void {
+    const prefix = keyOf(node, '');
+    for (const key of this.#unanswered.keys()) {
+      if (key.startsWith(prefix)) this.#unanswered.delete(key);
+    }
     const waiting = this.#waiting.filter((order) => order.to === node);
     this.#waiting = this.#waiting.filter((order) => order.to !== node);
     for (const copy of [...this.#copies.values()]) if (copy.order.to === node) this.#fail(copy);
@@ -123,15 +131,26 @@ export class SnapshotSender {
     const isMeant = (order: CopyOrder) => order.object.id === id && order.epoch === epoch;
     this.#waiting = this.#waiting.filter((order) => !isMeant(order));
     for (const [key, copy] of this.#copies) if (isMeant(copy.order)) this.#drop(key);
+    for (const [key, earlier] of this.#unanswered) {
+      if (earlier.epoch === epoch && key.endsWith(id)) this.#unanswered.delete(key);
+    }
     this.#startNext();
   }
 
-  /** The same for one copy. */
+  /** The same for one copy; another one to that node may follow under this epoch. */
   giveUp(node: string, id: ObjectIdHex, epoch: Epoch): void {
     const isMeant = (order: CopyOrder) =>
       order.to === node && order.object.id === id && order.epoch === epoch;
     this.#waiting = this.#waiting.filter((order) => !isMeant(order));
-    if (this.#find(node, id, epoch) !== undefined) this.#drop(keyOf(node, id));
+    const copy = this.#find(node, id, epoch);
+    if (copy !== undefined) {
+      const key = keyOf(node, id);
+      const earlier = this.#unanswered.get(key);
+      const before = earlier?.epoch === epoch ? earlier.count : 0;
+      const count = before + copy.sent - copy.taken;
+      if (count > 0) this.#unanswered.set(key, { epoch, count });
+      this.#drop(key);
+    }
     this.#startNext();
   }
 
@@ -147,10 +166,24 @@ export class SnapshotSender {
     this.#copies.delete(key);
   }
 
+  /** An answer to a page of a copy that was given up says nothing of the one under way. */
+  #isOfEarlier(node: string, id: ObjectIdHex, epoch: Epoch): boolean {
+    const key = keyOf(node, id);
+    const earlier = this.#unanswered.get(key);
+    if (earlier?.epoch !== epoch) return false;
+    earlier.count -= 1;
+    if (earlier.count === 0) this.#unanswered.delete(key);
+    return true;
+  }
+
   #watch(copy: Copy): void {
     const { timers, limits } = this.#options;
     copy.timer?.cancel();
-    copy.timer = timers.after(limits.pageTimeoutMs, () => this.#fail(copy));
+    copy.timer = timers.after(limits.pageTimeoutMs, () => {
+      this.#fail(copy);
+      // What has not been answered by now is taken for lost.
+      this.#unanswered.delete(keyOf(copy.order.to, copy.order.object.id));
+    });
   }
 
   #fail(copy: Copy): void {
@@ -281,6 +314,6 @@ export class SnapshotSender {
   }
 }
 
-function keyOf(node: string, id: ObjectIdHex): string {
+function keyOf(node: string, id: string): string {
   return `${node}\0${id}`;
 }

@@ -11,7 +11,14 @@ import {
   type ShardAssignment,
   type Staging,
 } from '@homing/base';
-import { StagedCopy, type StagedEffect, type StagedInput, storesOf } from '@homing/protocol';
+import {
+  type CopyLag,
+  type ReplicaSet,
+  StagedCopy,
+  type StagedEffect,
+  type StagedInput,
+  storesOf,
+} from '@homing/protocol';
 import type { LogContext } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
 
@@ -29,7 +36,11 @@ export interface ObjectStagingOptions {
     Extract<LogMessage, { type: 'append' }>,
     'epoch' | 'home' | 'generation'
   >;
-  readonly ended: () => void;
+  /** It goes on for as long as the object is owned. */
+  readonly isLasting: boolean;
+  /** A store owes an answer: `tick` is to look for it. */
+  readonly asked: () => void;
+  readonly ended: (error: HomingError) => void;
   /** Whoever began it counts on it no more. */
   readonly cancelled: () => void;
 }
@@ -40,7 +51,16 @@ interface Waiting {
   readonly reject: (error: HomingError) => void;
 }
 
-export class ObjectStaging implements Staging {
+/** A copy that is kept in another region. */
+export interface RemoteCopy {
+  readonly lag: CopyLag;
+  readonly isNear: boolean;
+  /** Of the records kept for it. */
+  readonly bytes: number;
+  cancel(): void;
+}
+
+export class ObjectStaging implements Staging, RemoteCopy {
   readonly near: Promise<void>;
   readonly #options: ObjectStagingOptions;
   readonly #copy: StagedCopy;
@@ -51,8 +71,9 @@ export class ObjectStaging implements Staging {
   #isOver = false;
 
   constructor(options: ObjectStagingOptions) {
-    const { context, set, target, held } = options;
+    const { context, set, target, held, isLasting } = options;
     const { inFlightBytesMax, stagedBytesMax, stagedCopiesMax } = context.limits;
+    const { remoteKeptBytesMax: keptBytesMax } = context.limits;
     this.#options = options;
     this.#copy = new StagedCopy({
       set,
@@ -61,6 +82,7 @@ export class ObjectStaging implements Staging {
       inFlightBytesMax,
       windowBytesMax: stagedBytesMax,
       copiesMax: stagedCopiesMax,
+      lasting: isLasting ? { keptBytesMax } : undefined,
       bugs: context.bugs,
     });
     this.near = this.#until(() => this.#copy.isNear);
@@ -88,6 +110,11 @@ export class ObjectStaging implements Staging {
     return !this.#isOver && this.holdsAt(store);
   }
 
+  /** Whether any store is of both sets. */
+  meets(set: ReplicaSet): boolean {
+    return storesOf(set).some((store) => this.isMember(store));
+  }
+
   /** The same, also when it is over. */
   holdsAt(store: string): boolean {
     return this.#copy.isMember(store);
@@ -104,7 +131,8 @@ export class ObjectStaging implements Staging {
   }
 
   onAnswer(store: string, answer: LogAnswer): void {
-    this.#askedSinceMs.delete(store);
+    // Answers to pages of the state are not to what was asked here.
+    if (answer.type !== 'page-taken') this.#askedSinceMs.delete(store);
     switch (answer.type) {
       case 'acked':
         // What it was told is committed is what it was sent.
@@ -120,6 +148,24 @@ export class ObjectStaging implements Staging {
         return;
       default:
     }
+  }
+
+  get lag(): CopyLag {
+    return this.#copy.lag;
+  }
+
+  /** A majority has all but a tail. */
+  get isNear(): boolean {
+    return this.#copy.isNear;
+  }
+
+  get bytes(): number {
+    return this.#copy.bytes;
+  }
+
+  /** Nothing is waited for. */
+  get isIdle(): boolean {
+    return this.#askedSinceMs.size === 0;
   }
 
   /** Regularly: what a store does not answer may be lost with a link's buffer. */
@@ -173,6 +219,7 @@ export class ObjectStaging implements Staging {
     if (context.peers.send(store, { type: 'append', ...said })) {
       const sinceMs = this.#askedSinceMs.get(store) ?? context.clock.monotonicMs();
       this.#askedSinceMs.set(store, sinceMs);
+      this.#options.asked();
     } else {
       queueMicrotask(() => this.step({ type: 'down', store }));
       this.#later(store);
@@ -201,7 +248,7 @@ export class ObjectStaging implements Staging {
       const node = context.peers.nodeOf(store);
       if (node !== undefined) context.copies.giveUp(node, object.id, sender().epoch);
     }
-    ended();
+    ended(error);
     for (const { reject } of this.#waiting) reject(error);
     this.#waiting.clear();
   }

@@ -36,6 +36,8 @@ export interface SweeperOptions {
   readonly regions: () => ReadonlySet<string>;
   /** Undefined where it is not known, or a newer one is on its way to the disk. */
   readonly setOf: (home: string, id: ObjectIdHex) => ShardAssignment | undefined;
+  /** This store is to have a copy of the object, which is at home elsewhere. */
+  readonly isRemote: (object: ObjectRef, home: string) => boolean;
   readonly isOwnedHere: (id: ObjectIdHex) => boolean;
   readonly askOwner: (store: string, id: ObjectIdHex, epoch: Epoch) => void;
   readonly erased: () => void;
@@ -103,7 +105,7 @@ export class Sweeper {
   }
 
   async #look({ namespace, id, name }: ObjectHead): Promise<void> {
-    const { clock, timers, limits, store, self, setOf, locate } = this.#options;
+    const { clock, timers, limits, store, self, setOf, isRemote, locate } = this.#options;
     await new Promise<void>((resolve) => {
       this.#timer = timers.after(1000 / limits.leftoverLooksPerSecond, () => resolve());
     });
@@ -118,7 +120,7 @@ export class Sweeper {
     const view = {
       promised,
       recordEpoch: found.epoch,
-      isNeeded: set === undefined || storesOf(set).includes(self),
+      isNeeded: set === undefined || storesOf(set).includes(self) || isRemote(object, found.home),
       isOwned: found.ownerStore !== undefined,
     };
     const verdict = this.#leftovers.look(id, view, clock.monotonicMs());

@@ -2,6 +2,7 @@
 import {
   type Coordinator,
   HomingError,
+  type NodeInfo,
   namedObjectId,
   type ObjectHead,
   type ObjectIdHex,
@@ -43,6 +44,9 @@ export interface ClusterAdminOptions {
   readonly recovery: Recovery;
 }
 
+/** How long an owner may take to say what only it knows. */
+const askTimeoutMs = 1000;
+
 /** Counted up to here: there are few, or the disk is to be thrown away. */
 const quarantinedMax = 10_000;
 
@@ -61,6 +65,12 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       }
       metrics.set('replicas_quarantined', store.quarantined(quarantinedMax).length);
       metrics.set('migrations_in_flight', node.moving);
+      const remote = options.replication.remotes.state;
+      metrics.set('remote_objects', remote.objects - remote.incomplete, { state: 'copied' });
+      metrics.set('remote_objects', remote.incomplete, { state: 'copying' });
+      metrics.set('remote_lag_records', remote.records);
+      metrics.set('remote_lag_bytes', remote.bytes);
+      metrics.set('remote_lag_seconds', remote.seconds);
       for (const [region, ms] of node.distances()) {
         metrics.set('region_round_trip_seconds', ms / 1000, { to_region: region });
       }
@@ -149,6 +159,7 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     incomplete: incompleteHere(options),
     changing: assignments.filter(isChanging).length,
     quarantined: options.store.quarantined(quarantinedMax).length,
+    remote: options.replication.remotes.state,
     objectsOwned: node.ownedCount,
     sockets: node.socketCount,
     namespaces: namespaces.list().map(({ name, className }) => ({ name, className })),
@@ -219,6 +230,8 @@ async function describe(
     home: home ?? null,
     defaultHome: byDefault ?? null,
     epoch: String(own?.epoch ?? ownership?.epoch ?? 0),
+    remote:
+      own === undefined ? await askRemote(options, owner, namespace, id) : remoteHere(options, id),
     replicas: set?.members.map((store) => stores.get(store) ?? store) ?? [],
     generation: set?.generation ?? null,
     log: head === undefined ? null : { epoch: String(head.last.epoch), lsn: head.last.lsn },
@@ -227,6 +240,31 @@ async function describe(
     staySeconds: callers?.staySeconds ?? null,
     stays: callers?.stays ?? null,
   };
+}
+
+/** How far the copy in a second region is behind, where there is one. */
+function remoteHere({ replication }: ClusterAdminOptions, id: ObjectIdHex): object | null {
+  return replication.remotes.of(id) ?? null;
+}
+
+/** Only the owner knows. Null where it does not say so in time. */
+async function askRemote(
+  { config }: ClusterAdminOptions,
+  owner: NodeInfo | undefined,
+  namespace: NamespaceInfo,
+  id: ObjectIdHex,
+): Promise<unknown> {
+  const admin = owner?.node === config.node ? undefined : owner?.addresses.admin;
+  if (config.replication.remote === undefined || admin === undefined) return null;
+  const query = new URLSearchParams({ namespace: namespace.name, id });
+  try {
+    const response = await fetch(`http://${admin}/api/describe?${query}`, {
+      signal: AbortSignal.timeout(askTimeoutMs),
+    });
+    return ((await response.json()) as { remote?: unknown }).remote ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Here, or passed on to the node that is meant. Resolves when it is empty. */

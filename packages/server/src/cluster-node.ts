@@ -41,6 +41,7 @@ import { migrationOptions } from './migration-options.ts';
 import { Recovery } from './recovery.ts';
 import { RegionDelay } from './region-delay.ts';
 import { RegionNote } from './region-note.ts';
+import { remoteOf } from './remote-options.ts';
 import { systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -130,6 +131,8 @@ async function compose(
   const identity = new DiskIdentity(store, coordinator, systemTimers, logger);
   await identity.start();
   closers.push(async () => identity.stop());
+  const namespaces = new Namespaces(project);
+  const regionNote = new RegionNote({ store, coordinator, cluster: config.etcd.prefix, logger });
   const keyOf = (home: string, id: ObjectIdHex) =>
     shardKey(home, shardOf(id, config.shardsPerRegion));
   const replication = new Replication({
@@ -153,6 +156,7 @@ async function compose(
     },
     cluster: config.etcd.prefix,
     keyOf,
+    remoteOf: remoteOf(config, namespaces, () => regionNote.list()),
     failed: (error) => fatal(error),
   });
   closers.push(async () => replication.close());
@@ -160,8 +164,6 @@ async function compose(
   coordinator.watch(({ type }) => {
     if (type === 'session-lost') metrics.increment('session_expired_total');
   });
-  const cluster = config.etcd.prefix;
-  const regionNote = new RegionNote({ store, coordinator, cluster, logger });
   const recovery = new Recovery({
     node: config.node,
     replication,
@@ -200,7 +202,6 @@ async function compose(
     },
   });
   closers.push(async () => controller.stop());
-  const namespaces = new Namespaces(project);
   const candidates = (home: string, id: ObjectIdHex) => {
     const set = replication.setOf(home, id);
     return set === undefined ? undefined : ownersOf(set);
@@ -243,6 +244,7 @@ async function compose(
     vacate: (id, stores) => node.vacate(id, stores),
     locate: (object) => node.whereabouts(object),
     erased: () => metrics.increment('leftovers_erased_total'),
+    reclaim: (id) => node.reclaim(id),
   });
   closers.push(() => node.close());
   followPeers(coordinator, network, config.node);

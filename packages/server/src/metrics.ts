@@ -56,6 +56,13 @@ const histograms: Readonly<Record<string, Declaration & { readonly buckets: numb
 const gauges: Readonly<Record<string, Declaration>> = {
   objects_active: { help: 'Objects in memory', labels: ['namespace'] },
   replicas_quarantined: { help: 'Replicas of objects that are damaged and not made anew yet' },
+  remote_objects: {
+    help: 'Objects owned here that are to have a copy in a second region',
+    labels: ['state'],
+  },
+  remote_lag_records: { help: 'Committed records that those copies lack' },
+  remote_lag_bytes: { help: 'Bytes of them that are kept to be sent' },
+  remote_lag_seconds: { help: 'How long the copy that is furthest behind has been so' },
   objects_owned: { help: 'Objects this node is the owner of' },
   sockets: { help: 'WebSockets', labels: ['state'] },
   migrations_in_flight: { help: 'Objects that are moving toward their callers' },

@@ -70,6 +70,8 @@ export interface Profile {
   readonly faultEveryMs: readonly [number, number];
   readonly faultMs: readonly [number, number];
   readonly kinds: readonly FaultKind[];
+  /** Objects have a copy in another region than their home. */
+  readonly isRemote: boolean;
   /** Beside them, disks lose what they held of an object. */
   readonly isDamaging: boolean;
 }
@@ -79,7 +81,8 @@ export function drawProfile(random: SeededRandom): Profile {
   const calm = drawAny(random);
   // What is damaged is to be found within the run.
   const scrub = isDamaging ? { scrubBytesPerSecond: 1_000_000, scrubPauseMs: 2000 } : {};
-  const any = { ...calm, isDamaging, limits: { ...calm.limits, ...scrub } };
+  const isRemote = random.child('remote').chance(0.4);
+  const any = { ...calm, isDamaging, isRemote, limits: { ...calm.limits, ...scrub } };
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
   const changes = random.child('changes');
   return changes.chance(0.5) ? drawn : { ...drawn, ...drawChanges(changes, drawn) };
@@ -147,7 +150,7 @@ function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
   };
 }
 
-function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging'> {
+function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));

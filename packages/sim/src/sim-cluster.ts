@@ -151,6 +151,16 @@ export class SimCluster {
     return regions[index % regions.length] as string;
   }
 
+  /** The set that is to have a copy of the object beside that of its home. */
+  remoteSetOf(object: ObjectRef): ReplicaSet | undefined {
+    const { isRemote, regions, shards } = this.#options.profile;
+    const home = this.homeOf(object);
+    const remote = isRemote ? regions.find((region) => region !== home) : undefined;
+    if (remote === undefined) return undefined;
+    return this.#coordinators.shards().get(shardKey(remote, shardOf(object.id, shards)))
+      ?.assignment;
+  }
+
   isMember(storeId: string, object: ObjectRef): boolean {
     const set = this.setOf(object);
     return set !== undefined && storesOf(set).includes(storeId);
@@ -190,6 +200,7 @@ export class SimCluster {
       controller: profile.controller,
       region: this.regionOf(name),
       regions: profile.regions,
+      isRemote: profile.isRemote,
       limits: profile.limits,
       idleMs: profile.idleMs,
       bugs,

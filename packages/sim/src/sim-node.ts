@@ -62,6 +62,8 @@ export interface SimNodeOptions {
   readonly region: string;
   /** Of the whole cluster. */
   readonly regions: readonly string[];
+  /** Objects have a copy in another region. */
+  readonly isRemote: boolean;
   readonly limits: ReplicationLimits;
   readonly idleMs: readonly [number, number];
   readonly bugs: SimBugs;
@@ -133,6 +135,8 @@ export class SimNode {
       limits: options.limits,
       cluster: 'sim',
       keyOf: (home, id) => shardKey(home, shardOf(id, options.shardCount)),
+      remoteOf: (_object, home) =>
+        options.isRemote ? options.regions.find((region) => region !== home) : undefined,
       failed,
       bugs: options.bugs.protocol,
     });
@@ -169,6 +173,7 @@ export class SimNode {
       settle: async (object, region) => !this.#isStarted || this.#node.settle(object, region),
       vacate: (id, stores) => this.#node.vacate(id, stores),
       locate: (object) => this.#node.whereabouts(object),
+      reclaim: (id) => this.#node.reclaim(id),
     });
     const candidates = (home: string, id: ObjectIdHex) => {
       const set = this.#replication.setOf(home, id);

@@ -3,6 +3,7 @@
  * has to make progress in a bounded time; then everything that was seen is checked.
  */
 import type { ObjectRef } from '@homing/base';
+import { type ReplicaSet, storesOf } from '@homing/protocol';
 import { DiskChecks } from './check-disks.ts';
 import { checkHistory } from './check-history.ts';
 import type { DiskFaults } from './disk.ts';
@@ -40,7 +41,7 @@ export interface Verdict {
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased. */
+/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all. */
 const bounds = {
   startMs: 30_000,
   progressMs: 90_000,
@@ -50,6 +51,7 @@ const bounds = {
   restMs: 120_000,
   stillMs: 5000,
   sweptMs: 60_000,
+  remotesMs: 60_000,
 };
 const violationsMax = 20;
 const lookEveryMs = 250;
@@ -152,6 +154,7 @@ class Run {
     await this.#demandMended();
     await this.#demandRest();
     await this.#demandSwept();
+    await this.#demandRemotes();
     for (const [index, { name }] of cluster.objects.entries()) {
       const operations = this.#workload.history.filter(({ object }) => object === index);
       for (const { rule, message } of checkHistory(name ?? '', operations)) {
@@ -288,6 +291,43 @@ class Run {
     if (generations() !== before) this.#broken('rest', 'replica sets go on changing');
   }
 
+  /** What is to have a copy elsewhere has it, whole and as new as the object. */
+  async #demandRemotes(): Promise<void> {
+    const cluster = this.#cluster;
+    const copies = () =>
+      cluster.objects.flatMap((object) =>
+        (cluster.remoteSetOf(object)?.members ?? []).map((store) => ({ object, store })),
+      );
+    const behind = () =>
+      copies().filter(({ object, store }) => {
+        const newest = this.#headOf(object, cluster.setOf(object));
+        return cluster.disks.get(store)?.contents.head(object.id)?.applied.lsn !== newest;
+      });
+    const isWhole = await this.#within(bounds.remotesMs, () => {
+      const left = behind().map(({ object }) => object);
+      // As above: an object that nobody has claimed yet needs a call.
+      if (left.length > 0 && this.#world.nowMs >= this.#callAgainMs) this.#callAgain(left);
+      return left.length === 0;
+    });
+    if (!isWhole) {
+      const names = behind().map(({ object, store }) => `${object.name} on ${store}`);
+      this.#broken('remote', `copies in another region stay behind: ${names.join(', ')}`);
+    }
+    for (const { object, store } of copies()) {
+      const disk = cluster.disks.get(store);
+      if (disk !== undefined) this.#disks.compare(disk, object.id);
+    }
+  }
+
+  /** The newest record that is folded in anywhere. */
+  #headOf({ id }: ObjectRef, set: ReplicaSet | undefined): number {
+    const { disks } = this.#cluster;
+    const lsns = (set?.members ?? []).map(
+      (store) => disks.get(store)?.contents.head(id)?.applied.lsn ?? 0,
+    );
+    return Math.max(0, ...lsns);
+  }
+
   /** No store keeps anything of an object that is at home elsewhere. */
   async #demandSwept(): Promise<void> {
     const cluster = this.#cluster;
@@ -296,8 +336,10 @@ class Run {
         cluster.names
           .map((name) => cluster.disk(name))
           .filter(({ storeId, contents }) => {
+            const remote = cluster.remoteSetOf(object);
+            const isRemote = remote !== undefined && storesOf(remote).includes(storeId);
             const isMember = cluster.isMember(storeId, object);
-            return !isMember && contents.head(object.id) !== undefined;
+            return !isMember && !isRemote && contents.head(object.id) !== undefined;
           })
           .map(({ storeId }) => `${object.name} on ${storeId}`),
       );
