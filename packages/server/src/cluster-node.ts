@@ -118,6 +118,7 @@ async function compose(
     logger,
     metrics,
     onFailure: (error) => fatal(error),
+    rescue: true,
   });
   closers.push(() => store.close());
   const ports = await choosePorts(config);

@@ -1,6 +1,6 @@
 /** A disk that has changed by itself: found by scrubbing, and made anew from the other nodes' disks. */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -54,6 +54,9 @@ test.skipIf(!hasEtcd)(
       ]);
       expect(String(flipped.stderr)).toBe('');
       expect(Number(String(flipped.stdout))).toBeGreaterThan(0);
+      // As if a compaction had met damage, too: the database is copied first.
+      const store = join(cluster.data, victim.name, 'store');
+      writeFileSync(join(store, 'DAMAGED'), 'a block\n');
       await cluster.restart(victim.name, { HOMING_SCRUB_PAUSE_MS: '200' });
       await until('the damage is found', async () => {
         return (await metric(victim, 'replicas_quarantined_total')) === 1;
@@ -63,6 +66,7 @@ test.skipIf(!hasEtcd)(
         return ((await response.json()) as { quarantined: number }).quarantined === 0;
       });
       expect(cluster.output).toContain('is not that of a majority');
+      expect(readFileSync(join(store, 'STORE'), 'utf8')).toContain('"database":"db.1"');
       // Now the disk that was damaged takes part in what is left, and may own it.
       await cluster.admin(first.name, '/api/migrate', {
         namespace: 'COUNTER',

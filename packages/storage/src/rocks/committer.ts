@@ -69,7 +69,7 @@ const scratchBytes = 4096;
 
 export class Committer {
   readonly #database: Database;
-  readonly #watermark: Watermark;
+  readonly #watermark: Pick<Watermark, 'write'>;
   readonly #limits: CommitLimits;
   readonly #cache: ObjectCache;
   readonly #floors: Floors;
@@ -87,7 +87,7 @@ export class Committer {
   /** Views of the scratch buffer by length, so that a key costs no allocation. */
   readonly #views: (Buffer | undefined)[] = [];
 
-  constructor(database: Database, watermark: Watermark, limits: CommitLimits) {
+  constructor(database: Database, watermark: Pick<Watermark, 'write'>, limits: CommitLimits) {
     this.#database = database;
     this.#watermark = watermark;
     this.#limits = limits;

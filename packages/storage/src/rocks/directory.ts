@@ -3,7 +3,9 @@
  *
  *     STORE      one line of JSON: that this is a homing store, its format version and id
  *     WATERMARK  how far the database had got (a RocksDB sequence number) when it last said "durable"
- *     db/        the RocksDB database; db/LOCK keeps a second process out
+ *     db/        the RocksDB database; db/LOCK keeps a second process out. After a rescue (rescue.ts)
+ *                STORE names another folder, db.1 and so on
+ *     DAMAGED    what RocksDB itself found damaged when it last wrote; there until a rescue
  *
  * STORE is readable without opening the database, so a directory of another version or another
  * program is refused before anything in it is touched.
@@ -23,6 +25,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -34,7 +37,9 @@ export const formatVersion = 1;
 
 const storeFile = 'STORE';
 const watermarkFile = 'WATERMARK';
-const databaseFolder = 'db';
+const damageFile = 'DAMAGED';
+const firstDatabase = 'db';
+const databaseName = /^db(\.\d+)?$/;
 /** What a file system itself puts at the top of a volume. */
 const foreignAllowed: ReadonlySet<string> = new Set(['lost+found']);
 const watermarkMagic = 0x484f_4d57;
@@ -45,10 +50,39 @@ export interface StoreFile {
   readonly format: number;
   /** Undefined while the directory is being formatted: nothing was acknowledged yet. */
   readonly id?: string | undefined;
+  /** The folder of the database in use; `db` where it is not said. */
+  readonly database?: string | undefined;
 }
 
-export function databasePath(directory: string): string {
-  return join(directory, databaseFolder);
+export function databaseOf(store: StoreFile | undefined): string {
+  return store?.database ?? firstDatabase;
+}
+
+/** All databases in a directory: the one in use, and those that a rescue has left. */
+export function databasesIn(directory: string): readonly string[] {
+  return readdirSync(directory).filter((name) => databaseName.test(name));
+}
+
+/** A name that no database of the directory has, nor had. */
+export function nextDatabase(directory: string): string {
+  const numbers = databasesIn(directory).map((name) => Number(name.split('.')[1] ?? 0));
+  return `${firstDatabase}.${Math.max(0, ...numbers) + 1}`;
+}
+
+/** Remembers, durably, that RocksDB itself met damage, which its next compaction will meet again. */
+export function writeDamage(directory: string, what: string): void {
+  replaceFile(directory, damageFile, `${what}\n`);
+}
+
+/** What `writeDamage` wrote, if anything. */
+export function readDamage(directory: string): string | undefined {
+  const path = join(directory, damageFile);
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined;
+}
+
+export function removeDamage(directory: string): void {
+  rmSync(join(directory, damageFile), { force: true });
+  syncFolder(directory);
 }
 
 function syncFolder(directory: string): void {
@@ -88,7 +122,8 @@ function parseStoreFile(directory: string, text: string): StoreFile {
   }
   const file = parsed as Partial<StoreFile> | null | undefined;
   const idFits = file?.id === undefined || /^[0-9a-f]{32}$/.test(String(file.id));
-  if (file?.homing !== 'store' || !Number.isInteger(file.format) || !idFits) {
+  const isNamed = file?.database === undefined || databaseName.test(String(file.database));
+  if (file?.homing !== 'store' || !Number.isInteger(file.format) || !idFits || !isNamed) {
     throw new HomingError(
       'corruption',
       `${join(directory, storeFile)} is damaged. Restore the directory from a backup, or move it ` +
@@ -130,7 +165,7 @@ export function inspectDirectory(directory: string): StoreFile {
     const known = readStoreFile(directory);
     if (known === undefined) return claimEmpty(directory);
     checkFormat(directory, known.format);
-    if (known.id !== undefined) checkFiles(directory);
+    if (known.id !== undefined) checkFiles(directory, databaseOf(known));
     return known;
   } catch (error) {
     if (error instanceof HomingError) throw error;
@@ -160,8 +195,8 @@ function claimEmpty(directory: string): StoreFile {
 }
 
 /** RocksDB would take a missing CURRENT for a new database and start empty. */
-function checkFiles(directory: string): void {
-  for (const path of [join(databaseFolder, 'CURRENT'), watermarkFile]) {
+function checkFiles(directory: string, database: string): void {
+  for (const path of [join(database, 'CURRENT'), watermarkFile]) {
     if (!existsSync(join(directory, path))) throw damaged(directory, `${path} is missing`);
   }
 }

@@ -117,6 +117,13 @@ export function garbagePrefix(garbageKey: Uint8Array): Buffer {
   return prefix;
 }
 
+/** Of all records of an object. */
+export function logPrefixOf(id: Uint8Array): Buffer {
+  const prefix = idKey(families.log, 1 + objectIdBytes);
+  prefix.set(id, 1);
+  return prefix;
+}
+
 export function logKeyOf(id: Uint8Array, lsn: number): Buffer {
   const key = idKey(families.log, 9 + objectIdBytes);
   key.set(id, 1);

@@ -22,15 +22,15 @@ import type { ObjectLog } from '../append-plan.ts';
 import { readHeadFields } from './head-codec.ts';
 import {
   afterPrefix,
-  families,
   generationKeyOf,
   headKeyOf,
   idHexOf,
   installKeyOf,
   logKeyOf,
+  logPrefixOf,
   quarantineKeyOf,
 } from './keys.ts';
-import { type Database, native, noOptions, readRange } from './native.ts';
+import { type Database, messageOf, native, noOptions, readRange } from './native.ts';
 import { readQuarantine } from './quarantine.ts';
 
 /** A record held above `applied`. */
@@ -114,13 +114,11 @@ function load(database: Database, id: Buffer, isDamageMeant: boolean): CachedObj
   return object;
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 function loadTail(database: Database, object: CachedObject): void {
-  const prefix = Buffer.concat([Buffer.of(families.log), object.id]);
-  const range = { gte: logKeyOf(object.id, object.applied.lsn + 1), lt: afterPrefix(prefix) };
+  const range = {
+    gte: logKeyOf(object.id, object.applied.lsn + 1),
+    lt: afterPrefix(logPrefixOf(object.id)),
+  };
   const rows = readRange(database, range, tailRecordsMax);
   const cursor = new OperationCursor();
   for (let index = 1; index < rows.length; index += 2) {

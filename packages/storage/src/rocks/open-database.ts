@@ -3,35 +3,56 @@
  * ours, whole and at least as new as what was last acknowledged.
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { HomingError, readUint64, writeUint64 } from '@homing/base';
 import {
   createWatermark,
   damaged,
-  databasePath,
+  databaseOf,
   formatVersion,
   inspectDirectory,
+  nextDatabase,
+  readDamage,
   readStoreFile,
   readWatermark,
+  removeDamage,
+  type StoreFile,
   writeStoreFile,
 } from './directory.ts';
 import { metaKey } from './keys.ts';
-import { type Database, native, noOptions } from './native.ts';
+import { type Database, isDamage, messageOf, native, noOptions } from './native.ts';
+import { removeOtherDatabases, rescueInto } from './rescue.ts';
 
 export interface DatabaseOptions {
   /** Memory for writes not yet in a table file; RocksDB may use up to twice as much in bursts. */
   readonly memtableBytes: number;
   /** Memory for blocks of table files that were read. */
   readonly blockCacheBytes: number;
+  /** Whether objects that cannot be read whole may be given up, to be sent again by other stores. */
+  readonly rescue: boolean;
 }
 
-export interface OpenedDatabase {
+interface Started {
   readonly database: Database;
   readonly storeId: string;
   readonly starts: number;
 }
 
-function open(directory: string, isNew: boolean, options: DatabaseOptions): Promise<Database> {
-  const database = native.db_init(databasePath(directory));
+export interface OpenedDatabase extends Started {
+  /** So many times the database was copied without what is damaged in it. */
+  readonly rescues: number;
+  /** So many objects were quarantined by that. */
+  readonly quarantined: number;
+}
+
+interface Place {
+  readonly directory: string;
+  /** Of the database, in the directory. */
+  readonly folder: string;
+}
+
+function open(place: Place, isNew: boolean, options: DatabaseOptions): Promise<Database> {
+  const database = native.db_init(join(place.directory, place.folder));
   return new Promise((resolve, reject) => {
     native.db_open(
       database,
@@ -45,23 +66,25 @@ function open(directory: string, isNew: boolean, options: DatabaseOptions): Prom
         parallelism: 2,
       },
       (error) => {
-        if (error) reject(openFailure(directory, error));
+        if (error) reject(openFailure(place, error));
         else resolve(database);
       },
     );
   });
 }
 
-function openFailure(directory: string, error: Error & { code?: string }): HomingError {
-  if (error.code === 'LEVEL_LOCKED') {
-    return new HomingError(
-      'unavailable',
-      `data directory ${directory} is in use by another process, which holds RocksDB's lock on ` +
-        `${databasePath(directory)}/LOCK. Stop that process, or name another directory.`,
-      { cause: error },
-    );
-  }
-  return damaged(directory, error.message, error);
+function openFailure(place: Place, error: Error & { code?: string }): HomingError {
+  if (error.code === 'LEVEL_LOCKED') return inUse(place, error);
+  return damaged(place.directory, error.message, error);
+}
+
+function inUse({ directory, folder }: Place, cause?: unknown): HomingError {
+  return new HomingError(
+    'unavailable',
+    `data directory ${directory} is in use by another process, which holds RocksDB's lock on ` +
+      `${join(directory, folder)}/LOCK. Stop that process, or name another directory.`,
+    { cause },
+  );
 }
 
 /** Closes a database that this thread opened. Rejects with `corruption` when RocksDB does. */
@@ -140,6 +163,49 @@ function verify(directory: string, database: Database, storeId: string): Meta {
   return meta;
 }
 
+/** Starts a store whose database is open. Throws what RocksDB throws where it can't be written. */
+function begin(directory: string, database: Database, storeId: string | undefined): Started {
+  const meta =
+    storeId === undefined ? format(directory, database) : verify(directory, database, storeId);
+  const starts = meta.starts + 1;
+  writeMeta(database, { ...meta, starts });
+  return { database, storeId: meta.storeId, starts };
+}
+
+/**
+ * Copies the database into a new one without what is damaged in it, and has STORE name that. The
+ * old one stays open, and so locked, until then. Resolves with the number of objects quarantined.
+ */
+async function rescue(
+  directory: string,
+  damagedDatabase: Database,
+  store: StoreFile & { readonly id: string },
+  options: DatabaseOptions,
+): Promise<number> {
+  verify(directory, damagedDatabase, store.id);
+  removeOtherDatabases(directory, databaseOf(store));
+  const folder = nextDatabase(directory);
+  const database = await open({ directory, folder }, true, options);
+  let lost: number;
+  try {
+    lost = rescueInto(directory, damagedDatabase, database);
+    // So many writes may be fewer than those that the old one took.
+    const sequence = native.db_get_latest_sequence(database);
+    createWatermark(directory, Math.min(readWatermark(directory), sequence));
+  } catch (error) {
+    await closeDamaged(database);
+    removeOtherDatabases(directory, databaseOf(store));
+    throw error;
+  }
+  await closeDatabase(database);
+  writeStoreFile(directory, { ...store, database: folder });
+  removeDamage(directory);
+  return lost;
+}
+
+/** More rescues in one start mean that what was just written is damaged, too. */
+const rescuesMax = 2;
+
 /**
  * Resolves when the directory is open, its count of starts raised on disk. Rejects with
  * `invalid_argument` (not a homing store, or of another format), `unavailable` (in use, or not
@@ -149,19 +215,53 @@ export async function openDatabase(
   directory: string,
   options: DatabaseOptions,
 ): Promise<OpenedDatabase> {
+  let rescues = 0;
+  let quarantined = 0;
+  for (;;) {
+    const opened = await openInUse(directory, options, rescues < rescuesMax);
+    if (typeof opened !== 'number') return { ...opened, rescues, quarantined };
+    rescues += 1;
+    quarantined += opened;
+  }
+}
+
+function formatted(store: StoreFile | undefined) {
+  const id = store?.id;
+  return id === undefined ? undefined : { ...(store as StoreFile), id };
+}
+
+/** Opens what STORE names; or rescues it, and resolves with the number of objects quarantined. */
+async function openInUse(
+  directory: string,
+  options: DatabaseOptions,
+  mayRescue: boolean,
+): Promise<Started | number> {
   const found = inspectDirectory(directory);
-  const database = await open(directory, found.id === undefined, options);
+  const folder = databaseOf(found);
+  const database = await open({ directory, folder }, found.id === undefined, options);
   try {
     // Read again under the lock: another process may have finished formatting meanwhile.
-    const storeId = readStoreFile(directory)?.id;
-    const meta =
-      storeId === undefined ? format(directory, database) : verify(directory, database, storeId);
-    const starts = meta.starts + 1;
-    writeMeta(database, { ...meta, starts });
-    return { database, storeId: meta.storeId, starts };
+    const store = readStoreFile(directory);
+    if (databaseOf(store) !== folder) throw inUse({ directory, folder });
+    const rescued = options.rescue && mayRescue ? formatted(store) : undefined;
+    if (rescued === undefined || readDamage(directory) === undefined) {
+      try {
+        return begin(directory, database, store?.id);
+      } catch (error) {
+        if (rescued === undefined || !isDamage(error)) throw error;
+      }
+    }
+    const lost = await rescue(directory, database, rescued, options);
+    await closeDamaged(database);
+    return lost;
   } catch (error) {
-    await closeDatabase(database);
+    await closeDamaged(database);
     if (error instanceof HomingError) throw error;
-    throw damaged(directory, error instanceof Error ? error.message : String(error), error);
+    throw damaged(directory, messageOf(error), error);
   }
+}
+
+/** What it says in closing is why it is closed. */
+async function closeDamaged(database: Database): Promise<void> {
+  await closeDatabase(database).catch(() => {});
 }

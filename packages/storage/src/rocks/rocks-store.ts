@@ -87,6 +87,7 @@ export const rocksStoreDefaults = {
   headCacheEntries: 65_536,
   memtableBytes: 64 * 1024 * 1024,
   blockCacheBytes: 64 * 1024 * 1024,
+  rescue: false,
 } as const;
 
 interface Waiting {
@@ -462,6 +463,13 @@ export async function openRocksStore(options: RocksStoreOptions): Promise<RocksS
   };
   const worker = new Worker(threadUrl(), { workerData, name: 'storage' });
   const { storeId, starts } = opened;
+  if (opened.rescues > 0) {
+    const { quarantined } = opened;
+    options.metrics?.increment('replicas_quarantined_total', {}, quarantined);
+    options.logger?.warn('the database was damaged, and copied without these objects', {
+      quarantined,
+    });
+  }
   options.logger?.info('store open', { directory: options.directory, storeId, starts });
   return new RocksStore(opened, worker, options);
 }

@@ -9,9 +9,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert, type ErrorData, errorToData } from '@homing/base';
 import { type CommitLimits, type CommitReport, Committer } from './committer.ts';
-import { Watermark } from './directory.ts';
+import { Watermark, writeDamage } from './directory.ts';
 import { discardLeftovers } from './install.ts';
-import { native } from './native.ts';
+import { isDamage, messageOf, native } from './native.ts';
 import { Purge } from './purge.ts';
 
 export interface StorageThreadData {
@@ -54,6 +54,8 @@ function run(port: NonNullable<typeof parentPort>, data: StorageThreadData): voi
       if (hasGarbage && !isClosing) hasGarbage = purge.step();
     } catch (error) {
       isFailed = true;
+      // Reading it again, for the next compaction, would fail again: the next start is told.
+      if (isDamage(error)) writeDamage(data.directory, messageOf(error));
       post({ type: 'failed', error: errorToData(error) });
     }
     if (isClosing && (isFailed || !committer.hasWork)) end();
