@@ -47,6 +47,8 @@ export interface CompletionOptions {
   /** False when the store cannot be sent to now. */
   readonly send: (store: string, message: LogMessage) => boolean;
   readonly settle: Settle;
+  /** Has the owner, which may be on one of these stores, write a record above what is not settled. */
+  readonly tellUnsettled: (id: ObjectIdHex, stores: readonly string[]) => void;
   readonly completed: (shard: string, generation: number) => void;
   readonly failed: (error: unknown) => void;
   readonly bugs: DeliberateBugs;
@@ -272,7 +274,7 @@ export class Completion {
 
   /** False when it did not come about, or the set is another by now. */
   async #meet(first: Need, set: ShardAssignment): Promise<boolean> {
-    const { limits, settle } = this.#options;
+    const { limits, settle, tellUnsettled, self } = this.#options;
     let isLeftover = false;
     for (let attempt = 0; attempt < limits.passAttemptsMax; attempt++) {
       if (!this.#isCurrent(first.shard, set)) return false;
@@ -283,6 +285,8 @@ export class Completion {
       } else if (attempt > 0) {
         const isHere = await settle(first.object, set.region).catch(() => true);
         isLeftover = !isHere;
+        const others = storesOf(set).filter((store) => store !== self);
+        if (isHere) tellUnsettled(first.object.id, others);
       }
       await this.#sleep(limits.passRetryMs);
     }

@@ -102,6 +102,8 @@ export type LogRequest =
   | { readonly type: 'digest'; readonly id: ObjectIdHex; readonly applied: RecordName }
   /** To owners: my replicas of these were damaged, and I hold nothing of them. */
   | { readonly type: 'blank'; readonly ids: readonly ObjectIdHex[] }
+  /** To owners: some store holds a record of these that may never have been committed. Write one above it. */
+  | { readonly type: 'unsettled'; readonly ids: readonly ObjectIdHex[] }
   | { readonly type: 'heartbeat'; readonly sentMs: number }
   /**
    * Replica sets that I have adopted. A link carries each before any other message that follows its
@@ -229,6 +231,7 @@ const types = {
   blank: 13,
   digest: 14,
   leftover: 15,
+  unsettled: 16,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -352,6 +355,7 @@ function put(writer: WireWriter, message: LogMessage): void {
       return;
     case 'released':
     case 'blank':
+    case 'unsettled':
       putIds(writer, message.ids);
       return;
     case 'digest':
@@ -568,6 +572,7 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
     }
     case 'released':
     case 'blank':
+    case 'unsettled':
       return { type, ids: takeIds(reader) };
     case 'digest':
       return { type, id: takeObjectId(reader), applied: takeName(reader) };

@@ -91,7 +91,7 @@ export class Replica {
 
   onRequest(
     from: PeerRun,
-    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' | 'leftover' }>,
+    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' | 'leftover' | 'unsettled' }>,
   ): void {
     const { grants, clock, lostMax, send, sets } = this.#options;
     switch (request.type) {

@@ -82,6 +82,8 @@ export class ReplicatedLog implements OwnedLog {
   /** When the oldest group that is not committed was appended. */
   #waitingSinceMs: number | undefined;
   #lastAppendMs = 0;
+  /** The record that `settle` wrote: no group of the object. */
+  #settlingLsn = Number.POSITIVE_INFINITY;
   #isStalled = false;
   /** Since when a store has left something unanswered. */
   readonly #awaitedSinceMs = new Map<string, number>();
@@ -211,6 +213,19 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#isOver || this.#folded === this.#appended) return Promise.resolve();
     this.#run(this.#owner.fold());
     return new Promise((resolve) => this.#settled.push(resolve));
+  }
+
+  /**
+   * Makes sure that the newest record is of this epoch: whatever a store holds of older ones, and is not
+   * in this log, is then older than what is committed, and known not to be.
+   */
+  settle(): void {
+    if (this.#isOver || this.#owner.phase !== 'serving') return;
+    if (this.#owner.last.epoch === this.epoch) return;
+    // A copy elsewhere may be about to become the object: it has all there is, and is to have.
+    if (this.#countedOn.size > 0) return;
+    this.#settlingLsn = this.#owner.nextName.lsn;
+    this.#appendRecord([]);
   }
 
   get isEmpty(): boolean {
@@ -667,7 +682,7 @@ export class ReplicatedLog implements OwnedLog {
   // ── What the object table hears ────────────────────────────────────────────────────────────
 
   #onCommitted(lsn: number): void {
-    const committed = lsn - this.#firstLsn + 1;
+    const committed = this.#groupsUpTo(lsn);
     if (this.#firstLsn === 0 || committed <= this.#committed) return;
     this.#committed = committed;
     const isAll = committed === this.#appended;
@@ -678,8 +693,12 @@ export class ReplicatedLog implements OwnedLog {
     if (isAll && this.#settled.length > 0) this.#run(this.#owner.fold());
   }
 
+  #groupsUpTo(lsn: number): number {
+    return lsn - this.#firstLsn + (lsn < this.#settlingLsn ? 1 : 0);
+  }
+
   #onFolded(lsn: number): void {
-    const folded = lsn - this.#firstLsn + 1;
+    const folded = this.#groupsUpTo(lsn);
     if (this.#firstLsn === 0 || folded <= this.#folded) return;
     this.#folded = folded;
     this.#events.folded(folded);

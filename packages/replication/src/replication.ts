@@ -207,6 +207,10 @@ export class Replication implements ObjectLogs {
       keyOf: options.keyOf,
       send: sendTo,
       settle: (object, region) => this.#settle(object, region),
+      tellUnsettled: (id, stores) => {
+        this.#logs.get(id)?.settle();
+        for (const peer of stores) sendTo(peer, { type: 'unsettled', ids: [id] });
+      },
       completed: (key, generation) => this.#standings.complete(key, generation),
       failed: onFailure,
       bugs,
@@ -277,6 +281,10 @@ export class Replication implements ObjectLogs {
         for (const { region } of this.#setsHolding(head.id)) {
           // Where it is not at home nobody needs it; where that is not known it is tried again.
           this.#settle(head, region).catch(() => undefined);
+        }
+        // What was held here may be newer than all that was ever committed.
+        for (const peer of this.#peers.values()) {
+          this.#send(peer, { type: 'unsettled', ids: [head.id] });
         }
       },
       failed: onFailure,
@@ -573,6 +581,9 @@ export class Replication implements ObjectLogs {
       }
       case 'blank':
         for (const id of message.ids) this.#logs.get(id)?.up(peer.storeId);
+        return;
+      case 'unsettled':
+        for (const id of message.ids) this.#logs.get(id)?.settle();
         return;
       default:
         this.#onAnswer(peer, message);
