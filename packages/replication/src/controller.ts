@@ -42,6 +42,8 @@ export interface ControllerLimits {
   readonly balanceDelayMs: number;
   /** How far from an even share a store may be, as `planAssignments` has it. */
   readonly balancePercent: number;
+  /** How long a leaver may take to hand over what it owns, once a set has two lists. */
+  readonly vacateTimeoutMs: number;
   /** How often to look where no event says so. */
   readonly lookMs: number;
 }
@@ -75,6 +77,11 @@ export class Controller {
   readonly #awaySinceMs = new Map<string, MonotonicMs>();
   /** The store that each node was last seen with. */
   readonly #storeOf = new Map<string, string>();
+  /** Which generation of two lists each shard has, and since when. */
+  readonly #joint = new Map<
+    string,
+    { readonly generation: number; readonly sinceMs: MonotonicMs }
+  >();
   /** Stores whose node came back with another one. */
   readonly #replaced = new Set<string>();
   #timer: Timer | undefined;
@@ -154,7 +161,10 @@ export class Controller {
         if (sinceMs === undefined) return false;
         return this.#replaced.has(store) || nowMs - sinceMs >= limits.rebuildDelayMs;
       },
-      standingOf: (shard, store, generation) => replication.standingOf(shard, store, generation),
+      standingOf: (shard, store, generation) => {
+        const standing = replication.standingOf(shard, store, generation);
+        return { ...standing, isVacated: standing.isVacated || this.#isLate(shard, generation) };
+      },
       changesMax,
       bugs,
     });
@@ -184,8 +194,27 @@ export class Controller {
       if (stores.has(store)) this.#awaySinceMs.delete(store);
     }
     for (const store of stores) this.#replaced.delete(store);
-    for (const { assignment } of coordinator.shards().values())
+    for (const { assignment } of coordinator.shards().values()) {
       this.#watch(assignment, stores, nowMs);
+      this.#time(assignment, nowMs);
+    }
+  }
+
+  #time(assignment: ShardAssignment, nowMs: MonotonicMs): void {
+    const { region, shard, generation, next } = assignment;
+    const key = shardKey(region, shard);
+    if (next === undefined) this.#joint.delete(key);
+    else if (this.#joint.get(key)?.generation !== generation) {
+      this.#joint.set(key, { generation, sinceMs: nowMs });
+    }
+  }
+
+  /** Whether leavers have had their time. */
+  #isLate(shard: string, generation: number): boolean {
+    const { clock, limits } = this.#options;
+    const joint = this.#joint.get(shard);
+    if (joint?.generation !== generation) return false;
+    return clock.monotonicMs() - joint.sinceMs >= limits.vacateTimeoutMs;
   }
 
   #watch(assignment: ShardAssignment, live: ReadonlySet<string>, nowMs: MonotonicMs): void {

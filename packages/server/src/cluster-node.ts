@@ -70,6 +70,7 @@ export interface ClusterNode {
 
 const assignSettleMs = 2000;
 const controllerLookMs = 1000;
+const vacateTimeoutMs = 60_000;
 const movesMax = 32;
 
 /** Resolves once the node serves. Rejects with what keeps it from serving; then nothing is left. */
@@ -199,6 +200,7 @@ async function compose(
       balanceDelayMs: config.balanceDelayMs,
       balancePercent: config.replication.balancePercent,
       changesMax: config.replication.changesMax,
+      vacateTimeoutMs,
       lookMs: controllerLookMs,
     },
   });

@@ -106,6 +106,7 @@ function drawChanges(random: SeededRandom, drawn: Profile): Partial<Profile> {
       balanceDelayMs: random.pick([200, 3000]),
       balancePercent: random.pick([0, 90, 100, 100]),
       changesMax: random.pick([1, 16]),
+      vacateTimeoutMs: random.pick([1000, 60_000]),
       lookMs: random.pick([200, 1000]),
     },
   };
@@ -227,6 +228,7 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote'>
       balanceDelayMs: 1000,
       balancePercent: 90,
       changesMax: 16,
+      vacateTimeoutMs: 60_000,
       lookMs: 1000,
     },
     drift: random.pick([0, 0.004, 0.005]),

@@ -38,6 +38,7 @@ const joining: Partial<Profile> = {
     balanceDelayMs: 500,
     balancePercent: 100,
     changesMax: 2,
+    vacateTimeoutMs: 60_000,
     lookMs: 200,
   },
 };

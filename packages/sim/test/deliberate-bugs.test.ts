@@ -43,6 +43,7 @@ const changingSets: Partial<Profile> = {
     balanceDelayMs: 500,
     balancePercent: 100,
     changesMax: 16,
+    vacateTimeoutMs: 60_000,
     lookMs: 200,
   },
 };
