@@ -99,7 +99,7 @@ export class Mover {
       .filter((node) => node.draining !== true && stores.includes(node.storeId))
       .filter((node) => this.#reaches(node));
     const taker = takers[this.#turn++ % Math.max(1, takers.length)];
-    if (taker === undefined) return;
+    if (taker === undefined || !(await this.#isAnswered(id))) return;
     const outcome = (await objects.move(id, taker)) ? 'moved' : 'stayed';
     metrics.increment('migrations_total', { reason: 'set_change', outcome });
   }
@@ -116,12 +116,26 @@ export class Mover {
     const to = this.#choose(id, home, target);
     if ('outcome' in to) return to;
     if (to.home !== home) return this.#moveHome(id, to, reason, isForced);
+    if (!(await this.#isAnswered(id))) {
+      return { outcome: 'stayed', why: 'the coordinator does not answer: try again' };
+    }
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       if (await objects.move(id, to.node, isForced))
         return { outcome: 'moved', node: to.node.node };
       if (!objects.owns(id)) return { outcome: 'unknown', why: 'the object has left this node' };
     }
     return { outcome: 'stayed', why: 'the object could not be handed over: try again' };
+  }
+
+  /** While the coordinator is away, an object that it is asked to hand over would have no owner. */
+  async #isAnswered(id: ObjectIdHex): Promise<boolean> {
+    const { coordinator, objects } = this.#options;
+    const object = objects.status(id)?.object;
+    if (object === undefined) return false;
+    return await coordinator.locate(object).then(
+      () => true,
+      () => false,
+    );
   }
 
   async #moveHome(

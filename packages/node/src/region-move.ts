@@ -71,11 +71,20 @@ export class RegionMove {
       this.#ended = resolve;
     });
     this.#staging = this.#log.stage(set, node.storeId);
-    this.#wait(this.#staging.near, limits.moveCopyTimeoutMs, { type: 'near' });
+    const { near } = this.#staging;
+    const begins = isFirst ? near : near.then(() => this.#answered());
+    this.#wait(begins, limits.moveCopyTimeoutMs, { type: 'near' });
     const outcome = await over;
     // Under its next epoch it can move: whoever needs it next claims it.
     if (this.#isFenced && outcome.outcome === 'stayed') await objects.move(id, undefined, false);
     return outcome;
+  }
+
+  /** Rejects while the coordinator is away: then the object would be frozen, and lost, for nothing. */
+  async #answered(): Promise<void> {
+    const { objects, coordinator, id } = this.#options;
+    const object = objects.status(id)?.object;
+    if (object !== undefined) await coordinator.locate(object);
   }
 
   /** Tells the migration of `met`, or of what kept it from coming. */

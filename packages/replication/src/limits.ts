@@ -32,7 +32,7 @@ export interface ReplicationLimits {
   readonly pagesInFlightMax: number;
   /** How long a store may leave the pages of a snapshot unanswered before it is sent anew. */
   readonly pageTimeoutMs: number;
-  /** Snapshots being sent at the same time. */
+  /** Snapshots being sent at the same time; so many again of those that nobody waits for. */
   readonly copiesMax: number;
   /** Bytes in a second that this node sends of copies which nobody waits for. */
   readonly rebuildBytesPerSecond: number;

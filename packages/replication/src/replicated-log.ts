@@ -233,7 +233,7 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   stage(set: ShardAssignment, target: string): Staging {
-    this.#staging?.cancel();
+    this.#staging?.giveWay();
     // Its stores answer to one copy at a time.
     if (this.#remote?.meets(set) === true) this.#remote.cancel();
     const staging = this.#newStaging(set, target, false, () => {

@@ -272,7 +272,8 @@ export class Replication implements ObjectLogs {
       logger: options.logger,
       everyMs: limits.quarantineLookMs,
       atOnceMax: limits.quarantinesMax,
-      isAlone: (id) => this.#setsHolding(id).some((set) => votersOf(set).length === 1),
+      // Joiners need not hold anything yet.
+      isAlone: (id) => this.#setsHolding(id).some(({ members }) => members.length === 1),
       lose: (id) => this.#logs.get(id)?.lose(),
       tell: (ids) => {
         for (const peer of this.#peers.values()) this.#send(peer, { type: 'blank', ids });

@@ -193,8 +193,9 @@ export class SnapshotSender {
   }
 
   #startNext(): void {
-    while (this.#copies.size < this.#options.limits.copiesMax) {
-      const order = this.#waiting.shift();
+    for (;;) {
+      const at = this.#waiting.findIndex((order) => this.#hasRoom(order));
+      const [order] = at === -1 ? [] : this.#waiting.splice(at, 1);
       if (order === undefined) return;
       const copy = this.#begin(order);
       if (copy === undefined) {
@@ -205,6 +206,14 @@ export class SnapshotSender {
       this.#watch(copy);
       this.#fill(copy);
     }
+  }
+
+  /** Those that nobody waits for keep no others from beginning. */
+  #hasRoom({ isPaced = false }: CopyOrder): boolean {
+    let count = 0;
+    for (const { order } of this.#copies.values())
+      if ((order.isPaced ?? false) === isPaced) count += 1;
+    return count < this.#options.limits.copiesMax;
   }
 
   #begin(order: CopyOrder): Copy | undefined {

@@ -100,6 +100,11 @@ export class ObjectStaging implements Staging, RemoteCopy {
     this.#options.cancelled();
   }
 
+  /** Another one begins. Its move may have come to the switch, and counts on what was copied. */
+  giveWay(): void {
+    this.#end(new HomingError('unavailable', 'another move was begun'));
+  }
+
   /** A store there takes nothing of this epoch any more. */
   refuse(): void {
     this.#end(new HomingError('fenced', 'a store was told to erase what it had of this epoch'));

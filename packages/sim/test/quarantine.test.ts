@@ -131,6 +131,13 @@ test('the only copy of an object is not given up', async () => {
   await trio.run(1500);
   expect(() => trio.replication(0).damaged(id, 'damaged')).toThrow(/one copy/);
   expect(trio.value(0, 'k')).toBe('1');
+  // Stores that are to hold it too have nothing yet.
+  cut(trio, 0, 1);
+  cut(trio, 0, 2);
+  trio.tell(0, { generation: 3, members: trio.stores(0), next: trio.stores(0, 1, 2) });
+  await trio.run(100);
+  expect(() => trio.replication(0).damaged(id, 'damaged')).toThrow(/one copy/);
+  expect(trio.value(0, 'k')).toBe('1');
 });
 
 /** Another state under the same name, as from a bit that no checksum covers. */

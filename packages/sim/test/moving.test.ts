@@ -1,0 +1,146 @@
+/** Objects that are to move while something else goes wrong. */
+import type { ObjectRef, ShardAssignment, Staging } from '@homing/base';
+import { expect, test } from 'vitest';
+import { drawProfile } from '../src/profile.ts';
+import { SeededRandom } from '../src/random.ts';
+import { SimCluster } from '../src/sim-cluster.ts';
+import type { CallOutcome, SimNode } from '../src/sim-node.ts';
+import { World } from '../src/world.ts';
+import { epochOf, put, Replicas, id as replicatedId } from './replicas.ts';
+
+const nothing = () => {};
+
+class Moving {
+  readonly world = new World();
+  readonly cluster: SimCluster;
+  readonly object: ObjectRef;
+
+  constructor() {
+    const random = new SeededRandom(1);
+    const profile = {
+      ...drawProfile(random.child('profile')),
+      nodes: 6,
+      firstNodes: 6,
+      spares: 0,
+      regions: ['eu', 'us'],
+      factor: 3,
+      shards: 1,
+      objects: 1,
+      overloadedShare: 0,
+      coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 } as const,
+      network: {
+        delayMs: [1, 5] as const,
+        slowShare: 0,
+        keepaliveMs: 6000,
+        reconnectMs: [5, 50] as const,
+        bufferBytesMax: 1_000_000,
+      },
+    };
+    this.cluster = new SimCluster({
+      world: this.world,
+      random: random.child('cluster'),
+      profile,
+      observer: { appended: nothing, changed: nothing, forgotten: nothing },
+      bugs: {},
+      trace: nothing,
+      broken: (rule, message) => {
+        throw new Error(`${rule}: ${message}`);
+      },
+    });
+    this.object = this.cluster.objects[0] as ObjectRef;
+  }
+
+  run(ms: number, isDone?: () => boolean): Promise<boolean> {
+    return this.world.run(this.world.nowMs + ms, isDone);
+  }
+
+  get owner(): SimNode | undefined {
+    return this.cluster.nodes.find((node) => node.owned().includes(this.object.id));
+  }
+
+  async append(node: SimNode, value: number): Promise<CallOutcome['outcome'] | undefined> {
+    let outcome: CallOutcome['outcome'] | undefined;
+    node.process.run(() => {
+      node.call(this.object, { kind: 'append', value }, (heard) => {
+        outcome = heard.outcome;
+      });
+    });
+    await this.run(20_000, () => outcome !== undefined);
+    return outcome;
+  }
+}
+
+test.each(['another region', 'another node'])(
+  'an object that is to go to %s while the coordinator is away stays, and is served',
+  async (where) => {
+    const moving = new Moving();
+    const { cluster, object } = moving;
+    await moving.run(30_000, () => cluster.setOf(object) !== undefined);
+    const [caller] = cluster.nodes as [SimNode];
+    expect(await moving.append(caller, 1)).toBe('ok');
+    const owner = moving.owner as SimNode;
+    cluster.setCoordinatorAway(true);
+    await moving.run(100);
+    const home = cluster.regionOf(owner.self.node);
+    const next = cluster.nodes.find(({ self }) => {
+      const isNear = cluster.regionOf(self.node) === home;
+      return self.node !== owner.self.node && isNear === (where === 'another node');
+    }) as SimNode;
+    let isOver = false;
+    const move =
+      where === 'another node'
+        ? owner.move(object.id, next.self.node)
+        : owner.moveHome(object.id, cluster.regionOf(next.self.node));
+    void move.then(() => {
+      isOver = true;
+    });
+    expect(await moving.run(60_000, () => isOver)).toBe(true);
+    expect(await moving.append(caller, 2)).toBe('ok');
+    expect(moving.owner?.self.node).toBe(owner.self.node);
+  },
+);
+
+test('a second move does not have erased what the first one counts on', async () => {
+  const replicas = new Replicas({}, {}, ['a', 'b', 'c', 'd', 'e', 'f', 'g']);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  const there: ShardAssignment = { ...replicas.set, members: replicas.stores(3, 4, 5) };
+  let isSettled = false;
+  const first: Staging = log.stage(there, 'store-d');
+  void first.near
+    .then(() => first.settled())
+    .then(() => {
+      isSettled = true;
+    });
+  await replicas.run(1000);
+  expect(isSettled).toBe(true);
+  log.stage({ ...replicas.set, members: replicas.stores(6) }, 'store-g').near.catch(nothing);
+  // As a store does that finds what nobody seems to need.
+  const asked = log as unknown as { orderAway(store: string): void };
+  asked.orderAway('store-d');
+  await replicas.run(1000);
+  expect(replicas.value(3, 'k')).toBe('1');
+  expect(replicas.disks[3]?.contents.head(replicatedId)).toBeDefined();
+  first.cancel();
+  asked.orderAway('store-d');
+  await replicas.run(1000);
+  expect(replicas.value(3, 'k')).toBeUndefined();
+});
+
+test('copies that nobody waits for keep none from a replica that is behind', async () => {
+  const limits = { copiesMax: 1, rebuildBytesPerSecond: 20, pageBytes: 100, windowBytesMax: 0 };
+  const replicas = new Replicas({}, limits, ['a', 'b', 'c', 'd', 'e', 'f']);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  replicas.kill(2);
+  for (let n = 0; n < 20; n++) log.append([put(`k${n}`, 'x'.repeat(90))]);
+  await replicas.run(2000);
+  const there: ShardAssignment = { ...replicas.set, members: replicas.stores(3, 4, 5) };
+  log.stage(there, 'store-d').near.catch(nothing);
+  await replicas.run(500);
+  replicas.start(2);
+  await replicas.run(5000);
+  expect(replicas.value(2, 'k19')).toHaveLength(90);
+  expect(replicas.value(3, 'k19')).toBeUndefined();
+});
