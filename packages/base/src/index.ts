@@ -96,6 +96,7 @@ export {
   type RecordOperation,
   type RegionList,
   type RegionOrder,
+  type Rehoming,
   type ShardAssignment,
   type Snapshot,
   type Space,

@@ -358,6 +358,17 @@ export interface Whereabouts extends Pick<Located, 'epoch'> {
   readonly ownerStore: string | undefined;
 }
 
+/** Another home for an object whose own is lost. */
+export interface Rehoming {
+  /** What its record said. */
+  readonly located: Pick<Located, 'home' | 'epoch'>;
+  /** Where it was at home, by record or default. */
+  readonly from: string;
+  readonly home: string;
+  /** Also where a node that lives owns it. */
+  readonly isForced: boolean;
+}
+
 /** A move to another region, as part of a transfer. */
 export interface MoveHome extends ClaimAt {
   /** The assignment that the object's copy was settled in: it must be in force still. */
@@ -437,6 +448,12 @@ export interface Coordinator {
   transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean>;
   /** What the object's record says. May be stale by the time it is read. */
   locate(object: ObjectRef): Promise<Located>;
+  /**
+   * Gives an object whose home is lost another one, where nobody owns it until it is claimed. Resolves with
+   * false, and nothing written, where its record is not as it was located, or its owner lives and
+   * `isForced` is not set. Rejects with `unavailable`: the outcome is unknown.
+   */
+  rehome(object: ObjectRef, change: Rehoming): Promise<boolean>;
   /** As last seen; undefined while no controller has begun it. */
   regions(): VersionedRegions | undefined;
   /** Writes the list of regions, on the same conditions as `assign`. */

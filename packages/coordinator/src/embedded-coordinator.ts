@@ -107,6 +107,10 @@ class EmbeddedCoordinator implements Coordinator {
     return false;
   }
 
+  async rehome(): Promise<boolean> {
+    return false;
+  }
+
   async setDraining(draining: boolean): Promise<void> {
     this.#checkOpen();
     this.#self = Object.freeze({ ...this.#self, draining });

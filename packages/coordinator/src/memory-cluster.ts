@@ -24,6 +24,7 @@ import {
   type ObjectRef,
   type Ownership,
   type RegionList,
+  type Rehoming,
   type Timer,
   type Timers,
   type VersionedRegions,
@@ -160,6 +161,21 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     }
     this.#write(key, to, move === undefined ? grant : { home: move.home, from: grant.home });
     this.#grants.delete(key, grant);
+    return true;
+  }
+
+  async rehome(object: ObjectRef, change: Rehoming): Promise<boolean> {
+    const shared = this.#enter();
+    const { located, home, from, isForced } = change;
+    const key = keyOf(object);
+    const record = shared.records.get(key);
+    const isSame =
+      record === undefined
+        ? located.home === undefined
+        : located.home !== undefined && makeEpoch(record.revision, 0) === located.epoch;
+    const isOwned = record !== undefined && this.#ownershipOf(record) !== undefined;
+    if (!isSame || (isOwned && !isForced)) return false;
+    this.#write(key, undefined, { home, from });
     return true;
   }
 

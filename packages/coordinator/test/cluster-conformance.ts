@@ -178,6 +178,29 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
       expect(later > ownership.epoch).toBe(true);
     });
 
+    test('an object whose home is lost is given another, and its owner of before has lost it', async () => {
+      await everyoneKnows();
+      const { ownership } = await claim(a, object, eu);
+      const change = { from: 'eu', home: 'us', isForced: false };
+      const owned = await b.locate(object);
+      expect(await b.rehome(object, { ...change, located: owned })).toBe(false);
+      expect((await a.claim(object, eu)).outcome).toBe('granted');
+      expect(await b.rehome(object, { ...change, located: owned, isForced: true })).toBe(false);
+      const again = await b.locate(object);
+      expect(await b.rehome(object, { ...change, located: again, isForced: true })).toBe(true);
+      expect(await a.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
+      const taken = await claim(b, object, us);
+      expect(taken.ownership.epoch > ownership.epoch).toBe(true);
+      expect([taken.ownership.home, taken.ownership.from]).toEqual(['us', 'eu']);
+      await a.release(object, ownership.epoch);
+      expect((await b.locate(object)).ownership).toEqual(taken.ownership);
+      const unused = objectNumber(7);
+      const nowhere = await b.locate(unused);
+      expect(await b.rehome(unused, { ...change, located: nowhere })).toBe(true);
+      expect(await b.rehome(unused, { ...change, located: nowhere })).toBe(false);
+      expect((await b.locate(unused)).home).toBe('us');
+    });
+
     test('no move into a shard whose assignment has changed', async () => {
       await everyoneKnows();
       expect(await moved(objectNumber(2))).toBe(true);

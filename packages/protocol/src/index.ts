@@ -34,6 +34,7 @@ export {
   type OwnerLogOptions,
   type OwnerPhase,
 } from './owner-log.ts';
+export { type FoundCopy, type Promotion, type Promotions, planPromotion } from './promotion.ts';
 export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
 export { type DistanceRow, RegionDistances } from './region-distances.ts';
 export {

@@ -82,6 +82,8 @@ export interface ReplicationLimits {
   readonly leftoverSweepMs: number;
   /** How long a copy that nobody needs is kept all the same. */
   readonly leftoverDelayMs: number;
+  /** How long nothing is erased once an operator has asked what copies there are, to bring them up. */
+  readonly leftoverHoldMs: number;
   /** Records of objects that the coordinator is asked for in a second, on such a look. */
   readonly leftoverLooksPerSecond: number;
   /** Copies that wait at a time until they may be erased. */
@@ -130,6 +132,7 @@ export const replicationLimits: ReplicationLimits = {
   remoteLookMs: 1000,
   leftoverSweepMs: 600_000,
   leftoverDelayMs: 600_000,
+  leftoverHoldMs: 600_000,
   leftoverLooksPerSecond: 50,
   leftoversMax: 10_000,
 };

@@ -496,6 +496,11 @@ export class Replication implements ObjectLogs {
     return isQuorum(set, (store) => store === storeId || this.#peers.has(store));
   }
 
+  /** Copies that nobody needs may soon be needed: resolves when none is erased any more, for a while. */
+  holdLeftovers(): Promise<void> {
+    return this.#sweeper.hold();
+  }
+
   /** Records that each peer's store is behind, over all objects owned here. */
   lag(): Map<string, number> {
     const lag = new Map<string, number>();

@@ -53,6 +53,8 @@ export class Sweeper {
   readonly #leftovers: Leftovers;
   #timer: Timer | undefined;
   #isStopped = false;
+  #heldUntilMs = 0;
+  #erasing: Promise<void> = Promise.resolve();
   /** Objects whose owners were asked on this round. */
   readonly #asked = new Set<ObjectIdHex>();
 
@@ -70,6 +72,13 @@ export class Sweeper {
   /** An owner had it erased. */
   ordered(id: ObjectIdHex): void {
     if (this.#asked.delete(id)) this.#options.erased();
+  }
+
+  /** Resolves when nothing is being erased; nothing will be for a while. */
+  async hold(): Promise<void> {
+    const { clock, limits } = this.#options;
+    this.#heldUntilMs = clock.monotonicMs() + limits.leftoverHoldMs;
+    await this.#erasing;
   }
 
   stop(): void {
@@ -136,10 +145,13 @@ export class Sweeper {
       this.#asked.add(id);
       this.#options.askOwner(ownerStore, id, promised);
     }
-    if (verdict.type !== 'erase') return;
+    const { clock, store, erased } = this.#options;
+    if (verdict.type !== 'erase' || clock.monotonicMs() < this.#heldUntilMs) return;
+    const erasing = store.forget(id, verdict.below);
+    this.#erasing = erasing.catch(() => {});
     try {
-      await this.#options.store.forget(id, verdict.below);
-      this.#options.erased();
+      await erasing;
+      erased();
     } catch (error) {
       // It has been promised to somebody meanwhile, or the disk has too much to write.
       if (!isHomingError(error) || error.code === 'corruption') throw error;

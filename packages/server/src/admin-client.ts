@@ -1,5 +1,8 @@
 /** What commands ask of a running node's admin port, and how its answers are shown. */
-import { CommandError } from './usage-error.ts';
+import type { Parsed } from './flags.ts';
+import { CommandError, UsageError } from './usage-error.ts';
+
+export const defaultAdmin = 'http://127.0.0.1:8790';
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -26,6 +29,18 @@ export async function ask(admin: string, path: string, body?: object): Promise<u
     throw new CommandError(error ?? `the node answered ${response.status}`);
   }
   return answer;
+}
+
+/** Those that a command which needs several was given. Throws `UsageError`. */
+export function adminsOf(flags: Parsed, command: string): readonly string[] {
+  const admins = flags.texts('admin');
+  if (admins.length === 0) {
+    throw new UsageError(`${command} needs the --admin address of each node`);
+  }
+  for (const admin of admins) {
+    if (!URL.canParse(admin)) throw new UsageError(`--admin must be a URL, as ${defaultAdmin}`);
+  }
+  return admins;
 }
 
 /** Rows under the names of their columns, or one value a line for a single thing. */

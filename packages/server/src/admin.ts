@@ -14,6 +14,7 @@ import {
 } from '@homing/base';
 import type { MoveTarget } from '@homing/node';
 import type { PrometheusMetrics } from './metrics.ts';
+import type { PromotedObject } from './promote.ts';
 
 export interface NamespaceInfo {
   /** The binding's name, or the class where none is bound. */
@@ -48,6 +49,12 @@ export interface AdminView {
   newest?(shards: ReadonlySet<string>, after: ObjectIdHex | undefined): object;
   /** Goes on with these sets, whose majority is lost. */
   forceMembers?(sets: readonly ShardAssignment[]): Promise<object>;
+  /** Copies here of objects at home in a region that is lost, after an id. */
+  copies?(lost: string, after: ObjectIdHex | undefined): Promise<object>;
+  /** Gives objects of the region other homes. */
+  promote?(lost: string, objects: readonly PromotedObject[], isForced: boolean): Promise<object>;
+  /** What the record of an object says, that is to have another home. */
+  record?(namespace: NamespaceInfo, id: ObjectIdHex, to: string): Promise<object>;
   /** How objects move toward their callers. */
   migrations?(): object;
   /** Bounds these moves in the whole cluster, or with undefined takes the bound back. */
@@ -148,6 +155,9 @@ async function answer(
     case '/api/recover':
     case '/api/newest':
     case '/api/force-members':
+    case '/api/copies':
+    case '/api/promote':
+    case '/api/record':
     case '/api/migrate':
       await command(view, url.pathname, request, response);
       return;
@@ -216,6 +226,16 @@ async function command(
     json(response, 200, await view.forceMembers(sets));
     return;
   }
+  if (path === '/api/copies' && view.copies !== undefined) {
+    const after = body.after === '' ? undefined : (body.after as ObjectIdHex | undefined);
+    json(response, 200, await view.copies(body.region ?? '', after));
+    return;
+  }
+  if (path === '/api/promote' && view.promote !== undefined) {
+    const objects = JSON.parse(body.objects ?? '[]') as PromotedObject[];
+    json(response, 200, await view.promote(body.region ?? '', objects, body.force === 'true'));
+    return;
+  }
   if (path === '/api/drain') {
     json(response, 200, await view.drain(body.node ?? ''));
     return;
@@ -231,6 +251,10 @@ async function command(
       : view.idOf(namespace, body.name);
   if (id === 'malformed' || id === 'foreign') {
     json(response, 400, { error: `the id is not one of ${namespace.name}'s` });
+    return;
+  }
+  if (path === '/api/record' && view.record !== undefined) {
+    json(response, 200, await view.record(namespace, id, body.region ?? ''));
     return;
   }
   const target = body.region === undefined ? { node: body.to ?? '' } : { region: body.region };

@@ -4,7 +4,7 @@
  */
 import { isHomingError } from '@homing/base';
 import { ConfigError, readNodeConfig } from '@homing/config';
-import { ask, table } from './admin-client.ts';
+import { adminsOf, ask, defaultAdmin, table } from './admin-client.ts';
 import { startClusterNode } from './cluster-node.ts';
 import { startDev } from './dev.ts';
 import { type Parsed, parseFlags } from './flags.ts';
@@ -13,6 +13,7 @@ import { setHeapFlags } from './heap.ts';
 import { limitNames, parseLimits } from './limits.ts';
 import { startLocalCluster } from './local-cluster.ts';
 import { createLogger, type LogLevel } from './logger.ts';
+import { forceHome, promote } from './promote-command.ts';
 import { planRecovery, type RecoveryState } from './recovery.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -25,7 +26,6 @@ interface Command {
 }
 
 const logLevels: readonly string[] = ['error', 'warn', 'info', 'debug', 'silent'];
-const defaultAdmin = 'http://127.0.0.1:8790';
 const adminFlags = {
   admin: { type: 'string' },
   json: { type: 'boolean' },
@@ -117,6 +117,40 @@ admin address of every node that runs: they must hold a majority of the replicas
   --admin URL     the admin address of a node; to be given again for each
   --json          for programs`,
     run: recover,
+  },
+  promote: {
+    summary: 'bring the objects of a lost region up where copies of them are',
+    usage: `homing promote --region REGION --admin URL [--admin URL …] [--lose-what-is-missing]
+
+Brings the objects that are at home in REGION, which is lost for good, up in the regions that have copies of
+them (replication.remote). Writes that had not reached the copies are lost. Name the admin address of every
+node of the other regions. The nodes of REGION must be off; they may come back afterwards, without a say in
+these objects.
+
+Without --lose-what-is-missing it changes nothing: it lists the objects and how far each copy got.
+
+  --region REGION           the region that is lost
+  --admin URL               the admin address of a node; to be given again for each
+  --lose-what-is-missing    do it
+  --force                   also where nodes of the region have sessions: their owners go on beside the
+                            new ones until they notice
+  --json                    for programs`,
+    run: promote,
+  },
+  'force-home': {
+    summary: 'let one object of a lost region begin empty in another',
+    usage: `homing force-home NAMESPACE ID|--name NAME --region REGION --admin URL [--lose-what-is-missing]
+
+Gives an object of which there is no copy, and whose region is lost for good, another home. It begins with
+what the stores there have, which is nothing unless it was at home there before.
+
+  --name NAME               the object of this name
+  --region REGION           its new home
+  --admin URL               the admin address of a node
+  --lose-what-is-missing    do it
+  --force                   also where nodes of its region have sessions
+  --json                    for programs`,
+    run: forceHome,
   },
   'force-members': {
     summary: 'go on with what is left of objects whose majority is lost for good',
@@ -482,17 +516,6 @@ async function force(args: readonly string[]): Promise<number> {
   const forced = JSON.stringify(sets.forced.map(({ after }) => after));
   await ask(controller, '/api/force-members', { sets: forced });
   return 0;
-}
-
-function adminsOf(flags: Parsed, command: string): readonly string[] {
-  const admins = flags.texts('admin');
-  if (admins.length === 0) {
-    throw new UsageError(`${command} needs the --admin address of each node`);
-  }
-  for (const admin of admins) {
-    if (!URL.canParse(admin)) throw new UsageError(`--admin must be a URL, as ${defaultAdmin}`);
-  }
-  return admins;
 }
 
 function answered(flags: Parsed, answer: unknown): number {

@@ -21,6 +21,7 @@ import { refreshGauges } from './admin-view.ts';
 import { askCallers, callersAnswer } from './callers-view.ts';
 import { forceMembers, membershipState, newestRecords } from './force-members.ts';
 import type { PrometheusMetrics } from './metrics.ts';
+import { copiesHere, promote, recordOf } from './promote.ts';
 import type { Recovery } from './recovery.ts';
 import type { Namespaces } from './worker-version.ts';
 
@@ -53,6 +54,8 @@ const quarantinedMax = 10_000;
 export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   const { node, store, metrics, namespaces, coordinator, config } = options;
   const force = { ...options, node: config.node };
+  const nameOf = (key: string) => namespaces.nameOf(key);
+  const promotion = { ...options, region: config.region, nameOf };
   // One that drains is to get no new clients.
   const isReady = () => node.ready && isReachable(options) && coordinator.self?.draining !== true;
   return {
@@ -103,6 +106,9 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
     membership: () => membershipState(force),
     newest: (shards, after) => newestRecords(force, shards, after),
     forceMembers: (sets) => forceMembers(force, sets),
+    copies: (lost, after) => copiesHere(promotion, lost, after),
+    promote: (lost, objects, isForced) => promote(promotion, lost, objects, isForced),
+    record: (namespace, id, to) => recordOf(promotion, { namespace: namespace.key, id }, to),
     drain: (name) => drain(options, name),
     migrations: () => migrations(options),
     capMigrations: async (cap) => {

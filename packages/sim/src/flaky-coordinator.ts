@@ -15,6 +15,7 @@ import {
   type MoveHome,
   type NodeInfo,
   type ObjectRef,
+  type Rehoming,
   type Timer,
   type Timers,
   type VersionedRegions,
@@ -139,6 +140,10 @@ export class FlakyCoordinator implements Coordinator {
 
   transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean> {
     return this.#ask(() => this.#inner.transfer(object, epoch, to, move), true);
+  }
+
+  rehome(object: ObjectRef, change: Rehoming): Promise<boolean> {
+    return this.#ask(() => this.#inner.rehome(object, change), true);
   }
 
   locate(object: ObjectRef): Promise<Located> {

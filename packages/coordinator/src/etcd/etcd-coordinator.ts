@@ -21,6 +21,7 @@ import {
   type MoveHome,
   type NodeInfo,
   type ObjectRef,
+  type Rehoming,
   type Timers,
   type VersionedRegions,
   type VersionedShard,
@@ -224,6 +225,11 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
   async transfer(object: ObjectRef, epoch: Epoch, to: NodeInfo, move?: MoveHome): Promise<boolean> {
     this.#checkOpen();
     return await this.#records.transfer(object, epoch, to, move);
+  }
+
+  async rehome(object: ObjectRef, change: Rehoming): Promise<boolean> {
+    this.#checkOpen();
+    return await this.#records.rehome(object, change);
   }
 
   async locate(object: ObjectRef): Promise<Located> {

@@ -10,6 +10,7 @@ import {
   type MoveHome,
   type NodeInfo,
   type ObjectRef,
+  type Rehoming,
 } from '@homing/base';
 import type { Grants } from '../grants.ts';
 import type { EtcdClient } from './client.ts';
@@ -17,7 +18,7 @@ import type { Identity } from './identity.ts';
 import { decodeNode, decodeRecord, encodeRecord, type Keys, unreadable } from './keys.ts';
 import type { Mirror } from './mirror.ts';
 import { type RepeatContext, untilAnswered } from './pacer.ts';
-import { foundAt } from './transaction.ts';
+import { type Condition, foundAt, type Transaction } from './transaction.ts';
 
 export interface RecordsOptions extends RepeatContext {
   readonly client: EtcdClient;
@@ -96,6 +97,45 @@ export class Records {
     // An attempt whose answer was lost may have done it.
     const found = kv === undefined ? undefined : decodeRecord(kv);
     return found?.owner?.node === to.node && found.owner.incarnation === to.incarnation;
+  }
+
+  async rehome(object: ObjectRef, change: Rehoming): Promise<boolean> {
+    const { client, identity, keys } = this.#options;
+    const { located, home, from, isForced } = change;
+    const history = identity.checkTrusted();
+    const key = keys.object(object);
+    const transact = async (transaction: Transaction) => {
+      const answer = await untilAnswered(this.#options, async (timeoutMs) => {
+        identity.checkTrusted(history);
+        return await client.transact(transaction, timeoutMs);
+      });
+      identity.checkTrusted(history);
+      return answer;
+    };
+    const found = await transact({ apply: [{ get: key }, { get: keys.base }] });
+    identity.setBase(foundAt(found, 1), found.revision);
+    const kv = foundAt(found, 0);
+    const record = kv && decodeRecord(kv);
+    if (kv !== undefined && record === undefined) throw unreadable(kv);
+    const isSame =
+      kv === undefined
+        ? located.home === undefined
+        : located.home !== undefined && identity.epochAt(kv.modRevision) === located.epoch;
+    if (!isSame) return false;
+    const when: Condition[] = [{ key, modRevision: kv?.modRevision ?? 0n }, identity.baseUnchanged];
+    const owner = record?.owner;
+    if (owner !== undefined && !isForced) {
+      when.push({ key: keys.node(owner.node), notLease: owner.incarnation });
+    }
+    const value = encodeRecord({ owner: undefined, home, from });
+    const answer = await transact({
+      when,
+      apply: [{ put: key, value }],
+      otherwise: [{ get: key }],
+    });
+    // An attempt whose answer was lost may have done it.
+    const now = answer.succeeded ? undefined : foundAt(answer, 0);
+    return answer.succeeded || now?.value.equals(value) === true;
   }
 
   async locate(object: ObjectRef): Promise<Located> {

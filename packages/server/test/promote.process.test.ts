@@ -1,0 +1,121 @@
+/**
+ * A region is killed for good: its objects come up where their copies are, one that has none begins
+ * empty, and the region's nodes that come back after all have no say in them. Real processes, disks, etcd.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { namedObjectId, type RegionList } from '@homing/base';
+import { defaultHome } from '@homing/protocol';
+import { afterEach, expect, test } from 'vitest';
+import { example, run } from './program.ts';
+import { hasEtcd, TestCluster } from './test-cluster.ts';
+
+let cluster: TestCluster;
+
+afterEach(() => cluster?.dispose());
+
+const environment = {
+  HOMING_REPLICATION_REMOTE: '{"COUNTER":["us"]}',
+  HOMING_MIGRATION_MODE: 'off',
+  HOMING_LEFTOVER_SWEEP_MS: '200',
+  HOMING_LEFTOVER_DELAY_MS: '500',
+};
+
+/** Nodes take the regions in turn. */
+const lost = ['n1', 'n3', 'n5'];
+const left = ['n2', 'n4', 'n6'];
+
+async function increment(on: string, name: string): Promise<number> {
+  const response = await fetch(`http://${cluster.node(on).http}/${name}`, { method: 'POST' });
+  expect(response.status).toBe(200);
+  return ((await response.json()) as { value: number }).value;
+}
+
+interface Described {
+  readonly home: string;
+  readonly region: string;
+  readonly remote: { readonly region: string; readonly records: number } | null;
+}
+
+async function describe(on: string, name: string): Promise<Described> {
+  const query = new URLSearchParams({ namespace: 'COUNTER', name });
+  const response = await fetch(`http://${cluster.node(on).admin}/api/describe?${query}`);
+  return (await response.json()) as Described;
+}
+
+async function holds(on: string, name: string): Promise<boolean> {
+  const response = await fetch(`http://${cluster.node(on).admin}/api/objects?namespace=COUNTER`);
+  return ((await response.json()) as { name: string | null }[]).some((one) => one.name === name);
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await sleep(100);
+}
+
+const admins = (nodes: readonly string[]) =>
+  nodes.flatMap((node) => ['--admin', `http://${cluster.node(node).admin}`]);
+
+const promote = (...flags: string[]) => run('promote', '--region', 'eu', ...admins(left), ...flags);
+
+/** A name that was never used, and would begin in the region that is lost. */
+async function unusedName(): Promise<string> {
+  const response = await fetch(`http://${cluster.node('n2').admin}/api/recovery`);
+  const { regions } = (await response.json()) as { regions: RegionList };
+  const names = Array.from({ length: 100 }, (_, index) => `unused${index}`);
+  const found = names.find(
+    (name) => defaultHome(namedObjectId('counter/Counter', name), regions) === 'eu',
+  );
+  if (found === undefined) throw new Error('no such name');
+  return found;
+}
+
+test.skipIf(!hasEtcd)(
+  'a lost region’s objects come up where their copies are',
+  async () => {
+    const flags = ['--nodes', '6', '--regions', 'eu,us'];
+    cluster = await TestCluster.startWith(environment, example('counter'), ...flags);
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) {
+      for (const value of [1, 2, 3]) expect(await increment('n1', name)).toBe(value);
+      const { home } = await describe('n1', name);
+      if (home !== 'eu') {
+        await cluster.admin('n1', '/api/migrate', { namespace: 'COUNTER', name, region: 'eu' });
+      }
+    }
+    for (const name of names) {
+      expect(await increment('n2', name)).toBe(4);
+      await until(async () => (await describe('n4', name)).remote?.records === 0);
+    }
+    for (const node of lost) cluster.signal(node, 'SIGKILL');
+    const early = await promote('--lose-what-is-missing');
+    expect([early.status, early.stderr]).toEqual([1, expect.stringContaining('have sessions')]);
+    await until(async () => {
+      const response = await fetch(`http://${cluster.node('n2').admin}/api/nodes`);
+      return ((await response.json()) as object[]).length === 3;
+    });
+    const shown = await promote();
+    expect([shown.status, shown.stderr]).toEqual([
+      1,
+      expect.stringContaining('nothing was changed'),
+    ]);
+    for (const name of names) expect(shown.stdout).toMatch(new RegExp(` ${name} +us .* yes`));
+    expect((await promote('--lose-what-is-missing')).status).toBe(0);
+    for (const name of names) expect(await increment('n2', name)).toBe(5);
+    const again = await promote('--lose-what-is-missing');
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('no copy')]);
+
+    const unused = await unusedName();
+    const force = ['force-home', 'COUNTER', '--name', unused, '--region', 'us', ...admins(['n2'])];
+    expect((await run(...force)).status).toBe(1);
+    expect((await run(...force, '--lose-what-is-missing')).status).toBe(0);
+    expect(await increment('n4', unused)).toBe(1);
+
+    for (const node of lost) await cluster.restart(node, environment);
+    for (const name of names) {
+      expect(await increment('n1', name)).toBe(6);
+      expect(await describe('n1', name)).toMatchObject({ home: 'us', region: 'us' });
+      for (const node of lost) await until(async () => !(await holds(node, name)));
+      expect(await increment('n3', name)).toBe(7);
+    }
+  },
+  180_000,
+);
