@@ -8,6 +8,7 @@ export {
 export type { ClusterFacts } from './etcd/facts.ts';
 export type { EtcdGuard } from './etcd/identity.ts';
 export { type EtcdLimits, etcdLimits } from './etcd/limits.ts';
+export type { RecoveredHome } from './etcd/recovered-records.ts';
 export {
   type MemoryCluster,
   type MemoryClusterOptions,

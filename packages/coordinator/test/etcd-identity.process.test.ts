@@ -113,6 +113,44 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     expect((await claim(again, object)).outcome).toBe('granted');
   });
 
+  test('homes are written into a refused etcd, as long as nobody trusts it', async () => {
+    const node = await open();
+    const other = await open({}, 'b');
+    const [stale, moved] = [objectNumber(1), objectNumber(2)];
+    await claim(node, stale);
+    const backup = etcd.backup();
+    const { epoch } = (await claim(node, moved)).ownership;
+    await until('the backup is behind', () => node.highestEpoch() >= epoch);
+    await locate(other, moved);
+    await etcd.restore(backup);
+    await until('it is refused', () => node.refused && other.refused);
+    const homes = [{ object: moved, home: 'elsewhere' }];
+    // The sessions in the backup stand for a while.
+    let mark: bigint | undefined;
+    await until('the sessions have ended', async () => {
+      mark = await node.forgetRecords(epoch).catch(() => undefined);
+      return mark !== undefined;
+    });
+    if (mark === undefined) expect.fail();
+    await node.writeHomes(mark, homes);
+    expect(keys()).not.toContain(stale.id);
+    const later = await other.forgetRecords(epoch);
+    await expect(node.writeHomes(mark, homes)).rejects.toMatchObject({ code: 'unavailable' });
+    await other.writeHomes(later, homes);
+    await other.recover(epoch);
+    await until('there is a session', () => other.self !== undefined);
+    await expect(node.forgetRecords(epoch)).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(node.writeHomes(later, homes)).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(other.forgetRecords(epoch)).rejects.toMatchObject({ code: 'invalid_argument' });
+    const found = await other.locate(moved);
+    expect([found.home, found.ownership, found.epoch > epoch]).toEqual([
+      'elsewhere',
+      undefined,
+      true,
+    ]);
+    expect(await locate(other, stale)).toBeUndefined();
+  });
+
   test('a claim is never made under a base that has changed', async () => {
     const node = await open();
     const before = (await claim(node, object)).ownership.epoch;

@@ -12,6 +12,7 @@ import {
   type ObjectIdHex,
   type ShardAssignment,
 } from '@homing/base';
+import type { RecoveredHome } from '@homing/coordinator';
 import type { MoveTarget } from '@homing/node';
 import type { PrometheusMetrics } from './metrics.ts';
 import type { PromotedObject } from './promote.ts';
@@ -43,6 +44,12 @@ export interface AdminView {
   recovery?(): object;
   /** Trusts the present etcd, and goes on above `highest`, with these replica sets. */
   recover?(highest: Epoch, shards: readonly ShardAssignment[]): Promise<object>;
+  /** What this node holds of the objects after an id; for a recovery. */
+  held?(after: ObjectIdHex | undefined): object;
+  /** Has an etcd that is refused forget where objects are. */
+  forgetRecords?(highest: Epoch): Promise<object>;
+  /** Writes where objects are at home, other than by default. */
+  writeHomes?(mark: bigint, homes: readonly RecoveredHome[]): Promise<object>;
   /** What `homing force-members` has to know of this node. */
   membership?(): object;
   /** Objects of these shards that it holds, after an id. */
@@ -153,6 +160,8 @@ async function answer(
       return;
     case '/api/drain':
     case '/api/recover':
+    case '/api/recover-homes':
+    case '/api/held':
     case '/api/newest':
     case '/api/force-members':
     case '/api/copies':
@@ -198,13 +207,12 @@ async function command(
     return;
   }
   const body = await readBody(request);
-  if (path === '/api/recover' && view.recover !== undefined) {
-    if (!/^\d{1,20}$/.test(body.highest ?? '')) {
-      json(response, 400, { error: 'highest must be an epoch, in decimal digits' });
-      return;
-    }
-    const shards = JSON.parse(body.shards ?? '[]') as ShardAssignment[];
-    json(response, 200, await view.recover(BigInt(body.highest ?? '0') as Epoch, shards));
+  if (path === '/api/recover' || path === '/api/recover-homes') {
+    await recovery(view, path, body, response);
+    return;
+  }
+  if (path === '/api/held' && view.held !== undefined) {
+    json(response, 200, view.held(idIn(body.after)));
     return;
   }
   if (path === '/api/migrations' && view.capMigrations !== undefined) {
@@ -217,8 +225,7 @@ async function command(
     return;
   }
   if (path === '/api/newest' && view.newest !== undefined) {
-    const after = body.after === '' ? undefined : (body.after as ObjectIdHex | undefined);
-    json(response, 200, view.newest(new Set(body.shards?.split(' ')), after));
+    json(response, 200, view.newest(new Set(body.shards?.split(' ')), idIn(body.after)));
     return;
   }
   if (path === '/api/force-members' && view.forceMembers !== undefined) {
@@ -259,6 +266,33 @@ async function command(
   }
   const target = body.region === undefined ? { node: body.to ?? '' } : { region: body.region };
   json(response, 200, await view.migrate(namespace, id, target, body.force === 'true'));
+}
+
+/** Absent and empty mean none. */
+const idIn = (text: string | undefined) =>
+  text === '' ? undefined : (text as ObjectIdHex | undefined);
+
+async function recovery(
+  view: AdminView,
+  path: string,
+  { highest = '', mark = '', shards = '[]', homes }: Record<string, string | undefined>,
+  response: ServerResponse,
+): Promise<void> {
+  if (homes !== undefined && /^\d{1,20}$/.test(mark)) {
+    const given = JSON.parse(homes) as RecoveredHome[];
+    json(response, 200, (await view.writeHomes?.(BigInt(mark), given)) ?? {});
+    return;
+  }
+  if (!/^\d{1,20}$/.test(highest)) {
+    json(response, 400, { error: 'highest must be an epoch, in decimal digits' });
+    return;
+  }
+  const epoch = BigInt(highest) as Epoch;
+  const answer =
+    path === '/api/recover'
+      ? view.recover?.(epoch, JSON.parse(shards) as ShardAssignment[])
+      : view.forgetRecords?.(epoch);
+  json(response, 200, (await answer) ?? {});
 }
 
 /** Those of a recovery name all shards. */

@@ -14,6 +14,7 @@ import { limitNames, parseLimits } from './limits.ts';
 import { startLocalCluster } from './local-cluster.ts';
 import { createLogger, type LogLevel } from './logger.ts';
 import { forceHome, promote } from './promote-command.ts';
+import { recoverHomes } from './recovered-homes.ts';
 import { planRecovery, type RecoveryState } from './recovery.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -458,6 +459,7 @@ async function recover(args: readonly string[]): Promise<number> {
     throw new CommandError('none of these nodes refuses its etcd: there is nothing to recover');
   }
   const plan = planRecovery(states);
+  await recoverHomes(admins, states, plan);
   const highest = String(plan.highest);
   const shards = JSON.stringify(plan.shards);
   const answers: unknown[] = [];

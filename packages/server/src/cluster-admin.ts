@@ -103,6 +103,14 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
       await options.recovery.recover(highest, shards);
       return { node: config.node, recovered: true };
     },
+    held: (after) => options.recovery.held(after),
+    forgetRecords: async (highest) => ({
+      mark: String(await options.recovery.forgetRecords(highest)),
+    }),
+    writeHomes: async (mark, homes) => {
+      await options.recovery.writeHomes(mark, homes);
+      return { written: homes.length };
+    },
     membership: () => membershipState(force),
     newest: (shards, after) => newestRecords(force, shards, after),
     forceMembers: (sets) => forceMembers(force, sets),

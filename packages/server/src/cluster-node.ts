@@ -174,6 +174,8 @@ async function compose(
     identity,
     facts: factsOf(config),
     regions: regionNote,
+    ownedUnder: (object) => node.describe(object).status?.epoch,
+    shardsPerRegion: config.shardsPerRegion,
   });
   const regionKeeper = new RegionKeeper({
     coordinator,

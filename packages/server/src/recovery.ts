@@ -1,7 +1,8 @@
 /**
  * What a node needs to go on with another etcd: the replica sets that it has adopted, which are
  * on its disk, and the greatest epoch that anything on its disk may have. `homing recover` collects both from
- * the nodes, makes sure that they are enough of them, and tells each to trust the etcd there is.
+ * the nodes, makes sure that they are enough of them, and tells each to trust the etcd there is. Where there
+ * are several regions it has the homes of objects written first (`recovered-homes.ts`).
  *
  * Nothing is claimed before that: an epoch granted by an etcd that has forgotten the old ones could be
  * lower than what replicas have promised, and assignments made anew could name other stores.
@@ -10,13 +11,15 @@ import type {
   Coordinator,
   Epoch,
   ObjectIdHex,
+  ObjectRef,
   RegionList,
   ShardAssignment,
   Store,
 } from '@homing/base';
-import type { ClusterFacts, EtcdCoordinatorExtras } from '@homing/coordinator';
+import type { ClusterFacts, EtcdCoordinatorExtras, RecoveredHome } from '@homing/coordinator';
 import type { Replication } from '@homing/replication';
 import type { DiskIdentity } from './disk-identity.ts';
+import type { HeldObject, HeldPage } from './recovered-homes.ts';
 import type { RegionNote } from './region-note.ts';
 import { CommandError } from './usage-error.ts';
 
@@ -31,6 +34,7 @@ export interface RecoveryState {
   readonly shards: readonly ShardAssignment[];
   /** Undefined where it never heard of any. */
   readonly regions?: RegionList | undefined;
+  readonly shardsPerRegion: number;
 }
 
 export interface RecoveryOptions {
@@ -42,6 +46,9 @@ export interface RecoveryOptions {
   /** Written again where etcd has lost them. */
   readonly facts: ClusterFacts;
   readonly regions: RegionNote;
+  /** Under which this node owns the object, where it does. */
+  readonly ownedUnder: (object: ObjectRef) => Epoch | undefined;
+  readonly shardsPerRegion: number;
 }
 
 export class Recovery {
@@ -60,7 +67,36 @@ export class Recovery {
       highest: String(highestOn(store, coordinator.highestEpoch())),
       shards: [...replication.sets().values()],
       regions: this.#options.regions.list(),
+      shardsPerRegion: this.#options.shardsPerRegion,
     };
+  }
+
+  /** What this node holds of the objects after an id. */
+  held(after: ObjectIdHex | undefined): HeldPage {
+    const { store, ownedUnder } = this.#options;
+    const heads = store.heads({ after, limit: pageHeads });
+    const held = heads.map(({ namespace, id, promised, last }): HeldObject => {
+      const owned = ownedUnder({ namespace, id });
+      return {
+        namespace,
+        id,
+        promised: String(promised),
+        epoch: String(last.epoch),
+        lsn: last.lsn,
+        owned: owned === undefined ? null : String(owned),
+      };
+    });
+    return { held, until: heads.length < pageHeads ? null : (heads.at(-1)?.id ?? null) };
+  }
+
+  /** Has etcd, which is refused, forget the records of all objects. Resolves with a mark. */
+  async forgetRecords(highest: Epoch): Promise<bigint> {
+    return await this.#options.coordinator.forgetRecords(highest);
+  }
+
+  /** Writes some into etcd, where nobody has forgotten records since `mark`. */
+  async writeHomes(mark: bigint, homes: readonly RecoveredHome[]): Promise<void> {
+    await this.#options.coordinator.writeHomes(mark, homes);
   }
 
   /**
@@ -96,6 +132,8 @@ export interface RecoveryPlan {
   readonly highest: Epoch;
   /** Of each shard the assignment of the greatest generation. */
   readonly shards: readonly ShardAssignment[];
+  /** The longest list; undefined where none of the nodes ever heard of any. */
+  readonly regions: RegionList | undefined;
 }
 
 /**
@@ -104,13 +142,6 @@ export interface RecoveryPlan {
  * may know more.
  */
 export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
-  const regions = new Set(states.flatMap((state) => state.regions?.regions ?? []));
-  if (regions.size > 1) {
-    throw new CommandError(
-      'this cluster has several regions, and only the etcd that was lost knew which objects had moved ' +
-        'between them: restore a backup of etcd that is as it was when it ended, or ask for help.',
-    );
-  }
   const stores = new Set(states.map(({ storeId }) => storeId));
   const shards = new Map<string, ShardAssignment>();
   for (const state of states) {
@@ -133,5 +164,7 @@ export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
     const own = BigInt(state.highest) as Epoch;
     return own > greatest ? own : greatest;
   }, 0n as Epoch);
-  return { highest, shards: [...shards.values()] };
+  const lists = states.flatMap(({ regions }) => regions ?? []);
+  const regions = lists.sort((a, b) => b.regions.length - a.regions.length)[0];
+  return { highest, shards: [...shards.values()], regions };
 }

@@ -14,7 +14,7 @@ import {
   unreadable,
 } from './keys.ts';
 import { type RepeatContext, untilAnswered } from './pacer.ts';
-import { foundAt } from './transaction.ts';
+import { foundAt, type KeyValue } from './transaction.ts';
 
 export interface DiskContext extends RepeatContext {
   readonly client: EtcdClient;
@@ -68,6 +68,19 @@ export async function recover(
   highest: Epoch,
   accepted: () => void,
 ): Promise<void> {
+  const { clusterId, base, revision } = await raiseBase(context, highest);
+  context.identity.accept(clusterId, base, revision);
+  accepted();
+}
+
+interface RaisedBase {
+  readonly clusterId: string;
+  readonly base: KeyValue | undefined;
+  readonly revision: bigint;
+}
+
+/** Resolves when every epoch made of a later revision is greater; nothing is trusted by that. */
+export async function raiseBase(context: DiskContext, highest: Epoch): Promise<RaisedBase> {
   const { client, identity, keys } = context;
   const known = epochRevision(highest > identity.highestEpoch ? highest : identity.highestEpoch);
   for (;;) {
@@ -77,9 +90,7 @@ export async function recover(
     const kv = foundAt(read, 0);
     const base = kv === undefined ? 0n : (decodeBase(kv) ?? 0n);
     if (base + read.revision > known) {
-      identity.accept(read.clusterId, kv, read.revision);
-      accepted();
-      return;
+      return { clusterId: read.clusterId, base: kv, revision: read.revision };
     }
     const raised = { put: keys.base, value: encodeBase(known - read.revision + 1n) };
     const unchanged = { key: keys.base, modRevision: kv?.modRevision ?? 0n };

@@ -47,6 +47,7 @@ import { type EtcdLimits, etcdLimits } from './limits.ts';
 import { Mirror } from './mirror.ts';
 import { untilAnswered } from './pacer.ts';
 import { Records } from './records.ts';
+import { forgetRecords, type RecoveredHome, writeHomes } from './recovered-records.ts';
 import { Session } from './session.ts';
 import { Settings } from './settings.ts';
 import { foundAt, type KeyValue } from './transaction.ts';
@@ -87,6 +88,13 @@ export interface EtcdCoordinatorExtras {
   readonly witness: number;
   /** Why nothing is claimed or written: etcd is not the one that the disk knows. */
   readonly refused: boolean;
+  /**
+   * Before `recover`, while this etcd is refused and nobody has a session with it: forgets the records of
+   * all objects. Epochs of later records are greater than `highest`. Resolves with a mark for `writeHomes`.
+   */
+  forgetRecords(highest: Epoch): Promise<bigint>;
+  /** Under the same conditions, and where nobody has forgotten records since `mark`. */
+  writeHomes(mark: bigint, homes: readonly RecoveredHome[]): Promise<void>;
   /** Trusts the present etcd, whose epochs from now on are greater than `highest`. */
   recover(highest: Epoch): Promise<void>;
   /** Notes a start of the store; `behind` where etcd knows of more, so the disk is a restored copy. */
@@ -330,6 +338,16 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     return this.#identity.refused;
   }
 
+  async forgetRecords(highest: Epoch): Promise<bigint> {
+    this.#checkOpen();
+    return await forgetRecords(this.#disk, highest);
+  }
+
+  async writeHomes(mark: bigint, homes: readonly RecoveredHome[]): Promise<void> {
+    this.#checkOpen();
+    await writeHomes(this.#disk, mark, homes);
+  }
+
   async recover(highest: Epoch): Promise<void> {
     this.#checkOpen();
     const wasRefused = this.refused;
@@ -338,6 +356,7 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
       this.#witness.accept();
       this.#grants.clear();
       this.#mirror.outlive();
+      this.#session.abandon('etcd was recovered');
     });
     this.#options.logger.warn('etcd was recovered by an operator', {
       clusterId: this.clusterId,

@@ -27,6 +27,8 @@ export class Keys {
   readonly cluster: string;
   readonly settings: string;
   readonly regions: string;
+  readonly objects: string;
+  readonly recovery: string;
   readonly #prefix: string;
 
   constructor(prefix: string) {
@@ -38,6 +40,8 @@ export class Keys {
     this.cluster = `${this.#prefix}cluster`;
     this.settings = `${this.#prefix}settings/`;
     this.regions = `${this.#prefix}regions`;
+    this.objects = `${this.#prefix}objects/`;
+    this.recovery = `${this.#prefix}recovery`;
   }
 
   node(node: string): string {
@@ -61,7 +65,7 @@ export class Keys {
   }
 
   object(object: ObjectRef): string {
-    return `${this.#prefix}objects/${encodeURIComponent(object.namespace)}/${object.id}`;
+    return `${this.objects}${encodeURIComponent(object.namespace)}/${object.id}`;
   }
 }
 
@@ -204,6 +208,9 @@ export function decodeBase(kv: KeyValue): bigint | undefined {
   const { base } = decode(kv);
   return isText(base) && /^\d{1,15}$/.test(base) ? BigInt(base) : undefined;
 }
+
+/** For people who look into etcd: what counts is the revision of it. */
+export const encodeRecovery = (highest: string): Buffer => encode({ highest });
 
 /** For people who look into etcd: what counts is the lease. */
 export const encodeController = (node: string): Buffer => encode({ node });

@@ -3,8 +3,9 @@
  * the process's incarnation; whoever claims an object writes it into the record.
  *
  * Invariants
- * 1. A session is lost only when etcd says so: the lease is gone, or the key is. An etcd that does not
- *    answer takes nothing away; but past the lease's time since the last renewal nothing is claimed.
+ * 1. A session is lost only when etcd says so, the lease is gone or the key is, or when etcd is refused. An
+ *    etcd that does not answer takes nothing away; but past the lease's time since the last renewal nothing
+ *    is claimed.
  * 2. A process whose key another process has taken over has lost its session for good: two processes
  *    with one name would take it from each other for ever.
  * 3. A lease is left behind only when etcd says that it is gone, so that a late write under an older
@@ -128,6 +129,11 @@ export class Session {
     this.#pacer.wake();
   }
 
+  /** Ends the one there is, if any; the next one begins at once. */
+  abandon(reason: string): void {
+    this.#lose(reason);
+  }
+
   /** What etcd holds under the own key, as of `revision`. */
   observe(kv: KeyValue | undefined, revision: bigint): void {
     const live = this.#live;
@@ -198,7 +204,8 @@ export class Session {
     this.#options.written({ key: this.#key, value, lease, modRevision: since });
     began();
     await this.#keepAlive(live);
-    await this.#revoke(lease);
+    // An etcd that is refused is left as it is: a session there would say that this node trusts it.
+    if (!identity.refused) await this.#revoke(lease);
     return true;
   }
 
@@ -232,7 +239,7 @@ export class Session {
 
   /** Resolves when the session is lost. */
   async #keepAlive(live: LiveSession): Promise<void> {
-    const { client, clock, limits, logger } = this.#options;
+    const { client, identity, clock, limits, logger } = this.#options;
     const timeoutMs = Math.min(limits.requestTimeoutMs, live.ttlMs / 2);
     let failures = 0;
     while (this.#live === live) {
@@ -240,6 +247,10 @@ export class Session {
       const againMs = Math.min(backOff(limits, failures), live.ttlMs / 6);
       await this.#pacer.pause(failures === 0 ? live.ttlMs / 3 : againMs);
       if (this.#live !== live) return;
+      if (identity.refused) {
+        this.#lose('etcd is refused', live);
+        return;
+      }
       const sentAtMs = clock.monotonicMs();
       try {
         if ((await client.keepAlive(live.lease, timeoutMs)) === 0) {

@@ -26,11 +26,15 @@ export type Condition =
   /** The key is there, held by this lease. */
   | { readonly key: string; readonly lease: string }
   /** The key is not there, or held by another lease or none. */
-  | { readonly key: string; readonly notLease: string };
+  | { readonly key: string; readonly notLease: string }
+  /** There is no key with this prefix. */
+  | { readonly noneUnder: string };
 
 export type Operation =
   | { readonly put: string; readonly value: Buffer; readonly lease?: string | undefined }
   | { readonly delete: string }
+  /** All keys with this prefix. */
+  | { readonly deleteUnder: string }
   | { readonly get: string }
   /** All keys with this prefix. */
   | { readonly list: string }
@@ -102,6 +106,11 @@ export function prefixRange(prefix: string): { key: Buffer; range_end: Buffer } 
 }
 
 function writeCondition(condition: Condition): ICompare {
+  if ('noneUnder' in condition) {
+    // It is to hold for all keys of the range; where there is none, for one that was never written.
+    const range = prefixRange(condition.noneUnder);
+    return { ...range, target: 'Mod', result: 'Equal', mod_revision: '0' };
+  }
   const key = Buffer.from(condition.key);
   if ('modRevision' in condition) {
     return { key, target: 'Mod', result: 'Equal', mod_revision: String(condition.modRevision) };
@@ -120,6 +129,9 @@ function writeOperation(operation: Operation): IRequestOp {
   }
   if ('delete' in operation) {
     return { request_delete_range: { key: Buffer.from(operation.delete) } };
+  }
+  if ('deleteUnder' in operation) {
+    return { request_delete_range: prefixRange(operation.deleteUnder) };
   }
   if ('get' in operation) return { request_range: { key: Buffer.from(operation.get) } };
   if ('list' in operation) return { request_range: prefixRange(operation.list) };
