@@ -1,6 +1,6 @@
 /**
  * kill -9 while writing: every record whose acknowledgement was seen is there afterwards, and no
- * record is there in part. Says nothing about power failure.
+ * record is there in part. What a power failure may leave is for power-failure.test.ts.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
