@@ -60,6 +60,7 @@ import { ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';
 import { Placement, type PlacementCluster } from './placement.ts';
 import { SessionRouter } from './session-router.ts';
+import { deliverSocketEvent } from './socket-events.ts';
 import { SocketTable } from './socket-table.ts';
 
 export interface NodeLimits extends MoveLimits {
@@ -73,6 +74,10 @@ export interface NodeLimits extends MoveLimits {
   readonly sessionsWaitingMax: number;
   /** Bytes an object may send on a socket before its client is attached. */
   readonly socketWaitingBytesMax: number;
+  /** Bytes of socket events that wait for one object to start; past it sockets are closed. */
+  readonly socketEventBytesMax: number;
+  /** Bytes said about sockets that are kept for one other node, until it has them. */
+  readonly laneKeptBytesMax: number;
   /** Alarms running at the same time. */
   readonly alarmsMax: number;
   /** Delay before an alarm whose object could not start is tried again; doubles up to the max. */
@@ -113,6 +118,8 @@ export const nodeLimits: NodeLimits = {
   sessionWaitingBytesMax: 64 * 1024 * 1024,
   sessionsWaitingMax: 10_000,
   socketWaitingBytesMax: 1024 * 1024,
+  socketEventBytesMax: 64 * 1024 * 1024,
+  laneKeptBytesMax: 64 * 1024 * 1024,
   alarmsMax: 100,
   alarmRetryDelayMs: 2000,
   alarmRetryDelayMaxMs: 60_000,
@@ -226,20 +233,8 @@ export class HomingNode implements Dispatcher {
       unattachedBytesMax: limits.socketWaitingBytesMax,
       events: {
         objectEvent: (object, socket, event) => {
-          this.#objects.deliver(object, 'socket', {
-            isForwarded: false,
-            deliver: ({ executor, number }) => {
-              executor.post({ type: 'object-socket', activation: number, socket, event });
-            },
-            forward: () => {
-              // It left while the event waited: the client's node brings the socket to its owner.
-              this.#links?.resend(object, socket, event);
-            },
-            refuse: (error) => {
-              logger.warn('a socket event found no object', { error: String(error) });
-              this.#sockets.close(socket, 1013, 'the object is not available');
-            },
-          });
+          const to = { objects: this.#objects, links: this.#links, sockets: this.#sockets, logger };
+          deliverSocketEvent(to, object, socket, event);
         },
         memoryEvent: (executor, socket, event) => {
           this.#executors.get(executor)?.post({ type: 'socket', socket, side: 'object', event });
@@ -286,6 +281,7 @@ export class HomingNode implements Dispatcher {
               return this.#sessions.open({ kind: 'object', object }, sink, origin);
             },
             alarmDue: (object) => this.#ringHere(object),
+            bugs: options.bugs,
             migration: migration && this.#callers && { ...migration, callers: this.#callers },
           });
     this.#objects = new ObjectTable({
@@ -299,7 +295,7 @@ export class HomingNode implements Dispatcher {
       timers,
       logger,
       metrics,
-      waitingMax: limits.objectQueueMax,
+      waitingMax: { calls: limits.objectQueueMax, eventBytes: limits.socketEventBytesMax },
       asleepMax: limits.asleepMax,
       bugs: options.bugs,
       forgetAfterMs: limits.forgetAfterMs,
