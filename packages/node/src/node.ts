@@ -691,10 +691,17 @@ export class HomingNode implements Dispatcher {
    */
   async settle(object: ObjectRef, region: string): Promise<boolean> {
     if ((await this.whereabouts(object)).home !== region) return false;
-    const nothing = () => {};
-    const delivery = { isForwarded: false, deliver: nothing, forward: nothing, refuse: nothing };
-    this.#objects.deliver(object, 'recovery', delivery);
+    this.take(object, false).catch(() => {});
     return true;
+  }
+
+  /** Has the object claimed and recovered. Resolves with whether this node owns it then. */
+  take(object: ObjectRef, isForwarded = true): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      const deliver = () => resolve(true);
+      const forward = () => resolve(false);
+      this.#objects.deliver(object, 'recovery', { isForwarded, deliver, forward, refuse: reject });
+    });
   }
 
   /** Has an object of this node claimed anew when it is next needed, once it is at rest. */
