@@ -16,6 +16,7 @@ import {
   assert,
   type Clock,
   type Coordinator,
+  damagedObjectOf,
   type Epoch,
   type ErrorData,
   epochAfter,
@@ -315,8 +316,20 @@ export class ObjectTable {
     if (log?.isWhole !== true || entry.leave !== undefined) return false;
     if (sockets.hasSockets(object.id) || !placement.isDefaultHome(object.id, home)) return false;
     this.#reader ??= store.reader();
-    entry.isKept = !isEmpty(store, this.#reader, object.id, clock.wallMs());
+    try {
+      entry.isKept = !isEmpty(store, this.#reader, object.id, clock.wallMs());
+    } catch (error) {
+      this.#onUnreadable(object.id, error);
+      return false;
+    }
     return !entry.isKept;
+  }
+
+  /** What is here of the object is damaged: others have it, or it is the end. */
+  #onUnreadable(id: ObjectIdHex, error: unknown): void {
+    const { logs, storeFailed } = this.#options;
+    if (damagedObjectOf(error) === undefined || logs.damaged === undefined) storeFailed(error);
+    else logs.damaged(id, error instanceof Error ? error.message : String(error));
   }
 
   /** What comes for it meanwhile waits, and claims it anew. */
