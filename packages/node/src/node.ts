@@ -307,7 +307,7 @@ export class HomingNode implements Dispatcher {
       takeSockets: (object) => this.#links?.takeSockets(object),
       left: (object) => this.#left(object),
       alarmChanged: (id, dueMs) => this.#alarms.set(id, dueMs),
-      activationEnded: (activation, _object, _error) => this.#alarmEnded(activation, 'failed'),
+      activationEnded: (activation) => this.#alarmEnded(activation, 'failed'),
       storeFailed: options.fatal,
     });
     this.#sessions = new SessionRouter({
@@ -569,7 +569,7 @@ export class HomingNode implements Dispatcher {
         this.#objects.onActivated(message.activation);
         return;
       case 'ended':
-        this.#objects.onEnded(message.activation, message.error ?? resetError());
+        this.#objects.onEnded(message.activation);
         return;
       case 'damaged':
         this.#options.logs.damaged?.(message.id, message.reason);
@@ -681,7 +681,7 @@ export class HomingNode implements Dispatcher {
     this.#clientEnds.executorEnded(executor);
     this.#sockets.executorLost(executor.id);
     this.#sessions.onExecutorEnded(executor, error);
-    this.#objects.onExecutorEnded(executor, errorToData(error));
+    this.#objects.onExecutorEnded(executor);
   }
 
   /**
@@ -781,10 +781,6 @@ export class HomingNode implements Dispatcher {
       }
     }
   }
-}
-
-function resetError(): ErrorData {
-  return errorToData(new HomingError('unavailable', 'the object was evicted', { executed: 'no' }));
 }
 
 /** What callers see when the thread under an object is gone: retryable, and it may have run. */

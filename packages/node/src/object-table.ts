@@ -18,7 +18,6 @@ import {
   type Coordinator,
   damagedObjectOf,
   type Epoch,
-  type ErrorData,
   epochAfter,
   errorToData,
   HomingError,
@@ -93,7 +92,7 @@ export interface ObjectTableOptions {
   readonly left: (object: ObjectRef) => void;
   readonly alarmChanged: (id: ObjectIdHex, dueMs: WallMs | null) => void;
   /** An activation is gone: running calls and alarms on it end with `error`. */
-  readonly activationEnded: (activation: number, object: ObjectRef, error: ErrorData) => void;
+  readonly activationEnded: (activation: number) => void;
   /** A record could not be made durable: the process must end. */
   readonly storeFailed: (error: unknown) => void;
 }
@@ -242,15 +241,15 @@ export class ObjectTable {
   }
 
   /** The executor let the activation go, or it broke. */
-  onEnded(number: number, error: ErrorData): void {
+  onEnded(number: number): void {
     const entry = this.#byActivation.get(number);
-    if (entry !== undefined) this.#end(entry, error);
+    if (entry !== undefined) this.#end(entry);
   }
 
   /** Everything an executor ran is gone. */
-  onExecutorEnded(executor: Executor, error: ErrorData): void {
+  onExecutorEnded(executor: Executor): void {
     for (const entry of [...this.#byActivation.values()]) {
-      if (entry.activation?.executor === executor) this.#end(entry, error);
+      if (entry.activation?.executor === executor) this.#end(entry);
     }
   }
 
@@ -618,7 +617,7 @@ export class ObjectTable {
 
   // ── Leaving ────────────────────────────────────────────────────────────────────────────────
 
-  #end(entry: Entry, error: ErrorData): void {
+  #end(entry: Entry): void {
     const { activation, log } = entry;
     if (activation === undefined || log === undefined) return;
     this.#byActivation.delete(activation.number);
@@ -626,7 +625,7 @@ export class ObjectTable {
     entry.activation = undefined;
     entry.state = 'draining';
     this.#options.sockets.activationLost(activation.number);
-    this.#options.activationEnded(activation.number, entry.object, error);
+    this.#options.activationEnded(activation.number);
     void log.settled().then(() => this.#afterDrain(entry));
   }
 
