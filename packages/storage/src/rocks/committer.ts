@@ -24,6 +24,7 @@ import {
   type WallMs,
 } from '@homing/base';
 import { type AppendPlan, checkPromise, planAppend, stillPromised } from '../append-plan.ts';
+import { alarmKeysOf } from './alarm-hints.ts';
 import type { Watermark } from './directory.ts';
 import { Floors } from './floor-table.ts';
 import { headHasName, headNamespace, newHead, writeHeadFields } from './head-codec.ts';
@@ -276,7 +277,9 @@ export class Committer {
   /** Leaves nothing of the object's state and log. */
   #empty(object: CachedObject): void {
     this.#dropTail(object, 0);
-    // Records that cannot be read go unread; hints at alarms that they would set stay.
+    // Records that cannot be read do not tell what is to go with them.
+    const unread = object.unreadTo === undefined ? [] : alarmKeysOf(this.#database, object.id);
+    for (const key of unread) native.batch_del(this.#batch, key, noOptions);
     for (let { lsn } = object.applied; lsn < (object.unreadTo?.lsn ?? 0); lsn++) {
       native.batch_del(this.#batch, logKeyOf(object.id, lsn + 1), noOptions);
     }
