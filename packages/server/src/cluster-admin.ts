@@ -121,7 +121,8 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
     migrations: () => migrations(options),
     capMigrations: async (cap) => {
       await coordinator.putSetting('migrations-max', cap);
-      return migrations(options);
+      // This node hears of it in a moment, as the others do.
+      return { ...migrations(options), cap: cap ?? null };
     },
     migrate: (namespace, id, target, isForced) => migrate(options, namespace, id, target, isForced),
   };
