@@ -29,7 +29,6 @@ import { InputGate } from './input-gate.ts';
 import { OutputGate } from './output-gate.ts';
 import { RequestResults } from './request-results.ts';
 import { abortError, overloadedError, resetError, sectionTimeoutError } from './reset-errors.ts';
-import { SocketQueue } from './socket-queue.ts';
 import { StateCache } from './state-cache.ts';
 import { StorageAccess } from './storage-access.ts';
 import { valueBytesMax } from './stored-value.ts';
@@ -60,7 +59,6 @@ export class Actor implements IoContext {
   #broken: { readonly reason: unknown } | undefined;
   #queued = 0;
   #running = 0;
-  readonly #socketQueue: SocketQueue;
   #keepers = 0;
   #isIdle = false;
   /** Newest group that outputs wait for. */
@@ -98,12 +96,6 @@ export class Actor implements IoContext {
       spec.sockets,
       spec.autoResponse,
     );
-    this.#socketQueue = new SocketQueue({
-      bytesMax: limits.socketEventBytesMax,
-      isFull: () => this.#isFull,
-      take: (socket, event) => this.#takeSocketEvent(socket, event),
-      cut: (socket) => this.#cutSocket(socket),
-    });
     this.#results = new RequestResults({
       reader: host.reader,
       id: spec.id,
@@ -157,7 +149,7 @@ export class Actor implements IoContext {
     }
     const isEvent = kind === 'event';
     if (isEvent) {
-      if (this.#isFull) {
+      if (this.#queued >= this.#limits.queueMax || this.#running >= this.#limits.runningMax) {
         refuse(overloadedError());
         return;
       }
@@ -173,7 +165,6 @@ export class Actor implements IoContext {
       if (isEvent) {
         this.#queued--;
         this.#runEvent(gate, run);
-        this.#socketQueue.more();
       } else {
         this.#run(gate, run);
       }
@@ -256,12 +247,8 @@ export class Actor implements IoContext {
     this.enter('event', undefined, () => this.#ring(), failed);
   }
 
-  /** An event of a hibernatable socket: it waits where the object has too many. */
+  /** An event of a hibernatable socket. */
   socketEvent(socket: string, event: SocketEvent): void {
-    if (this.#broken === undefined) this.#socketQueue.push(socket, event);
-  }
-
-  #takeSocketEvent(socket: string, event: SocketEvent): void {
     const { clock, logger } = this.#host;
     const deliver = async () => {
       const startMs = clock.monotonicMs();
@@ -274,18 +261,10 @@ export class Actor implements IoContext {
       }
       this.#host.measured('websocket', outcome, clock.monotonicMs() - startMs);
     };
-    // What is refused is lost with the activation.
-    this.enter('event', undefined, deliver, () => {});
-  }
-
-  #cutSocket(socket: string): void {
-    this.#host.measured('websocket', 'overloaded', 0);
-    this.#host.logger.warn('a WebSocket is closed: the object has too many events queued');
-    this.#hibernation.cut(socket);
-  }
-
-  get #isFull(): boolean {
-    return this.#queued >= this.#limits.queueMax || this.#running >= this.#limits.runningMax;
+    this.enter('event', undefined, deliver, () => {
+      this.#host.measured('websocket', 'overloaded', 0);
+      logger.warn('a WebSocket event was dropped: the object has too many queued');
+    });
   }
 
   /** Sockets that another owner of the object had; known ones stay as they are. */
@@ -364,7 +343,6 @@ export class Actor implements IoContext {
     const result = this.#run(gate, run);
     const done = () => {
       this.#running--;
-      this.#socketQueue.more();
       this.#checkIdle();
     };
     if (result instanceof Promise) result.then(done, done);
@@ -486,7 +464,6 @@ export class Actor implements IoContext {
   #checkIdle(): void {
     if (this.#isIdle || this.#broken !== undefined || this.#instance === undefined) return;
     if (this.#queued + this.#running + this.#keepers + this.#entries.size > 0) return;
-    if (!this.#socketQueue.isEmpty) return;
     if (!this.#cache.isConfirmed || !this.#outputs.isEmpty) return;
     this.#isIdle = true;
     this.#host.idle(true);

@@ -35,10 +35,6 @@ export interface ClusterOptions {
   readonly sessionTtlMs?: number;
   /** Default `proxies`; `namespaces` needs a namespace of this process's own. */
   readonly network?: 'proxies' | 'namespaces';
-  /** The worker that the nodes run. Default the ledger that the checks know. */
-  readonly project?: string;
-  /** Default that of a node. */
-  readonly promiseMs?: number;
   /** What to give Node before `--config FILE`. Default `homing node`. */
   readonly program?: readonly string[];
 }
@@ -66,8 +62,6 @@ function nodeConfig(
     readonly regions: readonly string[];
     readonly replicationFactor: number;
     readonly sessionTtlMs: number;
-    readonly project: string;
-    readonly promiseMs: number | undefined;
   },
 ): object {
   const { host, ports, advertisedPeerPort, etcd } = place;
@@ -76,7 +70,7 @@ function nodeConfig(
     region,
     regions: options.regions,
     zone: `zone-${name}`,
-    app: options.project,
+    app: workerProject,
     data,
     etcd: { endpoints: [`http://${etcd}`], prefix: '/chaos/' },
     listen: { host, ...ports },
@@ -84,7 +78,6 @@ function nodeConfig(
     replication: { factor: options.replicationFactor },
     tls: { insecure: true },
     sessionTtlMs: options.sessionTtlMs,
-    promiseMs: options.promiseMs,
   };
 }
 
@@ -219,7 +212,6 @@ async function newNode(
     directory,
     regions = ['local'],
     sessionTtlMs = 5000,
-    project = workerProject,
     program = [homing, 'node'],
   } = options;
   const place = await network.node(name);
@@ -230,8 +222,6 @@ async function newNode(
     regions: [...new Set(regions)],
     replicationFactor,
     sessionTtlMs,
-    project,
-    promiseMs: options.promiseMs,
   });
   const file = join(directory, `${name}.json`);
   writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`);

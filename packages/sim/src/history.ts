@@ -1,9 +1,8 @@
 /** What clients asked and heard, in the world's time. Values are unique over a whole run. */
 
 export interface Command {
-  /** clear: everything that the object holds goes, but the answers kept for retries. */
-  readonly kind: 'append' | 'read' | 'cas' | 'clear';
-  /** Of `append` and `cas`; 0 for others. */
+  readonly kind: 'append' | 'read' | 'cas';
+  /** Of `append` and `cas`; 0 for `read`. */
   readonly value: number;
   /** Of `cas`: the list's last value for it to be appended; 0 stands for an empty list. */
   readonly after?: number | undefined;
@@ -14,9 +13,9 @@ export interface Command {
 }
 
 export interface Reply {
-  /** The whole list, after the command; of `clear`, before it. */
+  /** The whole list, after the command. */
   readonly list: readonly number[];
-  /** Whether the value was appended, or the list cleared. */
+  /** Whether the value was appended. */
   readonly isDone: boolean;
 }
 

@@ -42,6 +42,8 @@ export interface Profile {
   readonly spares: number;
   /** Nodes that are there from the beginning. */
   readonly firstNodes: number;
+  /** Zones of a region: its first two nodes share one, those after them are given to all in turn; 0: each node is one of its own. */
+  readonly zones: number;
   /** Given to nodes in turn. */
   readonly regions: readonly string[];
   readonly factor: number;
@@ -56,9 +58,6 @@ export interface Profile {
   readonly casShare: number;
   readonly alarmShare: number;
   readonly requestShare: number;
-  /** Of what is no read: clears the object, which is then left alone for a while. */
-  readonly clearShare: number;
-  readonly restMs: readonly [number, number];
   readonly idleMs: readonly [number, number];
   readonly network: NetworkFaults;
   readonly fsyncMs: readonly [number, number];
@@ -85,11 +84,11 @@ export function drawProfile(random: SeededRandom): Profile {
   // What is damaged is to be found within the run.
   const scrub = isDamaging ? { scrubBytesPerSecond: 1_000_000, scrubPauseMs: 2000 } : {};
   const isRemote = random.child('remote').chance(0.4);
-  const any = { ...calm, isDamaging, isRemote, limits: { ...calm.limits, ...scrub } };
+  const zones = random.child('zones').pick([0, 0, 2, 3]);
+  const any = { ...calm, isDamaging, zones, isRemote, limits: { ...calm.limits, ...scrub } };
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
-  const cleared = { ...drawn, ...drawClears(random.child('clears')) };
   const changes = random.child('changes');
-  return changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
+  return changes.chance(0.5) ? drawn : { ...drawn, ...drawChanges(changes, drawn) };
 }
 
 /** Nodes that come, go for long, and lose their disks: replica sets that change. */
@@ -145,21 +144,6 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
   };
 }
 
-/** Objects that are emptied now and then, and left alone long enough to be forgotten. */
-function drawClears(random: SeededRandom): Partial<Profile> {
-  if (random.chance(0.6)) return {};
-  return {
-    clearShare: random.pick([0.03, 0.1, 0.3]),
-    restMs: random.pick([
-      [0, 2000],
-      [1500, 6000],
-    ]),
-    // An answer that is kept for a retry is something that an object holds.
-    requestShare: random.pick([0, 0, 0.2]),
-    idleMs: [100, 1000],
-  };
-}
-
 /** How soon copies that objects leave behind are erased: often while the objects are on their way back. */
 function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
   return {
@@ -170,7 +154,7 @@ function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
   };
 }
 
-function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote'> {
+function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote' | 'zones'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));
@@ -194,8 +178,6 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote'>
     casShare: random.pick([0, 0.2]),
     alarmShare: random.pick([0, 0.1]),
     requestShare: random.pick([0, 0.5]),
-    clearShare: 0,
-    restMs: [0, 0],
     idleMs: random.pick([
       [100, 1000],
       [5000, 20_000],

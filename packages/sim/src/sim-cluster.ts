@@ -134,6 +134,7 @@ export class SimCluster {
     const stores = this.nodes.map(({ self, disk }) => ({
       store: disk.storeId,
       region: this.regionOf(self.node),
+      zone: this.#zoneOf(self.node),
     }));
     return unrestOf({ sets: this.sets, stores, factor, percent: controller.balancePercent });
   }
@@ -143,6 +144,13 @@ export class SimCluster {
     const list = this.#coordinators.regions();
     const home = this.#coordinators.homeOf(object);
     return home ?? (list && defaultHome(object.id, list));
+  }
+
+  #zoneOf(name: string): string {
+    const { zones, regions } = this.#options.profile;
+    const index = this.#slots.findIndex((slot) => slot.name === name);
+    const place = Math.max(0, Math.floor(index / regions.length) - 1);
+    return zones === 0 ? name : `z${place % zones}`;
   }
 
   regionOf(name: string): string {
@@ -199,6 +207,7 @@ export class SimCluster {
       factor: profile.factor,
       controller: profile.controller,
       region: this.regionOf(name),
+      zone: this.#zoneOf(name),
       regions: profile.regions,
       isRemote: profile.isRemote,
       limits: profile.limits,

@@ -58,6 +58,7 @@ export interface SimNodeOptions {
   readonly rate: number;
   readonly shardCount: number;
   readonly factor: number;
+  readonly zone: string;
   readonly controller: ControllerLimits;
   readonly region: string;
   /** Of the whole cluster. */
@@ -110,7 +111,7 @@ export class SimNode {
       node: self.node,
       storeId: disk.storeId,
       region: options.region,
-      zone: self.node,
+      zone: options.zone,
       clock,
       timers: this.way.timers,
     });

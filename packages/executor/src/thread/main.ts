@@ -87,7 +87,6 @@ const objects = new ObjectHost({
   actorLimits: {
     ...actorLimits,
     queueMax: limits.objectQueueMax,
-    socketEventBytesMax: limits.objectSocketBytes,
     cacheBytes: limits.objectCacheBytes,
     requestResultsMax: limits.requestResultsMax,
     requestResultAgeMs: limits.requestResultAgeMs,
