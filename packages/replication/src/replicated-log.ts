@@ -335,6 +335,9 @@ export class ReplicatedLog implements OwnedLog {
       const isAsked = (to: string) =>
         this.#context.peers.send(to, { type: 'forget', object, epoch, home, generation, below });
       this.#forgetting = new Set(others.filter(isAsked));
+      // Nobody waits for a copy that is kept elsewhere, and nobody else would tell it.
+      if (this.#remote !== undefined)
+        for (const store of storesOf(this.#remote.set)) isAsked(store);
       this.#forgotten = () => {
         timer.cancel();
         resolve();

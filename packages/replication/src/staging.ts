@@ -115,6 +115,10 @@ export class ObjectStaging implements Staging, RemoteCopy {
     return !this.#isOver && this.holdsAt(store);
   }
 
+  get set(): ReplicaSet {
+    return this.#copy.set;
+  }
+
   /** Whether any store is of both sets. */
   meets(set: ReplicaSet): boolean {
     return storesOf(set).some((store) => this.isMember(store));

@@ -35,6 +35,22 @@ test('an object is forgotten everywhere once every replica has what emptied it',
   expect(trio.last(2)).toEqual({ epoch: epochOf(6), lsn: 1 });
 });
 
+test('a copy that is kept in another region is forgotten too', async () => {
+  const replicas = new Replicas({}, {}, ['a', 'b', 'c', 'd', 'e', 'f']);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  const there = { ...replicas.set, members: replicas.stores(3, 4, 5) };
+  const copied = log as unknown as { copyTo(set: typeof there, ended: () => void): unknown };
+  copied.copyTo(there, () => {});
+  await replicas.run(1500);
+  expect(replicas.value(3, 'k')).toBe('1');
+  log.append([empty]);
+  await replicas.run(1500);
+  await Promise.all([log.forget(), replicas.run(500)]);
+  expect([3, 4, 5].map((index) => replicas.last(index))).toEqual(new Array(3).fill(undefined));
+});
+
 test('while a replica lacks what emptied it, it is not forgotten: the old state would return', async () => {
   for (const bugs of [{}, { 'forgets-early': true }] as const) {
     const trio = new Replicas(bugs);
