@@ -29,6 +29,7 @@ import { InputGate } from './input-gate.ts';
 import { OutputGate } from './output-gate.ts';
 import { RequestResults } from './request-results.ts';
 import { abortError, overloadedError, resetError, sectionTimeoutError } from './reset-errors.ts';
+import { SocketQueue } from './socket-queue.ts';
 import { StateCache } from './state-cache.ts';
 import { StorageAccess } from './storage-access.ts';
 import { valueBytesMax } from './stored-value.ts';
@@ -59,6 +60,7 @@ export class Actor implements IoContext {
   #broken: { readonly reason: unknown } | undefined;
   #queued = 0;
   #running = 0;
+  readonly #socketQueue: SocketQueue;
   #keepers = 0;
   #isIdle = false;
   /** Newest group that outputs wait for. */
@@ -96,6 +98,12 @@ export class Actor implements IoContext {
       spec.sockets,
       spec.autoResponse,
     );
+    this.#socketQueue = new SocketQueue({
+      bytesMax: limits.socketEventBytesMax,
+      isFull: () => this.#isFull,
+      take: (socket, event) => this.#takeSocketEvent(socket, event),
+      cut: (socket) => this.#cutSocket(socket),
+    });
     this.#results = new RequestResults({
       reader: host.reader,
       id: spec.id,
@@ -149,7 +157,7 @@ export class Actor implements IoContext {
     }
     const isEvent = kind === 'event';
     if (isEvent) {
-      if (this.#queued >= this.#limits.queueMax || this.#running >= this.#limits.runningMax) {
+      if (this.#isFull) {
         refuse(overloadedError());
         return;
       }
@@ -165,6 +173,7 @@ export class Actor implements IoContext {
       if (isEvent) {
         this.#queued--;
         this.#runEvent(gate, run);
+        this.#socketQueue.more();
       } else {
         this.#run(gate, run);
       }
@@ -247,8 +256,12 @@ export class Actor implements IoContext {
     this.enter('event', undefined, () => this.#ring(), failed);
   }
 
-  /** An event of a hibernatable socket. */
+  /** An event of a hibernatable socket: it waits where the object has too many. */
   socketEvent(socket: string, event: SocketEvent): void {
+    if (this.#broken === undefined) this.#socketQueue.push(socket, event);
+  }
+
+  #takeSocketEvent(socket: string, event: SocketEvent): void {
     const { clock, logger } = this.#host;
     const deliver = async () => {
       const startMs = clock.monotonicMs();
@@ -261,10 +274,18 @@ export class Actor implements IoContext {
       }
       this.#host.measured('websocket', outcome, clock.monotonicMs() - startMs);
     };
-    this.enter('event', undefined, deliver, () => {
-      this.#host.measured('websocket', 'overloaded', 0);
-      logger.warn('a WebSocket event was dropped: the object has too many queued');
-    });
+    // What is refused is lost with the activation.
+    this.enter('event', undefined, deliver, () => {});
+  }
+
+  #cutSocket(socket: string): void {
+    this.#host.measured('websocket', 'overloaded', 0);
+    this.#host.logger.warn('a WebSocket is closed: the object has too many events queued');
+    this.#hibernation.cut(socket);
+  }
+
+  get #isFull(): boolean {
+    return this.#queued >= this.#limits.queueMax || this.#running >= this.#limits.runningMax;
   }
 
   /** Sockets that another owner of the object had; known ones stay as they are. */
@@ -343,6 +364,7 @@ export class Actor implements IoContext {
     const result = this.#run(gate, run);
     const done = () => {
       this.#running--;
+      this.#socketQueue.more();
       this.#checkIdle();
     };
     if (result instanceof Promise) result.then(done, done);
@@ -464,6 +486,7 @@ export class Actor implements IoContext {
   #checkIdle(): void {
     if (this.#isIdle || this.#broken !== undefined || this.#instance === undefined) return;
     if (this.#queued + this.#running + this.#keepers + this.#entries.size > 0) return;
+    if (!this.#socketQueue.isEmpty) return;
     if (!this.#cache.isConfirmed || !this.#outputs.isEmpty) return;
     this.#isIdle = true;
     this.#host.idle(true);

@@ -135,6 +135,11 @@ export class Hibernation {
     if (held !== undefined) held.autoResponseMs = atMs;
   }
 
+  /** Closes a socket for the object, which is told when the client has gone. */
+  cut(id: string): void {
+    this.#held.get(id)?.socket.close(1013, 'the object has too many events queued');
+  }
+
   /** Hands an event to the object's handler; returns what that returns. */
   deliver(instance: object, id: string, event: SocketEvent): unknown {
     const held = this.#held.get(id);

@@ -75,6 +75,8 @@ export interface ActorLimits {
   readonly queueMax: number;
   /** Events begun and not ended; past it further ones are refused as overloaded. */
   readonly runningMax: number;
+  /** Bytes of socket events that wait to be queued; past it sockets are closed. */
+  readonly socketEventBytesMax: number;
   /** Clean storage entries kept in memory. */
   readonly cacheBytes: number;
   /** Writes that are not durable; past it storage operations wait. */
@@ -91,6 +93,7 @@ export interface ActorLimits {
 export const actorLimits: ActorLimits = {
   queueMax: 1000,
   runningMax: 10_000,
+  socketEventBytesMax: 64 * 1024 * 1024,
   cacheBytes: 16 * 1024 * 1024,
   unconfirmedBytesMax: 16 * 1024 * 1024,
   criticalSectionMs: 30_000,

@@ -35,6 +35,10 @@ export interface ClusterOptions {
   readonly sessionTtlMs?: number;
   /** Default `proxies`; `namespaces` needs a namespace of this process's own. */
   readonly network?: 'proxies' | 'namespaces';
+  /** The worker that the nodes run. Default the ledger that the checks know. */
+  readonly project?: string;
+  /** Default that of a node. */
+  readonly promiseMs?: number;
   /** What to give Node before `--config FILE`. Default `homing node`. */
   readonly program?: readonly string[];
 }
@@ -62,6 +66,8 @@ function nodeConfig(
     readonly regions: readonly string[];
     readonly replicationFactor: number;
     readonly sessionTtlMs: number;
+    readonly project: string;
+    readonly promiseMs: number | undefined;
   },
 ): object {
   const { host, ports, advertisedPeerPort, etcd } = place;
@@ -70,7 +76,7 @@ function nodeConfig(
     region,
     regions: options.regions,
     zone: `zone-${name}`,
-    app: workerProject,
+    app: options.project,
     data,
     etcd: { endpoints: [`http://${etcd}`], prefix: '/chaos/' },
     listen: { host, ...ports },
@@ -78,6 +84,7 @@ function nodeConfig(
     replication: { factor: options.replicationFactor },
     tls: { insecure: true },
     sessionTtlMs: options.sessionTtlMs,
+    promiseMs: options.promiseMs,
   };
 }
 
@@ -212,6 +219,7 @@ async function newNode(
     directory,
     regions = ['local'],
     sessionTtlMs = 5000,
+    project = workerProject,
     program = [homing, 'node'],
   } = options;
   const place = await network.node(name);
@@ -222,6 +230,8 @@ async function newNode(
     regions: [...new Set(regions)],
     replicationFactor,
     sessionTtlMs,
+    project,
+    promiseMs: options.promiseMs,
   });
   const file = join(directory, `${name}.json`);
   writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`);

@@ -7,6 +7,8 @@ export interface ExecutorLimits {
   readonly executorHeapBytes: number;
   /** Events queued for one object; past it calls fail as overloaded. */
   readonly objectQueueMax: number;
+  /** Bytes of socket events that wait beside these; past it sockets are closed. */
+  readonly objectSocketBytes: number;
   /** Clean storage entries cached per object. */
   readonly objectCacheBytes: number;
   /** Idle time after which an object leaves memory when it holds no plain socket or timer. */
@@ -24,6 +26,7 @@ export const executorLimits: ExecutorLimits = {
   cpuPerEventMs: 30_000,
   executorHeapBytes: 2 * 1024 ** 3,
   objectQueueMax: 1000,
+  objectSocketBytes: 64 * 1024 * 1024,
   objectCacheBytes: 16 * 1024 * 1024,
   idleHibernateMs: 10_000,
   idleEvictMs: 70_000,

@@ -22,7 +22,7 @@ import {
   WireReader,
   type WireWriter,
 } from '@homing/base';
-import type { CallerShare, DistanceRow } from '@homing/protocol';
+import type { CallerShare, DistanceRow, LaneGreeting } from '@homing/protocol';
 
 /** A socket of an object, and what must follow it to the object's next owner. */
 export interface SocketCopy extends SocketState {
@@ -58,8 +58,8 @@ export type CallMessage =
   /** The node ends: nothing new is to be sent to it. Answered by `leaving-heard`. */
   | { readonly type: 'leaving' }
   | { readonly type: 'leaving-heard' }
-  /** Everything sent on the object's sockets so far has come: answered by `flushed`. */
-  | { readonly type: 'flush'; readonly object: ObjectRef }
+  /** What the object did not take of what was sent on the socket is to come back, then `flushed`. */
+  | { readonly type: 'flush'; readonly object: ObjectRef; readonly socket: string }
   /** The client's end still stands; here is what the object needs to go on with it. */
   | {
       readonly type: 'reattach';
@@ -83,10 +83,15 @@ export type CallMessage =
   | { readonly type: 'gone'; readonly socket: string }
   /** An event that the object did not get before it left. */
   | { readonly type: 'returned'; readonly socket: string; readonly event: SocketEvent }
-  | { readonly type: 'flushed'; readonly object: ObjectRef }
+  | {
+      readonly type: 'flushed';
+      readonly socket: string;
+      /** Under which the sender owns the object and has the socket all the same; 0 where it does not. */
+      readonly epoch: Epoch;
+    }
   /** A new owner asks for the object's sockets. */
   | { readonly type: 'take'; readonly object: ObjectRef; readonly epoch: Epoch }
-  | { readonly type: 'reattached'; readonly object: ObjectRef }
+  | { readonly type: 'reattached'; readonly object: ObjectRef; readonly epoch: Epoch }
   | { readonly type: 'not-here'; readonly object: ObjectRef }
   | { readonly type: 'send'; readonly socket: string; readonly data: string | Uint8Array }
   | {
@@ -115,7 +120,10 @@ export type CallMessage =
       /** Nodes with clients of it. */
       readonly nodes: readonly string[];
       readonly carried: CarriedCallers;
-    };
+    }
+  /** The lane between the two nodes: where it begins, or goes on; and how far it was taken. */
+  | ({ readonly type: 'lane' } & LaneGreeting)
+  | ({ readonly type: 'lane-taken' } & LaneGreeting);
 
 const types = {
   open: 1,
@@ -147,11 +155,17 @@ const types = {
   ping: 27,
   pong: 28,
   handing: 29,
+  // 30: a message in the lane.
+  lane: 31,
+  'lane-taken': 32,
 } as const satisfies Record<CallMessage['type'], number>;
 
 const typeNames = new Map<number, CallMessage['type']>(
   Object.entries(types).map(([name, number]) => [number, name as CallMessage['type']]),
 );
+
+/** Before the type of a message that is counted in the lane, known to the reader or not. */
+const inLane = 30;
 
 /** What stands where there is no code, as for a close without a status. */
 const noCode = 0;
@@ -241,6 +255,11 @@ function put(writer: WireWriter, message: CallMessage): void {
     case 'handing':
       putHanding(writer, message);
       return;
+    case 'lane':
+    case 'lane-taken':
+      writer.varint(message.life);
+      writer.varint(message.taken);
+      return;
     default:
       putOfSocket(writer, message);
   }
@@ -286,7 +305,9 @@ type OfSocket = Exclude<
       | 'wake'
       | 'ping'
       | 'pong'
-      | 'handing';
+      | 'handing'
+      | 'lane'
+      | 'lane-taken';
   }
 >;
 
@@ -295,6 +316,10 @@ function putOfSocket(writer: WireWriter, message: OfSocket): void {
     case 'attach':
     case 'gone':
       writer.string(message.socket);
+      return;
+    case 'flushed':
+      writer.string(message.socket);
+      putEpoch(writer, message.epoch);
       return;
     case 'event':
     case 'returned':
@@ -321,14 +346,16 @@ function putOfSocket(writer: WireWriter, message: OfSocket): void {
       putSocket(writer, message.state);
       return;
     case 'take':
+    case 'reattached':
       putObject(writer, message.object);
       putEpoch(writer, message.epoch);
       return;
-    case 'reattached':
     case 'not-here':
-    case 'flush':
-    case 'flushed':
       putObject(writer, message.object);
+      return;
+    case 'flush':
+      putObject(writer, message.object);
+      writer.string(message.socket);
       return;
     case 'leaving':
     case 'leaving-heard':
@@ -366,6 +393,19 @@ function putEvent(writer: WireWriter, event: SocketEvent): void {
 /** The bytes of a message, in a buffer of their own. */
 export function encodeCall(message: CallMessage): Uint8Array {
   return frameOf((writer) => put(writer, message));
+}
+
+/** As `encodeCall`, for a message in the lane. */
+export function encodeInLane(message: CallMessage): Uint8Array {
+  return frameOf((writer) => {
+    writer.u8(inLane);
+    put(writer, message);
+  });
+}
+
+/** The message in the lane that came, to be decoded; undefined for another one. */
+export function takeInLane(bytes: Uint8Array): Uint8Array | undefined {
+  return bytes[0] === inLane ? bytes.subarray(1) : undefined;
 }
 
 function takeText(reader: WireReader): string | undefined {
@@ -463,6 +503,9 @@ export function decodeCall(bytes: Uint8Array): CallMessage | undefined {
       return { type, sentMs: reader.double() };
     case 'handing':
       return takeHanding(reader);
+    case 'lane':
+    case 'lane-taken':
+      return { type, life: reader.varint(), taken: reader.varint() };
     default:
       return takeOfSocket(reader, type);
   }
@@ -500,6 +543,8 @@ function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
     case 'attach':
     case 'gone':
       return { type, socket: reader.string() };
+    case 'flushed':
+      return { type, socket: reader.string(), epoch: takeEpoch(reader) };
     case 'event':
     case 'returned':
       return { type, socket: reader.string(), event: takeEvent(reader) };
@@ -518,12 +563,12 @@ function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
       return { type, socket, object, state: takeSocket(reader) };
     }
     case 'take':
-      return { type, object: takeObject(reader), epoch: takeEpoch(reader) };
     case 'reattached':
+      return { type, object: takeObject(reader), epoch: takeEpoch(reader) };
     case 'not-here':
-    case 'flush':
-    case 'flushed':
       return { type, object: takeObject(reader) };
+    case 'flush':
+      return { type, object: takeObject(reader), socket: reader.string() };
     case 'leaving':
     case 'leaving-heard':
       return { type };

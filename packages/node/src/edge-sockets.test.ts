@@ -18,6 +18,8 @@ const clock: Clock = { monotonicMs: () => 0 as MonotonicMs, wallMs: () => 0 as W
 const timers: Timers = { after: () => ({ cancel: () => {} }) };
 const object: ObjectRef = { namespace: 'w/Room', id: 'a'.repeat(64) as ObjectIdHex };
 const epoch = 2n as Epoch;
+const flushed = (epoch = 0n) =>
+  ({ type: 'flushed', socket: 'old/1', epoch: epoch as Epoch }) as const;
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 
 /** An edge with one client of an object that node `old` owns; what it sends to other nodes. */
@@ -28,6 +30,7 @@ class World {
   readonly sockets: SocketTable;
   readonly edge: EdgeSockets;
   readonly port;
+  isStanding = true;
   find: ((delivery: Delivery) => void) | undefined;
 
   constructor() {
@@ -50,12 +53,14 @@ class World {
       sockets: this.sockets,
       clock,
       timers,
-      send,
-      sendOrEnd: send,
+      lanes: { send, keep: send, sendOrEnd: send, isStanding: () => this.isStanding },
       find: (_object, delivery) => this.find?.(delivery),
+      learned: nothing,
+      newestEpoch: () => undefined,
       notOwner: nothing,
       bufferBytesMax: 1000,
       seekTimeoutMs: 1000,
+      settleTimeoutMs: 1000,
       adopted: (_object, sockets) => this.adopted.push(...sockets.map(({ socket }) => socket)),
     });
     const client: SocketSink = {
@@ -113,7 +118,7 @@ test('the old owner is heard to its end before the new one gets the sockets', ()
   expect(world.takenAttachment).toBe('fresh');
   // What the object had not taken goes first.
   edge.onReturned('old/1', { type: 'message', data: 'returned' });
-  edge.onFlushed('old', object);
+  edge.onFlushed('old', flushed());
   expect(world.log.slice(2)).toEqual(['to new event returned', 'to new event meanwhile']);
 });
 
@@ -123,7 +128,7 @@ test('nothing is heard of an owner that has left', () => {
   edge.onNotHere('old', object);
   edge.onSend('old', 'old/1', 'stale');
   edge.onAttachment('old', 'old/1', bytes('stale'));
-  edge.onFlushed('old', object);
+  edge.onFlushed('old', flushed());
   edge.onSend('new', 'old/1', 'right');
   expect(world.heard).toEqual(['right']);
 });
@@ -131,7 +136,7 @@ test('nothing is heard of an owner that has left', () => {
 test('an owner whose link ends is waited for no longer', () => {
   const { edge } = world;
   edge.onTake('new', object, epoch);
-  edge.down('old');
+  edge.over('old', 'dead');
   expect(world.log).toEqual(['to old flush', 'to new taken']);
   world.port.message('on');
   expect(world.log.at(-1)).toBe('to new event on');
@@ -141,14 +146,14 @@ test('of two that take, the newer gets the sockets', () => {
   const { edge } = world;
   edge.onTake('new', object, epoch);
   edge.onTake('newer', object, 3n as Epoch);
-  edge.onFlushed('old', object);
+  edge.onFlushed('old', flushed());
   expect(world.log).toEqual(['to old flush', 'to newer taken']);
 });
 
 test('this node as the next owner takes what the old one left, and tells a running object', async () => {
   const { edge } = world;
   let isDrained = false;
-  const drained = edge.drained(object).then(() => {
+  const drained = edge.drained(object, epoch).then(() => {
     isDrained = true;
   });
   // Too early: the copy may still change.
@@ -157,9 +162,79 @@ test('this node as the next owner takes what the old one left, and tells a runni
   expect([isDrained, world.sockets.has('old/1')]).toEqual([false, false]);
   edge.onAttachment('old', 'old/1', bytes('fresh'));
   world.find = (delivery) => delivery.deliver({} as Parameters<Delivery['deliver']>[0]);
-  edge.onFlushed('old', object);
+  edge.onFlushed('old', flushed());
   await drained;
   expect(world.adopted).toEqual(['old/1']);
   const { attachment } = world.sockets.describe('old/1')?.state ?? {};
   expect(Buffer.from(attachment ?? []).toString()).toBe('fresh');
+});
+
+test('the new owner is heard while the old one still gives back', () => {
+  const { edge } = world;
+  edge.onTake('new', object, epoch);
+  edge.onNotHere('old', object);
+  edge.onSend('new', 'old/1', 'early');
+  edge.onFlushed('old', flushed());
+  expect(world.heard).toEqual(['early']);
+});
+
+test('a last owner that has not noticed yet that it is none is heard on', () => {
+  const { edge } = world;
+  edge.onTake('new', object, epoch);
+  edge.onFlushed('old', flushed(1n));
+  expect(world.log).toEqual(['to old flush']);
+  edge.onSend('old', 'old/1', 'still');
+  edge.onNotHere('old', object);
+  expect(world.heard).toEqual(['still']);
+  expect(world.log).toEqual(['to old flush', 'to new taken']);
+});
+
+test('a last owner that has become the next one keeps its sockets', () => {
+  const { edge } = world;
+  edge.onTake('new', object, epoch);
+  world.port.message('meanwhile');
+  edge.onFlushed('old', flushed(3n));
+  edge.onSend('old', 'old/1', 'mine');
+  expect(world.heard).toEqual(['mine']);
+  expect(world.log).toEqual(['to old flush', 'to old event meanwhile']);
+});
+
+test('what a client sends while the node of its object is away is kept, up to the bound', () => {
+  const { edge } = world;
+  world.isStanding = false;
+  world.port.message('one');
+  world.port.message('two');
+  world.isStanding = true;
+  edge.standing('old');
+  expect(world.log).toEqual(['to old event one', 'to old event two']);
+  world.isStanding = false;
+  world.port.message('much'.repeat(300));
+  expect(world.heard).toEqual(['closed 1013']);
+  world.isStanding = true;
+  edge.standing('old');
+  // The object hears that the client is gone, and nothing is left of it here.
+  expect(world.sent.map(({ message }) => message.type === 'event' && message.event.type)).toEqual([
+    'message',
+    'message',
+    'message',
+    'close',
+  ]);
+  expect([edge.size, edge.has(object.id)]).toEqual([0, false]);
+});
+
+test('where frames may be missing though both ends live, the client is closed', () => {
+  world.edge.over('old', 'lost');
+  expect(world.heard).toEqual(['closed 1013']);
+  expect(world.edge.has(object.id)).toBe(false);
+});
+
+test('a client that has left while its object did is brought to the next owner', () => {
+  const { edge } = world;
+  world.port.closed(1001, '', true);
+  expect(edge.has(object.id)).toBe(false);
+  edge.onReturned('old/1', { type: 'close', code: 1001, reason: '', wasClean: true });
+  expect(edge.has(object.id)).toBe(true);
+  edge.onTake('new', object, epoch);
+  expect(world.sent.at(-1)?.message).toMatchObject({ type: 'event', event: { code: 1001 } });
+  expect([edge.has(object.id), world.heard]).toEqual([false, []]);
 });

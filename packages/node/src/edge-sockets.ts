@@ -3,13 +3,12 @@
  * here or on another node, and may change nodes: the client's stays open, with a copy of its tags,
  * attachment and automatic response for the object's next owner.
  *
- *   attaching ──▶ linked (here, or to a node) ──owner gone──▶ settling, seeking ──▶ linked …
- *
  * Invariants: frames of a client reach the object's owners in the order sent; those that come while
- * there is none are kept up to `bufferBytesMax`, past which the socket is closed. What an owner sends,
- * frames and attachments, is heard to its end before the next owner gets the sockets: their copies are
- * then what the last one left. A socket that lives in the memory of one activation is closed when that
- * is gone.
+ * there is none, or its node is away, are kept up to `bufferBytesMax`, past which the socket is closed.
+ * What an owner sends, frames and attachments, is heard to its end before the next owner gets the
+ * sockets: their copies are then what the last one left. A broken link ends none of this, as what is
+ * said to other nodes goes by lanes; the end of a lane does. A socket that lives in the memory of one
+ * activation is closed when that is gone.
  *
  * Called by the node. `SocketTable` is the other end: the sockets of objects that are here.
  */
@@ -28,176 +27,42 @@ import {
   type WallMs,
 } from '@homing/base';
 import type { CallMessage, SocketCopy } from './call-messages.ts';
+import { type EdgeHost, EdgeSocket, unavailableCode, vanishedCode } from './edge-socket.ts';
 import type { Delivery } from './object-entry.ts';
+import type { SocketLanes } from './socket-lanes.ts';
 import type { SocketTable } from './socket-table.ts';
 
 export interface EdgeSocketsOptions {
   readonly sockets: SocketTable;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** As `Network.send`, and as `Network.sendOrEnd`. */
-  readonly send: (node: string, message: CallMessage) => boolean;
-  readonly sendOrEnd: (node: string, message: CallMessage) => void;
+  readonly lanes: Pick<SocketLanes, 'send' | 'keep' | 'sendOrEnd' | 'isStanding'>;
   /** Finds the object its owner, here or elsewhere. */
   readonly find: (object: ObjectRef, delivery: Delivery) => void;
+  /** The node said that it owns the object: a claim of before is not to be believed. */
+  readonly learned: (id: ObjectIdHex, node: string, epoch: Epoch) => void;
+  /** Of what is known of the object's owners. */
+  readonly newestEpoch: (id: ObjectIdHex) => Epoch | undefined;
   /** The node said it does not own the object. */
   readonly notOwner: (id: ObjectIdHex, node: string) => void;
-  /** Bytes of one client's frames kept while its object has no owner. */
+  /** Bytes of one client's frames kept while its object has no owner that can be reached. */
   readonly bufferBytesMax: number;
   /** How long sockets wait for an owner before they are closed. */
   readonly seekTimeoutMs: number;
+  /** How long a last owner may take to notice that it is none. */
+  readonly settleTimeoutMs: number;
   /** Tells a running object of sockets that it did not start with. */
   readonly adopted: (object: ObjectRef, sockets: readonly SocketState[]) => void;
 }
 
-type Link =
-  | { readonly kind: 'here'; readonly port: SocketPort }
-  | { readonly kind: 'node'; readonly node: string }
-  | { readonly kind: 'attaching'; readonly node: string }
-  /**
-   * The last owner, `node`, gives back what it did not take; then comes `next`, if it is known.
-   * `isHeard`: all that it has sent may not have come yet.
-   */
-  | {
-      readonly kind: 'settling';
-      readonly node: string;
-      readonly next: Link | undefined;
-      readonly isHeard: boolean;
-    }
-  | { readonly kind: 'none' };
-
 const seekAgainMs = 100;
-/** Close codes: the object's memory is gone; it cannot be reached for too long. */
-const vanishedCode = 1011;
-const unavailableCode = 1013;
+/** A node whose link is full is tried again. */
+const stalledAgainMs = 20;
+/** Clients that are gone, for events that an owner gives back late; past it the oldest is forgotten. */
+const departedMax = 1000;
+const noClient: SocketSink = { send: () => {}, close: () => {} };
 
-class EdgeSocket implements SocketPort {
-  readonly id: string;
-  readonly client: SocketSink;
-  readonly #edge: EdgeSockets;
-  object: ObjectRef | undefined;
-  copy: SocketCopy;
-  link: Link;
-  #buffer: SocketEvent[] = [];
-  #returned: SocketEvent[] = [];
-  #bufferBytes = 0;
-  isOver = false;
-
-  constructor(edge: EdgeSockets, id: string, client: SocketSink, link: Link) {
-    this.#edge = edge;
-    this.id = id;
-    this.client = client;
-    this.link = link;
-    this.copy = {
-      socket: id,
-      tags: [],
-      attachment: undefined,
-      autoResponseMs: undefined,
-      autoResponse: undefined,
-    };
-  }
-
-  message(data: string | Uint8Array): void {
-    if (this.isOver) return;
-    if (this.link.kind === 'here') this.link.port.message(data);
-    else if (!this.#autoRespond(data)) this.#pass({ type: 'message', data });
-  }
-
-  closed(code: number, reason: string, wasClean: boolean): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    if (this.link.kind === 'here') this.link.port.closed(code, reason, wasClean);
-    else this.#pass({ type: 'close', code, reason, wasClean });
-    if (this.link.kind === 'here' || this.#buffer.length === 0) this.#edge.forget(this);
-  }
-
-  /** An event that its owner gave back: it was sent before all that waits here. */
-  again(event: SocketEvent): void {
-    if (this.link.kind === 'here' || this.link.kind === 'node') this.#pass(event);
-    else this.#returned.push(event);
-  }
-
-  /** The owner is another: what the last one gives back goes first. */
-  relink(next: Link | undefined): void {
-    const { link } = this;
-    const { object } = this;
-    if (link.kind === 'settling') {
-      this.link = { ...link, next };
-    } else if (
-      link.kind === 'node' &&
-      object !== undefined &&
-      this.#edge.send(link.node, { type: 'flush', object })
-    ) {
-      this.link = { kind: 'settling', node: link.node, next, isHeard: true };
-    } else if (next === undefined) this.link = { kind: 'none' };
-    else this.linked(next);
-  }
-
-  /** Nothing more comes from the last owner, but for what it gives back. */
-  unheard(): void {
-    if (this.link.kind === 'settling') this.link = { ...this.link, isHeard: false };
-  }
-
-  /** The last owner has given back all there was, or is gone. */
-  settled(): void {
-    if (this.link.kind !== 'settling') return;
-    const { next } = this.link;
-    if (next === undefined) this.link = { kind: 'none' };
-    else this.linked(next);
-  }
-
-  /** There is an owner again, or for the first time. */
-  linked(link: Link): void {
-    this.link = link;
-    const events = [...this.#returned, ...this.#buffer];
-    this.#returned = [];
-    this.#buffer = [];
-    this.#bufferBytes = 0;
-    for (const event of events) this.#pass(event);
-    if (this.isOver && this.#buffer.length === 0) this.#edge.forget(this);
-  }
-
-  /** Ends it from this side. */
-  end(code: number, reason: string): void {
-    this.isOver = true;
-    this.client.close(code, reason);
-    this.#edge.forget(this);
-  }
-
-  #autoRespond(data: string | Uint8Array): boolean {
-    const { autoResponse } = this.copy;
-    if (typeof data !== 'string' || autoResponse?.request !== data) return false;
-    const atMs = this.#edge.wallMs();
-    this.copy = { ...this.copy, autoResponseMs: atMs };
-    this.client.send(autoResponse.response);
-    if (this.link.kind === 'node') {
-      this.#edge.sendOrEnd(this.link.node, { type: 'auto-responded', socket: this.id, atMs });
-    }
-    return true;
-  }
-
-  #pass(event: SocketEvent): void {
-    const { link } = this;
-    if (link.kind === 'here') {
-      if (event.type === 'message') link.port.message(event.data);
-      else link.port.closed(event.code, event.reason, event.wasClean);
-      return;
-    }
-    if (link.kind === 'node' && this.#buffer.length === 0) {
-      if (this.#edge.send(link.node, { type: 'event', socket: this.id, event })) return;
-      this.#buffer.push(event);
-      this.#edge.lost(this);
-      return;
-    }
-    this.#buffer.push(event);
-    this.#bufferBytes += event.type === 'message' ? event.data.length : 0;
-    if (this.#bufferBytes > this.#edge.bufferBytesMax && !this.isOver) {
-      this.end(unavailableCode, 'the object cannot be reached, and too much was sent to it');
-    }
-  }
-}
-
-export class EdgeSockets {
+export class EdgeSockets implements EdgeHost {
   readonly #options: EdgeSocketsOptions;
   readonly #sockets = new Map<string, EdgeSocket>();
   readonly #byObject = new Map<ObjectIdHex, Set<EdgeSocket>>();
@@ -206,14 +71,20 @@ export class EdgeSockets {
   /** Nodes that were asked to take sockets, and have not answered. */
   readonly #asked = new Map<ObjectIdHex, { readonly asked: string; readonly object: ObjectRef }>();
   /** Objects whose last owner is heard to its end, and what follows. */
-  readonly #draining = new Map<ObjectIdHex, () => void>();
+  readonly #draining = new Map<ObjectIdHex, { readonly epoch: Epoch; readonly then: () => void }>();
+  /** Those whose events the link to their owner had no room for. */
+  readonly #stalled = new Set<EdgeSocket>();
+  readonly #departed = new Map<string, Pick<EdgeSocket, 'object' | 'copy'>>();
 
   constructor(options: EdgeSocketsOptions) {
     this.#options = options;
   }
 
+  /** Clients that are connected. */
   get size(): number {
-    return this.#sockets.size;
+    let size = 0;
+    for (const { isOver } of this.#sockets.values()) if (!isOver) size += 1;
+    return size;
   }
 
   has(id: ObjectIdHex): boolean {
@@ -228,28 +99,47 @@ export class EdgeSockets {
     return this.#options.clock.wallMs();
   }
 
-  send(node: string, message: CallMessage): boolean {
-    return this.#options.send(node, message);
+  copyOf(socket: string): SocketCopy | undefined {
+    return this.#options.sockets.describe(socket)?.state;
   }
 
-  sendOrEnd(node: string, message: CallMessage): void {
-    this.#options.sendOrEnd(node, message);
+  pass(edge: EdgeSocket, node: string, event: SocketEvent): boolean {
+    const { lanes, timers } = this.#options;
+    if (!lanes.isStanding(node)) return false;
+    if (lanes.send(node, { type: 'event', socket: edge.id, event })) return true;
+    if (this.#stalled.size === 0) timers.after(stalledAgainMs, () => this.#unstall());
+    this.#stalled.add(edge);
+    return false;
+  }
+
+  #unstall(): void {
+    const edges = [...this.#stalled];
+    this.#stalled.clear();
+    for (const edge of edges) if (edge.link.kind === 'node') edge.linked(edge.link);
+  }
+
+  autoResponded(node: string, socket: string, atMs: WallMs): void {
+    this.#options.lanes.keep(node, { type: 'auto-responded', socket, atMs }, socket);
+  }
+
+  flush(node: string, socket: string, object: ObjectRef): void {
+    this.#options.lanes.sendOrEnd(node, { type: 'flush', object, socket });
   }
 
   /** Attaches a client. `node` is where the socket was made, undefined for here. */
   attach(socket: string, client: SocketSink, node: string | undefined): SocketPort {
-    const { sockets } = this.#options;
+    const { sockets, lanes } = this.#options;
+    const edge = new EdgeSocket(this, socket, client);
     if (node === undefined || sockets.has(socket)) {
-      const edge = new EdgeSocket(this, socket, client, { kind: 'none' });
       const port = sockets.attach(socket, client);
       edge.link = { kind: 'here', port };
       this.#sockets.set(socket, edge);
       this.#setObject(edge, sockets.describe(socket)?.object);
       return edge;
     }
-    const edge = new EdgeSocket(this, socket, client, { kind: 'attaching', node });
+    edge.link = { kind: 'attaching', node };
     this.#sockets.set(socket, edge);
-    if (!this.send(node, { type: 'attach', socket })) {
+    if (!lanes.send(node, { type: 'attach', socket })) {
       queueMicrotask(() => edge.end(vanishedCode, 'the object cannot be reached'));
     }
     return edge;
@@ -261,7 +151,7 @@ export class EdgeSockets {
     const edge = this.#sockets.get(message.socket);
     if (edge === undefined) {
       const event = { type: 'close', code: 1006, reason: '', wasClean: false } as const;
-      this.sendOrEnd(node, { type: 'event', socket: message.socket, event });
+      this.#options.lanes.sendOrEnd(node, { type: 'event', socket: message.socket, event });
       return;
     }
     this.#setObject(edge, message.object);
@@ -290,19 +180,19 @@ export class EdgeSockets {
 
   onAutoResponse(node: string, id: ObjectIdHex, pair: AutoResponsePair | undefined): void {
     for (const edge of this.#byObject.get(id) ?? []) {
-      if (hears(edge, node)) edge.copy = { ...edge.copy, autoResponse: pair };
+      if (edge.hears(node)) edge.copy = { ...edge.copy, autoResponse: pair };
     }
   }
 
   /** A new owner on another node takes the object's sockets over. */
   onTake(node: string, object: ObjectRef, epoch: Epoch): void {
     this.detached(object.id);
-    this.#drain(object, () => {
-      const edges = [...(this.#byObject.get(object.id) ?? [])];
+    this.#drain(object, epoch, () => {
+      const edges = this.#without(object.id);
       const sockets = edges.map((edge) => edge.copy);
-      this.sendOrEnd(node, { type: 'taken', object, epoch, sockets });
+      this.#options.lanes.sendOrEnd(node, { type: 'taken', object, epoch, sockets });
       this.#seeking.delete(object.id);
-      for (const edge of edges) edge.relink({ kind: 'node', node });
+      for (const edge of edges) edge.linked({ kind: 'node', node, epoch });
     });
   }
 
@@ -310,9 +200,9 @@ export class EdgeSockets {
    * This node is about to become the owner. Resolves when the last one has been heard to its end, or the
    * link to it is gone.
    */
-  drained(object: ObjectRef): Promise<void> {
+  drained(object: ObjectRef, epoch: Epoch): Promise<void> {
     return new Promise((resolve) => {
-      this.#drain(object, () => {
+      this.#drain(object, epoch, () => {
         resolve();
         // Where it does not become the owner the sockets need another.
         this.seek(object);
@@ -320,37 +210,76 @@ export class EdgeSockets {
     });
   }
 
-  #drain(object: ObjectRef, then: () => void): void {
-    for (const edge of this.#byObject.get(object.id) ?? []) {
-      if (edge.link.kind === 'node') edge.relink(undefined);
-    }
+  #drain(object: ObjectRef, epoch: Epoch, then: () => void): void {
     // Whoever waited before is not the next owner any more, and finds out by itself.
-    this.#draining.set(object.id, then);
+    this.#draining.set(object.id, { epoch, then });
     this.#drainLook(object.id);
   }
 
   #drainLook(id: ObjectIdHex): void {
-    const then = this.#draining.get(id);
-    if (then === undefined) return;
-    for (const { link } of this.#byObject.get(id) ?? []) {
-      if (link.kind === 'settling' && link.isHeard) return;
+    const draining = this.#draining.get(id);
+    if (draining === undefined) return;
+    let isHeard = true;
+    for (const edge of this.#byObject.get(id) ?? []) {
+      const { link } = edge;
+      const isNext = link.kind === 'node' && link.epoch === draining.epoch;
+      if (link.kind === 'offered' || (link.kind === 'node' && !isNext)) edge.relink();
+      if (edge.link.kind === 'settling') isHeard = false;
     }
+    if (!isHeard || this.#draining.get(id) !== draining) return;
     this.#draining.delete(id);
-    then();
+    draining.then();
   }
 
-  onFlushed(node: string, object: ObjectRef): void {
-    for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
-      if (edge.link.kind === 'settling' && edge.link.node === node) edge.settled();
-    }
-    this.#drainLook(object.id);
-    this.seek(object);
+  onFlushed(node: string, message: Extract<CallMessage, { type: 'flushed' }>): void {
+    const { socket, epoch } = message;
+    const edge = this.#sockets.get(socket);
+    if (edge?.object === undefined) return;
+    const { id } = edge.object;
+    const newest = this.#draining.get(id)?.epoch ?? this.#options.newestEpoch(id) ?? 0n;
+    if (epoch > 0n && epoch >= newest) {
+      // It has become the owner after the one that it was to be left for, who finds out by itself.
+      if (epoch > newest) this.#draining.delete(id);
+      this.#options.learned(id, node, epoch);
+      edge.kept(node, epoch);
+    } else if (!this.#isStillOwned(edge, node, epoch)) edge.flushed(node);
+    this.#drainLook(id);
+    this.seek(edge.object);
+  }
+
+  /**
+   * The last owner has not noticed yet that it is none, and may have more to say. It is asked again, for
+   * as long as what it says can count.
+   */
+  #isStillOwned(edge: EdgeSocket, node: string, epoch: Epoch): boolean {
+    const { clock, timers, settleTimeoutMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const isOwner = epoch > 0n && edge.link.kind === 'settling' && edge.link.node === node;
+    edge.ownedSinceMs = isOwner ? (edge.ownedSinceMs ?? nowMs) : undefined;
+    if (edge.ownedSinceMs === undefined || nowMs - edge.ownedSinceMs > settleTimeoutMs)
+      return false;
+    timers.after(seekAgainMs, () => edge.flushAgain(node));
+    return true;
   }
 
   onReturned(socket: string, event: SocketEvent): void {
-    const edge = this.#sockets.get(socket);
-    if (edge === undefined || edge.object === undefined) return;
+    const edge = this.#sockets.get(socket) ?? this.#revived(socket);
+    if (edge?.object === undefined) return;
     edge.again(event);
+    this.seek(edge.object);
+  }
+
+  /** Its client is gone, and its object has not heard so. */
+  #revived(socket: string): EdgeSocket | undefined {
+    const departed = this.#departed.get(socket);
+    if (departed === undefined) return undefined;
+    this.#departed.delete(socket);
+    const edge = new EdgeSocket(this, socket, noClient);
+    edge.isOver = true;
+    edge.copy = departed.copy;
+    this.#sockets.set(socket, edge);
+    this.#setObject(edge, departed.object);
+    return edge;
   }
 
   /** This node has become the owner: its own clients' sockets go into the table. */
@@ -359,32 +288,35 @@ export class EdgeSockets {
     this.#seeking.delete(object.id);
     const late: SocketState[] = [];
     for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
-      // What is still to come from its last owner may change the copy.
-      if (edge.link.kind === 'here' || (edge.link.kind === 'settling' && edge.link.isHeard))
-        continue;
+      // What is still to come from the last owner may change the copy.
+      if (edge.link.kind === 'node') edge.relink();
+      if (edge.link.kind !== 'none') continue;
       const { port, isNew } = sockets.adopt(object, edge.copy, edge.client);
       if (isNew) late.push(edge.copy);
-      edge.relink({ kind: 'here', port });
+      edge.linked({ kind: 'here', port });
     }
     if (late.length > 0) adopted(object, late);
   }
 
-  onReattached(node: string, id: ObjectIdHex): void {
-    this.#seeking.delete(id);
-    this.#asked.delete(id);
-    for (const edge of [...(this.#byObject.get(id) ?? [])]) {
-      if (edge.link.kind === 'none') edge.linked({ kind: 'node', node });
+  onReattached(node: string, message: Extract<CallMessage, { type: 'reattached' }>): void {
+    const { object, epoch } = message;
+    this.#options.learned(object.id, node, epoch);
+    this.#seeking.delete(object.id);
+    this.#asked.delete(object.id);
+    for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
+      const { link } = edge;
+      if (link.kind === 'offered' && link.node === node) {
+        edge.linked({ kind: 'node', node, epoch });
+      }
     }
+    this.seek(object);
   }
 
   /** The node gave the object up, or never had it. */
   onNotHere(node: string, object: ObjectRef): void {
     this.#options.notOwner(object.id, node);
     this.#asked.delete(object.id);
-    for (const edge of this.#byObject.get(object.id) ?? []) {
-      if (edge.link.kind === 'node' && edge.link.node === node) edge.relink(undefined);
-      if (edge.link.kind === 'settling' && edge.link.node === node) edge.unheard();
-    }
+    for (const edge of [...(this.#byObject.get(object.id) ?? [])]) edge.left(node);
     this.#drainLook(object.id);
     if (this.#needsOwner(object.id)) this.#seekLater(object);
   }
@@ -404,7 +336,7 @@ export class EdgeSockets {
 
   /** An event that the object did not get before it left. False where its client is not here. */
   resend(object: ObjectRef, socket: string, event: SocketEvent): boolean {
-    const edge = this.#sockets.get(socket);
+    const edge = this.#sockets.get(socket) ?? this.#revived(socket);
     if (edge === undefined) return false;
     // It may not have heard yet that the object is not here.
     if (edge.link.kind === 'here') this.detached(object.id);
@@ -423,18 +355,26 @@ export class EdgeSockets {
     this.#find(object);
   }
 
-  /** The link to a node is gone. */
-  down(node: string): void {
+  /** The lane to a node stands: what has waited for that goes. */
+  standing(node: string): void {
     for (const edge of [...this.#sockets.values()]) {
-      if (edge.link.kind === 'attaching' && edge.link.node === node) {
+      if (edge.link.kind === 'node' && edge.link.node === node) edge.linked(edge.link);
+    }
+  }
+
+  /** The lane to a node is over. Where it is `lost` so may be frames that both ends live to miss. */
+  over(node: string, why: 'dead' | 'lost'): void {
+    for (const edge of [...this.#sockets.values()]) {
+      const { link, object } = edge;
+      if (!edge.awaits(node)) continue;
+      if (link.kind === 'attaching' || object === undefined) {
         edge.end(vanishedCode, 'the connection to the object was lost');
-      } else if (edge.link.kind === 'node' && edge.link.node === node) this.lost(edge);
-      else if (edge.link.kind === 'settling' && edge.link.node === node) {
-        edge.settled();
-        if (edge.object === undefined) continue;
-        this.#drainLook(edge.object.id);
-        this.seek(edge.object);
+        continue;
       }
+      if (why === 'lost') edge.end(unavailableCode, 'the node of the object cannot be reached');
+      else edge.lost(node);
+      this.#drainLook(object.id);
+      this.seek(object);
     }
     for (const [id, { asked, object }] of [...this.#asked]) {
       if (asked !== node) continue;
@@ -443,25 +383,28 @@ export class EdgeSockets {
     }
   }
 
-  /** @internal */
-  lost(edge: EdgeSocket): void {
-    edge.link = { kind: 'none' };
-    if (edge.object === undefined) edge.end(vanishedCode, 'the connection to the object was lost');
-    else this.seek(edge.object);
-  }
-
-  /** @internal */
   forget(edge: EdgeSocket): void {
-    this.#sockets.delete(edge.id);
-    if (edge.object === undefined) return;
-    const edges = this.#byObject.get(edge.object.id);
+    const { id, link, object } = edge;
+    if (!this.#sockets.delete(id)) return;
+    this.#stalled.delete(edge);
+    if (object === undefined) return;
+    const edges = this.#byObject.get(object.id);
     edges?.delete(edge);
-    if (edges?.size === 0) this.#byObject.delete(edge.object.id);
+    if (edges?.size === 0) this.#byObject.delete(object.id);
+    if (link.kind !== 'node' && link.kind !== 'here') return;
+    this.#departed.set(id, { object, copy: edge.copy });
+    const [oldest] = this.#departed.keys();
+    if (this.#departed.size > departedMax && oldest !== undefined) this.#departed.delete(oldest);
   }
 
   /** Closes every client, as when the node stops. */
   closeAll(code: number, reason: string): void {
     for (const edge of [...this.#sockets.values()]) edge.client.close(code, reason);
+  }
+
+  /** Those that have no owner. */
+  #without(id: ObjectIdHex): EdgeSocket[] {
+    return [...(this.#byObject.get(id) ?? [])].filter(({ link }) => link.kind === 'none');
   }
 
   #needsOwner(id: ObjectIdHex): boolean {
@@ -471,16 +414,20 @@ export class EdgeSockets {
 
   #find(object: ObjectRef): void {
     if (!this.#seeking.has(object.id)) return;
+    if (!this.#needsOwner(object.id)) {
+      this.#seeking.delete(object.id);
+      return;
+    }
     this.#options.find(object, {
       isForwarded: false,
       // It was placed here, and took its sockets before it started; some may have come since.
       deliver: () => this.takeHere(object),
       forward: (node) => {
-        const sockets = [...(this.#byObject.get(object.id) ?? [])]
-          .filter((edge) => edge.link.kind === 'none')
-          .map((edge) => edge.copy);
-        if (this.send(node, { type: 'reattach', object, sockets })) {
+        const edges = this.#without(object.id);
+        const sockets = edges.map(({ copy }) => copy);
+        if (this.#options.lanes.send(node, { type: 'reattach', object, sockets })) {
           this.#asked.set(object.id, { asked: node, object });
+          for (const edge of edges) edge.link = { kind: 'offered', node };
         } else this.#seekLater(object);
       },
       refuse: (error) => {
@@ -509,7 +456,7 @@ export class EdgeSockets {
 
   #of(node: string, socket: string): EdgeSocket | undefined {
     const edge = this.#sockets.get(socket);
-    return edge !== undefined && hears(edge, node) ? edge : undefined;
+    return edge?.hears(node) === true ? edge : undefined;
   }
 
   #setObject(edge: EdgeSocket, object: ObjectRef | undefined): void {
@@ -518,18 +465,5 @@ export class EdgeSockets {
     const edges = this.#byObject.get(object.id);
     if (edges === undefined) this.#byObject.set(object.id, new Set([edge]));
     else edges.add(edge);
-  }
-}
-
-/** What the node sends on the socket is to be believed. */
-function hears({ link }: EdgeSocket, node: string): boolean {
-  switch (link.kind) {
-    case 'node':
-    case 'attaching':
-      return link.node === node;
-    case 'settling':
-      return link.isHeard && link.node === node;
-    default:
-      return false;
   }
 }

@@ -22,6 +22,53 @@ export interface Delivery {
   /** The object is on another node. */
   forward(node: string): void;
   refuse(error: unknown): void;
+  /** Of a socket's event, which must not be refused like a call: what it weighs. */
+  readonly bytes?: number;
+  /** The object has left while it waited; without this it is delivered anew. */
+  left?: (() => unknown) | undefined;
+}
+
+/** What waits for an object, oldest first: calls are bounded by number, socket events by bytes. */
+export class WaitingDeliveries {
+  #all: Delivery[] = [];
+  #calls = 0;
+  #eventBytes = 0;
+
+  constructor(first: Delivery) {
+    this.push(first);
+  }
+
+  get length(): number {
+    return this.#all.length;
+  }
+
+  get first(): Delivery | undefined {
+    return this.#all[0];
+  }
+
+  get isForwarded(): boolean {
+    return this.#all.some((delivery) => delivery.isForwarded);
+  }
+
+  hasRoom({ bytes }: Delivery, limits: { calls: number; eventBytes: number }): boolean {
+    if (bytes === undefined) return this.#calls < limits.calls;
+    return this.#eventBytes + bytes <= limits.eventBytes;
+  }
+
+  push(delivery: Delivery): void {
+    this.#all.push(delivery);
+    if (delivery.bytes === undefined) this.#calls += 1;
+    else this.#eventBytes += delivery.bytes;
+  }
+
+  /** All of it, which waits here no more. */
+  take(): readonly Delivery[] {
+    const all = this.#all;
+    this.#all = [];
+    this.#calls = 0;
+    this.#eventBytes = 0;
+    return all;
+  }
 }
 
 export interface Entry {
@@ -40,7 +87,7 @@ export interface Entry {
   alarms: { readonly group: number; readonly dueMs: WallMs | null }[];
   /** Why the activation was reset, where that was not its own doing. */
   resetBy: HomingError | undefined;
-  waiting: Delivery[];
+  readonly waiting: WaitingDeliveries;
   /** For the duration metric; of one asleep, when it fell asleep. */
   since: MonotonicMs;
   /** Since when no majority of its replicas is known to promise. */
@@ -63,7 +110,7 @@ export function newEntry(object: ObjectRef, first: Delivery, nowMs: MonotonicMs)
     folded: 0,
     alarms: [],
     resetBy: undefined,
-    waiting: [first],
+    waiting: new WaitingDeliveries(first),
     since: nowMs,
     uncoveredSinceMs: undefined,
     leave: undefined,

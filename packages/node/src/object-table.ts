@@ -16,8 +16,8 @@ import {
   assert,
   type Clock,
   type Coordinator,
+  damagedObjectOf,
   type Epoch,
-  type ErrorData,
   epochAfter,
   errorToData,
   HomingError,
@@ -64,8 +64,8 @@ export interface ObjectTableOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  /** Deliveries that wait for one object's activation; past it they are refused as overloaded. */
-  readonly waitingMax: number;
+  /** Calls, and bytes of socket events, that wait for one object's activation; more are refused. */
+  readonly waitingMax: { readonly calls: number; readonly eventBytes: number };
   /** Objects asleep that stay owned; past it the one asleep longest is released. */
   readonly asleepMax: number;
   /** Tests only. */
@@ -92,7 +92,7 @@ export interface ObjectTableOptions {
   readonly left: (object: ObjectRef) => void;
   readonly alarmChanged: (id: ObjectIdHex, dueMs: WallMs | null) => void;
   /** An activation is gone: running calls and alarms on it end with `error`. */
-  readonly activationEnded: (activation: number, object: ObjectRef, error: ErrorData) => void;
+  readonly activationEnded: (activation: number) => void;
   /** A record could not be made durable: the process must end. */
   readonly storeFailed: (error: unknown) => void;
 }
@@ -157,6 +157,11 @@ export class ObjectTable {
     return entry?.state === 'active' ? entry.activation : undefined;
   }
 
+  /** As `active`, or one that may be about to end, and may not. */
+  activation(id: ObjectIdHex): Activation | undefined {
+    return this.#entries.get(id)?.activation;
+  }
+
   /** The object of a live activation. */
   objectOf(activation: number): ObjectRef | undefined {
     return this.#byActivation.get(activation)?.object;
@@ -185,7 +190,7 @@ export class ObjectTable {
     if (entry.state === 'active') {
       assert(entry.activation !== undefined, 'object table: active without an activation');
       delivery.deliver(entry.activation);
-    } else if (entry.waiting.length >= this.#options.waitingMax) {
+    } else if (!entry.waiting.hasRoom(delivery, this.#options.waitingMax)) {
       delivery.refuse(
         new HomingError('overloaded', 'Durable Object is overloaded. Too many requests queued.'),
       );
@@ -236,15 +241,15 @@ export class ObjectTable {
   }
 
   /** The executor let the activation go, or it broke. */
-  onEnded(number: number, error: ErrorData): void {
+  onEnded(number: number): void {
     const entry = this.#byActivation.get(number);
-    if (entry !== undefined) this.#end(entry, error);
+    if (entry !== undefined) this.#end(entry);
   }
 
   /** Everything an executor ran is gone. */
-  onExecutorEnded(executor: Executor, error: ErrorData): void {
+  onExecutorEnded(executor: Executor): void {
     for (const entry of [...this.#byActivation.values()]) {
-      if (entry.activation?.executor === executor) this.#end(entry, error);
+      if (entry.activation?.executor === executor) this.#end(entry);
     }
   }
 
@@ -310,8 +315,20 @@ export class ObjectTable {
     if (log?.isWhole !== true || entry.leave !== undefined) return false;
     if (sockets.hasSockets(object.id) || !placement.isDefaultHome(object.id, home)) return false;
     this.#reader ??= store.reader();
-    entry.isKept = !isEmpty(store, this.#reader, object.id, clock.wallMs());
+    try {
+      entry.isKept = !isEmpty(store, this.#reader, object.id, clock.wallMs());
+    } catch (error) {
+      this.#onUnreadable(object.id, error);
+      return false;
+    }
     return !entry.isKept;
+  }
+
+  /** What is here of the object is damaged: others have it, or it is the end. */
+  #onUnreadable(id: ObjectIdHex, error: unknown): void {
+    const { logs, storeFailed } = this.#options;
+    if (damagedObjectOf(error) === undefined || logs.damaged === undefined) storeFailed(error);
+    else logs.damaged(id, error instanceof Error ? error.message : String(error));
   }
 
   /** What comes for it meanwhile waits, and claims it anew. */
@@ -404,8 +421,7 @@ export class ObjectTable {
   async close(error: HomingError): Promise<void> {
     const logs: Promise<void>[] = [];
     for (const entry of this.#entries.values()) {
-      for (const delivery of entry.waiting) delivery.refuse(error);
-      entry.waiting = [];
+      for (const delivery of entry.waiting.take()) delivery.refuse(error);
       if (entry.log !== undefined) logs.push(entry.log.settled());
     }
     await Promise.all(logs);
@@ -420,7 +436,7 @@ export class ObjectTable {
   // ── Placing ────────────────────────────────────────────────────────────────────────────────
 
   #place(entry: Entry, cause: ActivationCause): void {
-    const isForwarded = entry.waiting.some((delivery) => delivery.isForwarded);
+    const { isForwarded } = entry.waiting;
     this.#options.placement.place(entry.object, isForwarded).then(
       (place) => {
         if (place.here) this.#acquire(entry, place.ownership, cause);
@@ -469,7 +485,7 @@ export class ObjectTable {
   /** Where an object that holds nothing would rather be, which has not run here. */
   #firstRegion({ object, home, waiting, leave }: Entry): string | undefined {
     if (home === undefined || leave !== undefined || waiting.length === 0) return undefined;
-    return this.#options.firstRegion(object, home, waiting[0]?.from);
+    return this.#options.firstRegion(object, home, waiting.first?.from);
   }
 
   /** What waits is delivered there, or here where it could not be moved. */
@@ -516,9 +532,7 @@ export class ObjectTable {
   }
 
   #flush(entry: Entry): void {
-    const waiting = entry.waiting;
-    entry.waiting = [];
-    for (const delivery of waiting) {
+    for (const delivery of entry.waiting.take()) {
       if (entry.state === 'active' && entry.activation !== undefined) {
         delivery.deliver(entry.activation);
       } else {
@@ -573,7 +587,7 @@ export class ObjectTable {
         return;
       }
       if (entry.state !== 'draining') return;
-      for (const delivery of entry.waiting.splice(0)) {
+      for (const delivery of entry.waiting.take()) {
         delivery.refuse(new HomingError('unavailable', 'no majority of the object’s replicas'));
       }
       const { coordinator, timers, stalledReleaseMs } = this.#options;
@@ -603,7 +617,7 @@ export class ObjectTable {
 
   // ── Leaving ────────────────────────────────────────────────────────────────────────────────
 
-  #end(entry: Entry, error: ErrorData): void {
+  #end(entry: Entry): void {
     const { activation, log } = entry;
     if (activation === undefined || log === undefined) return;
     this.#byActivation.delete(activation.number);
@@ -611,7 +625,7 @@ export class ObjectTable {
     entry.activation = undefined;
     entry.state = 'draining';
     this.#options.sockets.activationLost(activation.number);
-    this.#options.activationEnded(activation.number, entry.object, error);
+    this.#options.activationEnded(activation.number);
     void log.settled().then(() => this.#afterDrain(entry));
   }
 
@@ -658,10 +672,12 @@ export class ObjectTable {
   /** The entry goes; what still waits in it looks for the object anew. */
   #forget(entry: Entry): void {
     if (!this.#remove(entry)) return;
-    const waiting = entry.waiting;
-    entry.waiting = [];
+    const waiting = entry.waiting.take();
     this.#options.left(entry.object);
-    for (const delivery of waiting) this.deliver(entry.object, 'request', delivery);
+    for (const delivery of waiting) {
+      if (delivery.left === undefined) this.deliver(entry.object, 'request', delivery);
+      else delivery.left();
+    }
   }
 
   #releaseLease(object: ObjectRef, epoch: Epoch): void {
@@ -730,7 +746,7 @@ export class ObjectTable {
   #sendOn(entry: Entry, node: string): void {
     if (!this.#remove(entry)) return;
     this.#options.left(entry.object);
-    for (const delivery of entry.waiting) delivery.forward(node);
+    for (const delivery of entry.waiting.take()) delivery.forward(node);
   }
 
   /** False where another entry has taken its place: then there is nothing left to do. */
@@ -748,6 +764,6 @@ export class ObjectTable {
   #give(entry: Entry, error: unknown): void {
     if (!this.#remove(entry)) return;
     this.#options.left(entry.object);
-    for (const delivery of entry.waiting) delivery.refuse(error);
+    for (const delivery of entry.waiting.take()) delivery.refuse(error);
   }
 }

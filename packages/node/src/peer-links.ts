@@ -1,6 +1,7 @@
 /**
  * The `call` links to other nodes: sessions, sockets and alarms that cross them. Routes messages to
  * those who keep each: `PeerSessions`, `EdgeSockets` (clients here), `RemoteSockets` (clients there).
+ * All that is said about sockets goes by `SocketLanes`, which outlive links.
  *
  * Made by the node where there is a cluster.
  */
@@ -13,6 +14,7 @@ import type {
   Logger,
   Metrics,
   Network,
+  ObjectIdHex,
   ObjectRef,
   PeerRun,
   SocketEvent,
@@ -22,7 +24,14 @@ import type {
   Timer,
   Timers,
 } from '@homing/base';
-import { type CallMessage, type CarriedCallers, decodeCall, encodeCall } from './call-messages.ts';
+import type { DeliberateBugs } from '@homing/protocol';
+import {
+  type CallMessage,
+  type CarriedCallers,
+  decodeCall,
+  encodeCall,
+  takeInLane,
+} from './call-messages.ts';
 import type { Callers } from './callers.ts';
 import { Distances } from './distances.ts';
 import { EdgeSockets } from './edge-sockets.ts';
@@ -33,6 +42,7 @@ import { PeerSessions } from './peer-sessions.ts';
 import type { Placement } from './placement.ts';
 import { RemoteSockets } from './remote-sockets.ts';
 import type { RemoteSessions } from './session-router.ts';
+import { SocketLanes } from './socket-lanes.ts';
 import type { SocketTable } from './socket-table.ts';
 
 export interface PeerLinksOptions {
@@ -48,6 +58,7 @@ export interface PeerLinksOptions {
     readonly gatherTimeoutMs: number;
     readonly socketSeekTimeoutMs: number;
     readonly socketWaitingBytesMax: number;
+    readonly laneKeptBytesMax: number;
     readonly leaveTimeoutMs: number;
   };
   readonly objects: () => ObjectTable;
@@ -63,6 +74,8 @@ export interface PeerLinksOptions {
   readonly migration:
     | { readonly region: string; readonly pingMs: number; readonly callers: Callers }
     | undefined;
+  /** Tests only. */
+  readonly bugs?: DeliberateBugs | undefined;
 }
 
 /** Ends the part of a socket's name that names the node it was made on. */
@@ -72,6 +85,7 @@ const leaveLookMs = 10;
 export class PeerLinks {
   readonly #options: PeerLinksOptions;
   readonly #peerSessions: PeerSessions;
+  readonly #lanes: SocketLanes;
   readonly #edge: EdgeSockets;
   readonly #remote: RemoteSockets;
   readonly distances: Distances | undefined;
@@ -94,26 +108,43 @@ export class PeerLinks {
       notOwner: (id, node) => placement.forget(id, node),
       ownerOf: (id) => placement.remembered(id),
     });
+    const isLive = (node: string) =>
+      this.#up.has(node) || coordinator.nodes().some((other) => other.node === node);
+    const lanes = new SocketLanes({
+      network,
+      timers,
+      isLive,
+      keptBytesMax: limits.laneKeptBytesMax,
+      socketBytesMax: limits.socketWaitingBytesMax,
+      awayMaxMs: limits.socketSeekTimeoutMs,
+      events: {
+        standing: (node) => this.#edge.standing(node),
+        paused: (node) => this.#remote.paused(node),
+        over: (node, why) => this.#onLaneOver(node, why),
+      },
+      bugs: options.bugs,
+    });
+    this.#lanes = lanes;
     this.#edge = new EdgeSockets({
       sockets,
       clock,
       timers,
-      send,
-      sendOrEnd,
+      lanes,
       find: (object, delivery) => options.objects().deliver(object, 'socket', delivery),
+      learned: (id, node, epoch) => placement.learn(id, node, epoch),
+      newestEpoch: (id) => this.#newestEpoch(id),
       notOwner: (id, node) => placement.forget(id, node),
       bufferBytesMax: limits.socketWaitingBytesMax,
       seekTimeoutMs: limits.socketSeekTimeoutMs,
+      settleTimeoutMs: limits.leaveTimeoutMs,
       adopted: (object, states) => this.#adopted(object, states),
     });
     this.#remote = new RemoteSockets({
       sockets,
       timers,
-      send,
-      sendOrEnd,
+      lanes,
+      epochOf: (id) => options.objects().status(id)?.epoch,
       reachable: () => this.#up,
-      isLive: (node) =>
-        this.#up.has(node) || coordinator.nodes().some((other) => other.node === node),
       gatherTimeoutMs: limits.gatherTimeoutMs,
       adopted: (object, states) => this.#adopted(object, states),
     });
@@ -134,6 +165,7 @@ export class PeerLinks {
     network.serve('call', {
       up: (peer) => {
         this.#up.add(peer.node);
+        this.#lanes.up(peer);
         this.distances?.up(peer.node);
       },
       down: (peer) => this.#onDown(peer.node),
@@ -142,7 +174,7 @@ export class PeerLinks {
     coordinator.watch((event) => {
       if (event.type !== 'nodes') return;
       const live = new Set([...coordinator.nodes().map(({ node }) => node), ...this.#up]);
-      this.#remote.nodesChanged(live);
+      this.#lanes.nodesChanged();
       this.distances?.nodesChanged(live);
     });
   }
@@ -165,6 +197,13 @@ export class PeerLinks {
     return this.#edge.attach(socket, sink, isElsewhere ? node : undefined);
   }
 
+  /** Of the owners of an object, this node among them, as far as is known. */
+  #newestEpoch(id: ObjectIdHex): Epoch | undefined {
+    const own = this.#options.objects().status(id)?.epoch;
+    const known = this.#options.placement.remembered(id)?.epoch;
+    return own === undefined || (known !== undefined && known > own) ? known : own;
+  }
+
   /** Before an object starts here under a new lease: its sockets, from wherever they are. */
   async gatherSockets(object: ObjectRef, epoch: Epoch): Promise<void> {
     const { timers, limits } = this.#options;
@@ -172,7 +211,7 @@ export class PeerLinks {
     const late = new Promise<void>((resolve) => {
       timer = timers.after(limits.gatherTimeoutMs, resolve);
     });
-    const own = Promise.race([this.#edge.drained(object), late]);
+    const own = Promise.race([this.#edge.drained(object, epoch), late]);
     const known = this.#handed.take(object.id);
     await Promise.all([this.#remote.gather(object, epoch, known), own]);
     timer?.cancel();
@@ -212,9 +251,9 @@ export class PeerLinks {
     this.#options.network.send(node, 'call', message);
   }
 
-  /** An event that waited for an object which is on another node by now. */
-  resend(object: ObjectRef, socket: string, event: SocketEvent): void {
-    if (!this.#edge.resend(object, socket, event)) this.#remote.giveBack(socket, event);
+  /** An event that waited for an object which is elsewhere by now. False where nobody knows its socket. */
+  resend(object: ObjectRef, socket: string, event: SocketEvent): boolean {
+    return this.#edge.resend(object, socket, event) || this.#remote.giveBack(socket, event);
   }
 
   /** Tells the next owner of an object what is known of it here, before the object is forgotten. */
@@ -230,7 +269,7 @@ export class PeerLinks {
   }
 
   #adopted(object: ObjectRef, sockets: readonly SocketState[]): void {
-    const active = this.#options.objects().active(object.id);
+    const active = this.#options.objects().activation(object.id);
     active?.executor.post({
       type: 'adopt-sockets',
       activation: active.number,
@@ -244,8 +283,14 @@ export class PeerLinks {
     this.#unheard.delete(node);
     this.#options.placement.gone(node);
     this.#peerSessions.down(node);
-    this.#remote.down(node);
-    this.#edge.down(node);
+    this.#lanes.down(node);
+  }
+
+  #onLaneOver(node: string, why: 'dead' | 'lost'): void {
+    const { logger } = this.#options;
+    logger.info('what was under way on sockets is given up', { peer: node, why });
+    this.#remote.over(node);
+    this.#edge.over(node, why);
   }
 
   /** What must not be left out while the link stands. */
@@ -255,8 +300,10 @@ export class PeerLinks {
 
   #onMessage(peer: PeerRun, bytes: Uint8Array): void {
     let message: CallMessage | undefined;
+    const counted = takeInLane(bytes);
+    if (counted !== undefined && !this.#lanes.take(peer.node, bytes.length)) return;
     try {
-      message = decodeCall(bytes);
+      message = decodeCall(counted ?? bytes);
     } catch (error) {
       const fields = { peer: peer.node, error: String(error) };
       this.#options.logger.error('a peer sent a damaged message', fields);
@@ -285,6 +332,12 @@ export class PeerLinks {
       case 'ping':
       case 'pong':
         this.distances?.onMessage(peer.node, message);
+        return;
+      case 'lane':
+        this.#lanes.onGreeting(peer.node, message);
+        return;
+      case 'lane-taken':
+        this.#lanes.onTaken(peer.node, message);
         return;
       case 'handing':
         this.#handed.add(message.id, message.nodes);
@@ -322,16 +375,16 @@ export class PeerLinks {
         this.#edge.onGone(message.socket);
         return;
       case 'flush':
-        this.#flush(node, message.object);
+        this.#flush(node, message);
         return;
       case 'flushed':
-        this.#edge.onFlushed(node, message.object);
+        this.#edge.onFlushed(node, message);
         return;
       case 'returned':
         this.#edge.onReturned(message.socket, message.event);
         return;
       case 'reattached':
-        this.#edge.onReattached(node, message.object.id);
+        this.#edge.onReattached(node, message);
         return;
       case 'not-here':
         this.#edge.onNotHere(node, message.object);
@@ -353,18 +406,16 @@ export class PeerLinks {
   }
 
   /** Events that an object on its way out has not taken are given back first. */
-  #flush(node: string, object: ObjectRef): void {
-    if (!this.#options.objects().isLeaving(object.id)) {
-      this.#send(node, { type: 'flushed', object });
-    } else this.#options.timers.after(leaveLookMs, () => this.#flush(node, object));
+  #flush(node: string, message: Extract<CallMessage, { type: 'flush' }>): void {
+    if (!this.#options.objects().isLeaving(message.object.id)) this.#remote.onFlush(node, message);
+    else this.#options.timers.after(leaveLookMs, () => this.#flush(node, message));
   }
 
   /** A node that claims under an older lease than this one's gets nothing: it will find out. */
   #onTake(node: string, { object, epoch }: Extract<CallMessage, { type: 'take' }>): void {
-    const own = this.#options.objects().status(object.id)?.epoch;
-    const known = this.#options.placement.remembered(object.id)?.epoch;
-    if ((own !== undefined && own > epoch) || (known !== undefined && known > epoch)) {
-      this.#send(node, { type: 'taken', object, epoch, sockets: [] });
+    const newest = this.#newestEpoch(object.id);
+    if (newest !== undefined && newest > epoch) {
+      this.#lanes.sendOrEnd(node, { type: 'taken', object, epoch, sockets: [] });
       return;
     }
     this.#options.placement.learn(object.id, node, epoch);
@@ -372,10 +423,10 @@ export class PeerLinks {
   }
 
   #onReattach(node: string, { object, sockets }: Extract<CallMessage, { type: 'reattach' }>): void {
-    const notHere = () => this.#send(node, { type: 'not-here', object });
-    const take = () => this.#remote.onReattach(node, object, sockets);
-    const status = this.#options.objects().status(object.id);
-    if (status?.state === 'asleep') take();
+    const offer = this.#remote.offered(node, object, sockets);
+    const take = () => this.#remote.onOwned(offer);
+    const notHere = () => this.#remote.onNotOwned(offer);
+    if (this.#options.objects().status(object.id)?.state === 'asleep') take();
     else {
       this.#options.objects().deliver(object, 'socket', {
         isForwarded: true,

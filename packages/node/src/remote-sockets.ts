@@ -3,8 +3,8 @@
  * and receive by messages. `EdgeSockets` of the other node is the counterpart.
  *
  * Invariants: an object that starts under a new lease has asked every reachable node for sockets that
- * its last owner had. A client whose node is lost counts as gone once that node's session has ended,
- * not before: its link may only be broken.
+ * its last owner had. A client counts as gone once the lane to its node is over, not before: the link
+ * may only be broken, and what the object sends waits in the lane.
  *
  * Called by the node.
  */
@@ -18,16 +18,15 @@ import type {
   Timers,
 } from '@homing/base';
 import type { CallMessage, SocketCopy } from './call-messages.ts';
+import type { SocketLanes } from './socket-lanes.ts';
 import type { MirroringSink, SocketTable } from './socket-table.ts';
 
 export interface RemoteSocketsOptions {
   readonly sockets: SocketTable;
   readonly timers: Timers;
-  /** As `Network.send`, and as `Network.sendOrEnd`. */
-  readonly send: (node: string, message: CallMessage) => boolean;
-  readonly sendOrEnd: (node: string, message: CallMessage) => void;
-  /** Whether a node has a session, or can be reached. */
-  readonly isLive: (node: string) => boolean;
+  readonly lanes: Pick<SocketLanes, 'send' | 'keep' | 'sendOrEnd'>;
+  /** Under which this node owns an object. */
+  readonly epochOf: (id: ObjectIdHex) => Epoch | undefined;
   /** Nodes that can be asked. */
   readonly reachable: () => Iterable<string>;
   /** How long to wait for a node's answer when an object starts. */
@@ -40,6 +39,14 @@ interface Gathering {
   readonly epoch: Epoch;
   readonly waiting: Set<string>;
   readonly done: () => void;
+}
+
+/** Clients of an object that is being placed. */
+export interface Offer {
+  readonly node: string;
+  readonly object: ObjectRef;
+  /** By name. */
+  readonly sockets: Map<string, SocketCopy>;
 }
 
 /** Sockets that left with their objects, for events that are still on their way here. */
@@ -55,6 +62,7 @@ export class RemoteSockets {
   /** By node, then socket. */
   readonly #byNode = new Map<string, Map<string, RemoteSocket>>();
   readonly #gathering = new Map<ObjectIdHex, Gathering>();
+  readonly #offers = new Set<Offer>();
   /** The node of each. */
   readonly #left = new Map<string, string>();
 
@@ -71,10 +79,10 @@ export class RemoteSockets {
     epoch: Epoch,
     known: readonly string[] | undefined = undefined,
   ): Promise<void> {
-    const { send, reachable, timers, gatherTimeoutMs } = this.#options;
+    const { lanes, reachable, timers, gatherTimeoutMs } = this.#options;
     const waiting = new Set<string>();
     for (const node of reachable()) {
-      const isSent = send(node, { type: 'take', object, epoch });
+      const isSent = lanes.send(node, { type: 'take', object, epoch });
       if (isSent && (known === undefined || known.includes(node))) waiting.add(node);
     }
     if (waiting.size === 0) return Promise.resolve();
@@ -93,43 +101,80 @@ export class RemoteSockets {
     const { object, epoch, sockets } = message;
     const gathering = this.#gathering.get(object.id);
     const isAwaited = gathering?.epoch === epoch;
+    if (!isAwaited && this.#options.epochOf(object.id) !== epoch) {
+      // It asked long ago: the copies may be old.
+      if (sockets.length > 0) this.#options.lanes.sendOrEnd(node, { type: 'not-here', object });
+      return;
+    }
     this.#adopt(node, object, sockets, !isAwaited);
     if (isAwaited) this.#answered(gathering, node);
   }
 
   onAttach(node: string, socket: string): void {
-    const { sockets, sendOrEnd } = this.#options;
+    const { sockets, lanes } = this.#options;
     const described = sockets.describe(socket);
     if (described === undefined) {
-      sendOrEnd(node, { type: 'gone', socket });
+      lanes.sendOrEnd(node, { type: 'gone', socket });
       return;
     }
     const { object, state } = described;
-    sendOrEnd(node, { type: 'attached', socket, object, state });
+    lanes.sendOrEnd(node, { type: 'attached', socket, object, state });
     try {
       const port = sockets.attach(socket, this.#sink(node, socket, object));
       this.#of(node).set(socket, { port, object });
     } catch {
-      sendOrEnd(node, { type: 'gone', socket });
+      lanes.sendOrEnd(node, { type: 'gone', socket });
     }
   }
 
-  /** Clients of an object that this node owns can be reached again. */
-  onReattach(node: string, object: ObjectRef, copies: readonly SocketCopy[]): void {
-    this.#adopt(node, object, copies, true);
-    this.#options.sendOrEnd(node, { type: 'reattached', object });
+  /** A node brings its clients of an object: they are taken when this node owns it. */
+  offered(node: string, object: ObjectRef, copies: readonly SocketCopy[]): Offer {
+    const sockets = new Map(copies.map((copy) => [copy.socket, copy]));
+    const offer = { node, object, sockets };
+    this.#offers.add(offer);
+    return offer;
+  }
+
+  onOwned(offer: Offer): void {
+    const { node, object, sockets } = offer;
+    const epoch = this.#options.epochOf(object.id);
+    if (epoch === undefined) {
+      this.onNotOwned(offer);
+      return;
+    }
+    this.#offers.delete(offer);
+    this.#adopt(node, object, [...sockets.values()], true);
+    this.#options.lanes.sendOrEnd(node, { type: 'reattached', object, epoch });
+  }
+
+  onNotOwned(offer: Offer): void {
+    const { node, object } = offer;
+    this.#offers.delete(offer);
+    this.#options.lanes.sendOrEnd(node, { type: 'not-here', object });
+  }
+
+  /** The client's node turns to another owner, or thinks so. */
+  onFlush(node: string, { object, socket }: Extract<CallMessage, { type: 'flush' }>): void {
+    for (const offer of this.#offers) {
+      if (offer.node === node && offer.object.id === object.id) offer.sockets.delete(socket);
+    }
+    const isHere = this.#byNode.get(node)?.has(socket) === true;
+    const epoch = (isHere ? this.#options.epochOf(object.id) : undefined) ?? (0n as Epoch);
+    this.#options.lanes.sendOrEnd(node, { type: 'flushed', socket, epoch });
   }
 
   onEvent(node: string, { socket, event }: Extract<CallMessage, { type: 'event' }>): void {
     const sockets = this.#byNode.get(node);
     const remote = sockets?.get(socket);
     if (remote === undefined) {
-      this.#options.sendOrEnd(node, { type: 'returned', socket, event });
+      this.#options.lanes.sendOrEnd(node, { type: 'returned', socket, event });
       return;
     }
     if (event.type === 'message') remote.port.message(event.data);
     else {
       sockets?.delete(socket);
+      // The object may leave before it has heard.
+      this.#rememberLeft(socket, node);
       remote.port.closed(event.code, event.reason, event.wasClean);
     }
   }
@@ -144,7 +189,7 @@ export class RemoteSockets {
         this.#rememberLeft(socket, node);
         hasAny = true;
       }
-      if (hasAny) this.#options.sendOrEnd(node, { type: 'not-here', object });
+      if (hasAny) this.#options.lanes.sendOrEnd(node, { type: 'not-here', object });
     }
   }
 
@@ -164,7 +209,8 @@ export class RemoteSockets {
   /** Gives an event back that came before the object left. False where nobody is known to want it. */
   giveBack(socket: string, event: SocketEvent): boolean {
     const node = this.#left.get(socket);
-    if (node !== undefined) this.#options.sendOrEnd(node, { type: 'returned', socket, event });
+    if (node !== undefined)
+      this.#options.lanes.sendOrEnd(node, { type: 'returned', socket, event });
     return node !== undefined;
   }
 
@@ -175,26 +221,14 @@ export class RemoteSockets {
     if (!oldest.done) this.#left.delete(oldest.value);
   }
 
-  /** The link to a node is gone; its clients may come back by another. */
-  down(node: string): void {
+  /** The link to a node is gone: an object that starts does not wait for its answer. */
+  paused(node: string): void {
     for (const gathering of [...this.#gathering.values()]) this.#answered(gathering, node);
-    const sockets = this.#byNode.get(node);
-    for (const [socket, remote] of sockets ?? []) {
-      if (remote.object !== undefined) this.#options.sockets.detach(socket);
-      else {
-        sockets?.delete(socket);
-        remote.port.closed(1006, '', false);
-      }
-    }
-    if (!this.#options.isLive(node)) this.#closeAll(node);
   }
 
-  /** Clients of nodes that are not among `live` are gone for good. */
-  nodesChanged(live: ReadonlySet<string>): void {
-    for (const node of [...this.#byNode.keys()]) if (!live.has(node)) this.#closeAll(node);
-  }
-
-  #closeAll(node: string): void {
+  /** The lane to a node is over: its clients are gone. */
+  over(node: string): void {
+    this.paused(node);
     const sockets = this.#byNode.get(node);
     this.#byNode.delete(node);
     for (const { port } of sockets?.values() ?? []) port.closed(1006, '', false);
@@ -217,21 +251,22 @@ export class RemoteSockets {
   }
 
   #sink(node: string, socket: string, object: ObjectRef | undefined): MirroringSink {
-    const { send, sendOrEnd } = this.#options;
+    const { lanes } = this.#options;
     return {
       node,
       send: (data) => {
-        // A link that takes no more: what follows a lost frame must not be seen.
-        if (!send(node, { type: 'send', socket, data })) this.#drop(node, socket);
+        // There is no room for more: what follows a lost frame must not be seen.
+        if (!lanes.keep(node, { type: 'send', socket, data }, socket)) this.#drop(node, socket);
       },
       close: (code, reason) => {
-        sendOrEnd(node, { type: 'close-socket', socket, code, reason });
+        lanes.sendOrEnd(node, { type: 'close-socket', socket, code, reason });
       },
       attachment: (attachment) => {
-        sendOrEnd(node, { type: 'attachment', socket, attachment });
+        lanes.sendOrEnd(node, { type: 'attachment', socket, attachment });
       },
       autoResponse: (pair) => {
-        if (object !== undefined) sendOrEnd(node, { type: 'auto-response', object, pair });
+        if (object === undefined) return;
+        lanes.sendOrEnd(node, { type: 'auto-response', object, pair });
       },
     };
   }
@@ -243,7 +278,7 @@ export class RemoteSockets {
     if (remote === undefined) return;
     queueMicrotask(() => {
       remote.port.closed(1006, '', false);
-      this.#options.sendOrEnd(node, { type: 'gone', socket });
+      this.#options.lanes.sendOrEnd(node, { type: 'gone', socket });
     });
   }
 

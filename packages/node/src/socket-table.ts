@@ -147,12 +147,6 @@ export class SocketTable {
     return { object, state: this.#copy(entry) };
   }
 
-  /** The client cannot be reached for now: what is sent to it waits, up to the bound. */
-  detach(socket: string): void {
-    const entry = this.#sockets.get(socket);
-    if (entry !== undefined) entry.sink = undefined;
-  }
-
   /**
    * A socket of an object that this node has become the owner of, or whose client can be reached
    * again. Tells whether the object did not have it before.

@@ -1,6 +1,6 @@
 /**
- * Mistakes that the simulator makes on purpose, one at a time, to see that its checks notice them:
- * each takes one rule of the protocol away. Nothing but the simulator passes any.
+ * Mistakes that the simulator and tests make on purpose, one at a time, to see that their checks notice
+ * them: each takes one rule of the protocol away. Nothing but tests passes any.
  */
 export type DeliberateBug =
   /** Recovery serves what it found without a record of its own epoch above it. */
@@ -42,6 +42,10 @@ export type DeliberateBug =
   /** An owner goes on with an object that it has moved to another region. */
   | 'acts-after-switch'
   /** A copy that an object left behind is erased though the object has come back to it. */
-  | 'erases-what-came-back';
+  | 'erases-what-came-back'
+  /** What a broken link had on it is not sent again. */
+  | 'lane-forgets'
+  /** What the other end has taken of it is sent again. */
+  | 'lane-doubles';
 
 export type DeliberateBugs = Readonly<Partial<Record<DeliberateBug, true>>>;

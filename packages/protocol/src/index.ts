@@ -10,6 +10,7 @@ export {
   noRegionPlan,
   type RegionPlan,
 } from './homes.ts';
+export { Lane, type LaneGreeting } from './lane.ts';
 export { Leftovers, type LeftoverVerdict } from './leftovers.ts';
 export {
   Migration,

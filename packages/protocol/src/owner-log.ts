@@ -272,6 +272,15 @@ export class OwnerLog {
     return state === 'probing' || (state === 'streaming' && (next - 1 > matched || told > known));
   }
 
+  /** Whether every store that can be sent to has answered all it was sent, the own one as well. */
+  get isAnswered(): boolean {
+    for (const { state, next, matched, told, known } of this.#progress.values()) {
+      if (state === 'down') continue;
+      if (state !== 'streaming' || next - 1 > matched || told > known) return false;
+    }
+    return true;
+  }
+
   /** The greatest committed LSN that each store lags behind the newest record, for metrics. */
   lagOf(store: string): number {
     return this.last.lsn - (this.#progress.get(store)?.matched ?? 0);

@@ -147,7 +147,7 @@ export class Completion {
       const survey = await this.#survey(shards, from, limits.passHeads);
       if (from === firstId && !(await this.#raiseFloors(survey))) return false;
       const needs = survey.needs();
-      await this.#dropStrays(shards, needs, from, survey.until);
+      if (!(await this.#dropStrays(shards, needs, from, survey.until))) return false;
       await this.#meetAll(shards, needs);
       if (shards.size === 0 || this.#isStopped) return false;
       const { until } = survey;
@@ -209,13 +209,14 @@ export class Completion {
   /**
    * A store that learns may have been in the set before, and hold what was forgotten or never committed
    * since: its word would bring that back. It has no vote yet, and what it drops too much is sent again.
+   * Resolves with false where the disk has too much to write.
    */
   async #dropStrays(
     shards: Shards,
     needs: readonly Need[],
     from: ObjectIdHex,
     until: ObjectIdHex | undefined,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { self, store, keyOf, limits } = this.#options;
     const learning = new Map(
       [...shards].filter(
@@ -223,19 +224,35 @@ export class Completion {
       ),
     );
     const [first] = learning.values();
-    if (first === undefined) return;
+    if (first === undefined) return true;
     const needed = new Map(needs.map((need) => [need.object.id, need]));
     const isMeant = (id: ObjectIdHex) => {
       const key = keyOf(first.region, id);
       const set = learning.get(key);
       if (set === undefined || !this.#isCurrent(key, set)) return false;
       if (until !== undefined && id > until) return false;
+      if (this.#isHeldElsewhere(first.region, id)) return false;
       return isStray(store.head(id), needed.get(id));
     };
     let after = idBefore(from);
-    do {
-      after = await store.erasePage({ isMeant, after, limit: limits.passHeads });
-    } while (after !== undefined && (until === undefined || after < until));
+    try {
+      do {
+        after = await store.erasePage({ isMeant, after, limit: limits.passHeads });
+      } while (after !== undefined && (until === undefined || after < until));
+    } catch (error) {
+      if (!isHomingError(error) || error.code === 'corruption') throw error;
+      return false;
+    }
+    return true;
+  }
+
+  /** Whether this store, whose node has changed its region, is in the set of the former one still. */
+  #isHeldElsewhere(region: string, id: ObjectIdHex): boolean {
+    const { self, sets, keyOf } = this.#options;
+    return [...sets.regions()].some((other) => {
+      const set = other === region ? undefined : sets.get(keyOf(other, id));
+      return set !== undefined && storesOf(set).includes(self);
+    });
   }
 
   // ── What is missing here ───────────────────────────────────────────────────────────────────

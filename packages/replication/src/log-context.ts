@@ -6,6 +6,12 @@ import type { LogMessage } from './messages.ts';
 import type { Replica } from './replica.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
 
+/**
+ * `soon`: something is under way, or ought to be. `notice`: all have all there is, and not all know yet
+ * that it is committed. `nothing`: not before something is appended.
+ */
+export type Outstanding = 'soon' | 'notice' | 'nothing';
+
 /** A log that is not over, as those see it that it reports to. */
 export interface OpenLog {
   readonly object: ObjectRef;
@@ -13,8 +19,8 @@ export interface OpenLog {
   readonly home: string;
   readonly isOver: boolean;
   up(store: string): void;
-  /** False when nothing is outstanding. */
-  tick(): boolean;
+  /** Says when it is to be looked at again. */
+  tick(): Outstanding;
   lagOf(store: string): number;
 }
 

@@ -37,7 +37,7 @@ import {
   storesOf,
   votersOf,
 } from '@homing/protocol';
-import type { LogContext } from './log-context.ts';
+import type { LogContext, Outstanding } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
 import { ObjectStaging, type RemoteCopy } from './staging.ts';
 
@@ -79,6 +79,8 @@ export class ReplicatedLog implements OwnedLog {
   #committed = 0;
   #folded = 0;
   #isFlushScheduled = false;
+  /** An alarm was set: whoever watches the clock is told once it is folded in. */
+  #foldsSoon = false;
   /** When the oldest group that is not committed was appended. */
   #waitingSinceMs: number | undefined;
   #lastAppendMs = 0;
@@ -149,6 +151,7 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#isOver) return count;
     assert(this.#owner.phase === 'serving', 'log: appended to before it was recovered');
     this.#appendRecord(operations);
+    this.#foldsSoon ||= operations.some(({ type }) => type === 'alarm');
     this.#lastAppendMs = clock.monotonicMs();
     this.#waitingSinceMs ??= this.#lastAppendMs;
     if (this.#owner.uncommittedBytes > limits.uncommittedBytesMax) this.#stall();
@@ -393,29 +396,29 @@ export class ReplicatedLog implements OwnedLog {
     this.#context.changed(this);
   }
 
-  /** Regularly. Returns false when there is nothing more to tell anyone. */
-  tick(): boolean {
+  /** Regularly while something is outstanding. */
+  tick(): Outstanding {
     const { clock, limits } = this.#context;
-    if (this.#isOver) return false;
-    this.#run(this.#owner.fold());
-    if (clock.monotonicMs() - this.#lastAppendMs > limits.noticeMs) {
-      this.#run(this.#owner.tellCommitted());
-    }
-    this.#resend();
+    if (this.#isOver) return 'nothing';
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#lastAppendMs >= limits.noticeMs) this.#run(this.#owner.tellCommitted());
+    else if (this.#foldsSoon) this.#run(this.#owner.fold());
+    const isAnswered = this.#owner.isAnswered;
+    if (isAnswered) this.#awaitedSinceMs.clear();
+    else this.#resend(nowMs);
     for (const copy of this.#copiesElsewhere) copy.tick();
     const sinceMs = this.#waitingSinceMs;
-    if (sinceMs !== undefined && clock.monotonicMs() - sinceMs > limits.commitTimeoutMs) {
-      this.#stall();
-    }
+    if (sinceMs !== undefined && nowMs - sinceMs > limits.commitTimeoutMs) this.#stall();
     const isRecovering = this.#started !== undefined;
-    if (this.#staging !== undefined || this.#remote?.isIdle === false) return true;
-    return isRecovering || this.#waitingSinceMs !== undefined || !this.#owner.isIdle;
+    const isCopying = this.#staging !== undefined || this.#remote?.isIdle === false;
+    if (isRecovering || sinceMs !== undefined || isCopying) return 'soon';
+    if (this.#owner.isIdle) return 'nothing';
+    return isAnswered && !this.#foldsSoon ? 'notice' : 'soon';
   }
 
   /** An answer may be lost with a link's buffer: what a store does not answer is sent again. */
-  #resend(): void {
-    const { peers, clock, limits } = this.#context;
-    const nowMs = clock.monotonicMs();
+  #resend(nowMs: number): void {
+    const { peers, limits } = this.#context;
     for (const store of [...peers.stores()]) {
       if (!this.#owner.isAwaited(store)) this.#awaitedSinceMs.delete(store);
       else if (nowMs - (this.#awaitedSinceMs.get(store) ?? nowMs) > limits.resendMs) {
@@ -705,7 +708,9 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#firstLsn === 0 || folded <= this.#folded) return;
     this.#folded = folded;
     this.#events.folded(folded);
-    if (folded === this.#appended) this.#wakeSettled();
+    if (folded < this.#appended) return;
+    this.#foldsSoon = false;
+    this.#wakeSettled();
   }
 
   #onConfirmed(store: string, number: number): void {

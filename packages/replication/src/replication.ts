@@ -105,6 +105,8 @@ export class Replication implements ObjectLogs {
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
   readonly #changed = new Set<OpenLog>();
+  /** Those that have only notices to send, and when; the first first. */
+  readonly #noticesAtMs = new Map<OpenLog, number>();
   #blocked: { readonly log: OpenLog; readonly store: string }[] = [];
   readonly #peers = new Map<string, PeerRun>();
   #tickTimer: Timer | undefined;
@@ -255,6 +257,7 @@ export class Replication implements ObjectLogs {
         send: sendTo,
       },
       changed: (log) => {
+        this.#noticesAtMs.delete(log);
         this.#changed.add(log);
         this.#armTick();
       },
@@ -507,6 +510,7 @@ export class Replication implements ObjectLogs {
     for (const { node, storeId } of this.#peers.values()) {
       let records = 0;
       for (const log of this.#changed) records += log.lagOf(storeId);
+      for (const log of this.#noticesAtMs.keys()) records += log.lagOf(storeId);
       lag.set(node, records);
     }
     return lag;
@@ -646,6 +650,7 @@ export class Replication implements ObjectLogs {
   #onClosed(log: OpenLog): void {
     const { id } = log.object;
     this.#changed.delete(log);
+    this.#noticesAtMs.delete(log);
     this.remotes.closed(log);
     this.#copies.cancel(id, log.epoch);
     if (this.#logs.get(id) !== log) return;
@@ -688,7 +693,23 @@ export class Replication implements ObjectLogs {
     for (const { log, store } of blocked) {
       if (!log.isOver && (store === self.storeId || this.#peers.has(store))) log.up(store);
     }
-    for (const log of [...this.#changed]) if (!log.tick()) this.#changed.delete(log);
-    if (this.#changed.size > 0 || this.#blocked.length > 0) this.#armTick();
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [log, atMs] of this.#noticesAtMs) {
+      if (atMs > nowMs) break;
+      this.#changed.add(log);
+      this.#noticesAtMs.delete(log);
+    }
+    for (const log of [...this.#changed]) this.#look(log, nowMs);
+    const left = this.#changed.size + this.#noticesAtMs.size + this.#blocked.length;
+    if (left > 0) this.#armTick();
+  }
+
+  #look(log: OpenLog, nowMs: number): void {
+    const outstanding = log.tick();
+    if (outstanding === 'soon') return;
+    this.#changed.delete(log);
+    if (outstanding === 'nothing' || log.isOver) return;
+    // Not before, counted from its last append: then it does send them.
+    this.#noticesAtMs.set(log, nowMs + this.#options.limits.noticeMs);
   }
 }

@@ -311,10 +311,16 @@ async function migrate(
     if (ownership === undefined) {
       throw new HomingError('invalid_argument', 'the object is on no node: a call will place it');
     }
-    const where = 'node' in target ? { to: target.node } : { region: target.region };
-    const force = isForced ? { force: 'true' } : {};
-    const body = { namespace: namespace.name, id, ...where, ...force };
-    return passOn(options, ownership.owner.node, '/api/migrate', body);
+    if (ownership.owner.node !== options.config.node) {
+      const where = 'node' in target ? { to: target.node } : { region: target.region };
+      const force = isForced ? { force: 'true' } : {};
+      const body = { namespace: namespace.name, id, ...where, ...force };
+      return passOn(options, ownership.owner.node, '/api/migrate', body);
+    }
+    // It came here and nobody has needed it since.
+    if (!(await node.take(object))) {
+      throw new HomingError('unavailable', 'the object has just left this node: try again');
+    }
   }
   if (to === options.config.node) return { id, node: to };
   const moved = await node.migrate(id, target, 'operator', isForced);
@@ -338,6 +344,8 @@ async function passOn(
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
+  }).catch((cause: unknown) => {
+    throw new HomingError('unavailable', `node ${name} does not answer at ${admin}`, { cause });
   });
   const answer = (await response.json()) as { error?: string };
   if (!response.ok) {

@@ -112,6 +112,9 @@ async function compose(
       ...nodeLimits,
       executors: options.limits.executors,
       objectQueueMax: options.limits.objectQueueMax,
+      socketEventBytesMax: options.limits.objectSocketBytes,
+      socketWaitingBytesMax: options.limits.socketWaitingBytes,
+      laneKeptBytesMax: options.limits.laneKeptBytes,
       // A claim costs nothing here: there is no point in keeping what is not in memory.
       asleepMax: 0,
     },

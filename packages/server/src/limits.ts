@@ -1,16 +1,23 @@
 /** The limits of a node that its user may set, by name. */
 import { availableParallelism } from 'node:os';
 import { type ExecutorLimits, executorLimits } from '@homing/executor';
+import { nodeLimits } from '@homing/node';
 import { UsageError } from './usage-error.ts';
 
 export interface DevLimits extends ExecutorLimits {
   /** Executor threads. */
   readonly executors: number;
+  /** Bytes of one socket's frames that wait, each way, while its object or client cannot be reached. */
+  readonly socketWaitingBytes: number;
+  /** Bytes said about sockets that are kept for one other node, until it has them. */
+  readonly laneKeptBytes: number;
 }
 
 export const devLimits: DevLimits = {
   ...executorLimits,
   executors: Math.max(1, availableParallelism() - 1),
+  socketWaitingBytes: nodeLimits.socketWaitingBytesMax,
+  laneKeptBytes: nodeLimits.laneKeptBytesMax,
 };
 
 export const limitNames = Object.keys(devLimits) as readonly (keyof DevLimits)[];

@@ -126,6 +126,17 @@ describe.skipIf(!hasEtcd)('a cluster of counters', () => {
     expect(await value(cluster.node('n1'), 'mover')).toBe(acked);
   });
 
+  test('an object that nobody calls moves again and again', async () => {
+    await increment(cluster.node('n1'), 'idle');
+    for (const to of ['n2', 'n3', 'n1', 'n2']) {
+      const args = ['COUNTER', '--name', 'idle', '--to', to];
+      const moved = await run('migrate', ...args, '--admin', `http://${cluster.node('n1').admin}`);
+      expect(moved).toMatchObject({ status: 0 });
+      expect(await cluster.ownerOf('COUNTER', 'idle', 'n1')).toBe(to);
+    }
+    expect(await value(cluster.node('n1'), 'idle')).toBe(1);
+  });
+
   test('when the owner is killed another goes on with all that was acknowledged', async () => {
     for (const victim of ['n1', 'n2', 'n3']) {
       const name = `survivor-${victim}`;

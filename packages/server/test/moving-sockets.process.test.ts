@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { WebSocket } from 'ws';
+import { Talker, talk, troubleOf, until } from './talkers.ts';
 import { hasEtcd, TestCluster } from './test-cluster.ts';
 
 const project = fileURLToPath(new URL('fixtures/echo', import.meta.url));
@@ -31,56 +31,6 @@ afterAll(() => {
   cluster?.dispose();
 });
 
-interface Answer {
-  readonly tag: string;
-  readonly number: number;
-  /** Where the object did not expect the frame: the last one that it had heard. */
-  readonly after?: number;
-}
-
-class Talker {
-  readonly #socket: WebSocket;
-  readonly #tag: string;
-  readonly trouble: string[] = [];
-  sent = 0;
-  heard = 0;
-
-  constructor(host: string, tag: string) {
-    this.#tag = tag;
-    this.#socket = new WebSocket(`ws://${host}/${name}?tag=${tag}`);
-    this.#socket.on('message', (data) => this.#onAnswer(JSON.parse(String(data)) as Answer));
-    this.#socket.on('error', (error) => this.trouble.push(`${tag}: ${error.message}`));
-    this.#socket.on('close', (code) => this.trouble.push(`${tag}: closed with ${code}`));
-  }
-
-  get isOpen(): boolean {
-    return this.#socket.readyState === WebSocket.OPEN;
-  }
-
-  talk(): void {
-    this.#socket.send(String(++this.sent));
-  }
-
-  end(): void {
-    this.#socket.terminate();
-  }
-
-  #onAnswer({ tag, number, after }: Answer): void {
-    if (tag !== this.#tag) this.trouble.push(`${this.#tag}: an answer for ${tag}`);
-    if (after !== undefined) this.trouble.push(`${tag}: the object had ${number} after ${after}`);
-    if (number !== this.heard + 1) this.trouble.push(`${tag}: heard ${number} after ${this.heard}`);
-    this.heard = number;
-  }
-}
-
-async function until(isDone: () => boolean, what: string): Promise<void> {
-  const untilMs = Date.now() + 60_000;
-  while (!isDone()) {
-    if (Date.now() > untilMs) throw new Error(`still not: ${what}`);
-    await sleep(50);
-  }
-}
-
 /** Moves the object to a node that it is not on; which one depends on where it may go. */
 async function move(turn: number): Promise<string> {
   const owner = await cluster.ownerOf('ECHO', name, 'n1');
@@ -99,19 +49,11 @@ test.skipIf(!hasEtcd)(
     const talkers: Talker[] = [];
     for (let number = 0; number < sockets; number++) {
       const node = cluster.nodes[number % cluster.nodes.length];
-      talkers.push(new Talker(node?.http ?? '', `s${number}`));
+      talkers.push(new Talker(node?.http ?? '', name, `s${number}`));
       if (number % 100 === 99) await until(() => talkers.every((one) => one.isOpen), 'all open');
     }
     let isOver = false;
-    const talking = (async () => {
-      while (!isOver) {
-        for (const [number, talker] of talkers.entries()) {
-          talker.talk();
-          // Spread over the time, so that frames are under way at every moment of a move.
-          if (number % 20 === 19) await sleep(talkMs / (sockets / 20));
-        }
-      }
-    })();
+    const talking = talk(talkers, { everyMs: talkMs, isOver: () => isOver });
     const homes = new Set<string>();
     for (let turn = 0; turn < moves; turn++) {
       await sleep(talkMs / 2);
@@ -120,14 +62,7 @@ test.skipIf(!hasEtcd)(
     await sleep(talkMs);
     isOver = true;
     await talking;
-    await until(() => talkers.every(({ sent, heard }) => heard >= sent), 'all is answered').catch(
-      () => {},
-    );
-    const trouble = talkers.flatMap((talker) => [
-      ...talker.trouble,
-      ...(talker.heard === talker.sent ? [] : [`heard ${talker.heard} of ${talker.sent}`]),
-    ]);
-    for (const talker of talkers) talker.end();
+    const trouble = await troubleOf(talkers);
     expect(trouble.slice(0, 20)).toEqual([]);
     expect(homes.size).toBeGreaterThan(1);
     expect(Math.min(...talkers.map(({ sent }) => sent))).toBeGreaterThan(moves / 3);

@@ -6,11 +6,14 @@
 import { createHash } from 'node:crypto';
 import {
   type AppendRequest,
+  compareRecordNames,
   decodeBody,
   type Epoch,
   encodeBody,
+  noRecord,
   type ObjectIdHex,
   type ObjectRef,
+  type RecordName,
   spaces,
 } from '@homing/base';
 import type { Disk, DiskObserver } from './disk.ts';
@@ -30,6 +33,8 @@ export class DiskChecks implements DiskObserver {
   readonly #ends = new Map<ObjectIdHex, Set<Epoch>>();
   /** Digests by object and applied record name. */
   readonly #states = new Map<string, string>();
+  /** The newest record of each value. */
+  readonly #names = new Map<string, RecordName>();
   /** What each disk has ever held of each object's values. */
   readonly #held = new Set<string>();
   #changes = 0;
@@ -42,7 +47,12 @@ export class DiskChecks implements DiskObserver {
     for (const record of records) {
       const { epoch, lsn } = record.name;
       const key = `${object.id}/${epoch}/${lsn}`;
-      for (const value of valuesOf(record)) this.#held.add(heldKey(disk, object.id, value));
+      for (const value of valuesOf(record)) {
+        this.#held.add(heldKey(disk, object.id, value));
+        const newest = this.#names.get(valueKey(object.id, value)) ?? noRecord;
+        const name = compareRecordNames(record.name, newest) > 0 ? record.name : newest;
+        this.#names.set(valueKey(object.id, value), name);
+      }
       const body = Buffer.from('body' in record ? record.body : encodeBody(record));
       const known = this.#records.get(key);
       if (known === undefined) this.#records.set(key, body);
@@ -75,6 +85,14 @@ export class DiskChecks implements DiskObserver {
     return [...(this.#ends.get(id) ?? [])].filter((end) => end <= epoch).length;
   }
 
+  #isPast({ contents }: Disk, id: ObjectIdHex, value: number): boolean {
+    const name = this.#names.get(valueKey(id, String(value)));
+    const head = contents.head(id);
+    if (name === undefined) return false;
+    if (head === undefined) return contents.floor(id) > name.epoch;
+    return compareRecordNames(head.applied, name) >= 0;
+  }
+
   /** The state as of its applied record, with that of every other disk. */
   compare(disk: Disk, id: ObjectIdHex): void {
     const head = disk.contents.head(id);
@@ -94,20 +112,31 @@ export class DiskChecks implements DiskObserver {
   /**
    * An append was acknowledged: it must be on disk at a majority now. A disk that held it, and has lost
    * it by damage, counts as long as it is quarantined for that: nobody recovers the object from others
-   * without those that have it.
+   * without those that have it. Where the object may have been cleared since, one counts that has folded
+   * in as much, or has forgotten it.
    */
-  acknowledged(cluster: SimCluster, object: ObjectRef, value: number): void {
+  acknowledged(cluster: SimCluster, object: ObjectRef, value: number, isCleared: boolean): void {
     const stores = cluster.holdersOf(object);
     const holders = stores.filter((storeId) => {
       const disk = cluster.disks.get(storeId);
       if (disk === undefined) return false;
       const isBarred = disk.contents.head(object.id)?.isQuarantined === true;
       const hasHeld = this.#held.has(heldKey(disk, object.id, String(value)));
-      return (isBarred && hasHeld) || holds(disk, object.id, value);
+      const isGone = isCleared && this.#isPast(disk, object.id, value);
+      return (isBarred && hasHeld) || isGone || holds(disk, object.id, value);
     });
     if (holders.length * 2 > stores.length) return;
     this.#broken('durable', `${object.name}: ${value} was acknowledged, on ${holders.join(' ')}`);
   }
+}
+
+/** As list-object.ts names the values of its list, and nothing else. */
+function isOfList(key: Uint8Array): boolean {
+  return Buffer.from(key).toString().startsWith('v:');
+}
+
+function valueKey(id: ObjectIdHex, value: string): string {
+  return `${id}/${value}`;
 }
 
 function heldKey({ storeId }: Disk, id: ObjectIdHex, value: string): string {
@@ -117,7 +146,7 @@ function heldKey({ storeId }: Disk, id: ObjectIdHex, value: string): string {
 function valuesOf(record: AppendRequest['records'][number]): string[] {
   const { operations } = 'body' in record ? decodeBody(record.body) : record;
   return operations.flatMap((operation) =>
-    operation.type === 'put' && operation.space === spaces.kv
+    operation.type === 'put' && operation.space === spaces.kv && isOfList(operation.key)
       ? [Buffer.from(operation.value).toString()]
       : [],
   );

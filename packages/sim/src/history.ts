@@ -1,8 +1,9 @@
 /** What clients asked and heard, in the world's time. Values are unique over a whole run. */
 
 export interface Command {
-  readonly kind: 'append' | 'read' | 'cas';
-  /** Of `append` and `cas`; 0 for `read`. */
+  /** clear: everything that the object holds goes, but the answers kept for retries. */
+  readonly kind: 'append' | 'read' | 'cas' | 'clear';
+  /** Of `append` and `cas`; 0 for others. */
   readonly value: number;
   /** Of `cas`: the list's last value for it to be appended; 0 stands for an empty list. */
   readonly after?: number | undefined;
@@ -13,9 +14,9 @@ export interface Command {
 }
 
 export interface Reply {
-  /** The whole list, after the command. */
+  /** The whole list, after the command; of `clear`, before it. */
   readonly list: readonly number[];
-  /** Whether the value was appended. */
+  /** Whether the value was appended, or the list cleared. */
   readonly isDone: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The user's code of the simulator: a list of numbers that is appended to, read, and appended to on
- * condition of its last value. It keeps its state under several keys that have to agree, so that a
+ * The user's code of the simulator: a list of numbers that is appended to, read, appended to on
+ * condition of its last value, and cleared. It keeps its state under several keys that have to agree, so that a
  * state put together from two moments is noticed when it is read.
  *
  * As in production, what it answers waits for every group it had written by then.
@@ -94,6 +94,7 @@ export class ListObject {
   #reply(command: Command): Reply {
     const { kind, value, after, request } = command;
     if (kind === 'read') return this.#see(false);
+    if (kind === 'clear') return this.#clear();
     if (kind === 'cas' && (this.#list.at(-1) ?? 0) !== after) return this.#see(false);
     const kept = request === undefined ? undefined : this.#results.get(request);
     if (kept !== undefined) return kept;
@@ -108,8 +109,8 @@ export class ListObject {
     if (request !== undefined) {
       this.#results.set(request, reply);
       const key = Buffer.from(`result:${request}`);
-      const length = Buffer.from(String(reply.list.length));
-      const result = { type: 'put' as const, space: spaces.system, key, value: length };
+      const value = Buffer.from(JSON.stringify(reply.list));
+      const result = { type: 'put' as const, space: spaces.system, key, value };
       if (this.#options.isResultApart) {
         this.#write(operations);
         this.#write([result]);
@@ -118,6 +119,18 @@ export class ListObject {
       operations.push(result);
     }
     this.#write(operations);
+    return reply;
+  }
+
+  #clear(): Reply {
+    const reply = this.#see(true);
+    this.#list.length = 0;
+    this.#fired.clear();
+    this.#alarm = undefined;
+    this.#write([
+      { type: 'clear', space: spaces.kv },
+      { type: 'alarm', dueMs: null },
+    ]);
     return reply;
   }
 
@@ -173,7 +186,7 @@ export function readState(reader: StateReader, id: ObjectIdHex): ListState {
     }
   }
   for (const { key, value } of reader.list(id, spaces.system, {})) {
-    const reply = { list: list.slice(0, Number(text(value))), isDone: true };
+    const reply = { list: JSON.parse(text(value)) as number[], isDone: true };
     results.set(text(key).slice('result:'.length), reply);
   }
   return { list, last, count, alarm, fired, results };

@@ -58,6 +58,9 @@ export interface Profile {
   readonly casShare: number;
   readonly alarmShare: number;
   readonly requestShare: number;
+  /** Of what is no read: clears the object, which is then left alone for a while. */
+  readonly clearShare: number;
+  readonly restMs: readonly [number, number];
   readonly idleMs: readonly [number, number];
   readonly network: NetworkFaults;
   readonly fsyncMs: readonly [number, number];
@@ -87,8 +90,9 @@ export function drawProfile(random: SeededRandom): Profile {
   const zones = random.child('zones').pick([0, 0, 2, 3]);
   const any = { ...calm, isDamaging, zones, isRemote, limits: { ...calm.limits, ...scrub } };
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
+  const cleared = { ...drawn, ...drawClears(random.child('clears')) };
   const changes = random.child('changes');
-  return changes.chance(0.5) ? drawn : { ...drawn, ...drawChanges(changes, drawn) };
+  return changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
 }
 
 /** Nodes that come, go for long, and lose their disks: replica sets that change. */
@@ -144,6 +148,21 @@ function drawTakeovers(random: SeededRandom): Partial<Profile> {
   };
 }
 
+/** Objects that are emptied now and then, and left alone long enough to be forgotten. */
+function drawClears(random: SeededRandom): Partial<Profile> {
+  if (random.chance(0.6)) return {};
+  return {
+    clearShare: random.pick([0.03, 0.1, 0.3]),
+    restMs: random.pick([
+      [0, 2000],
+      [1500, 6000],
+    ]),
+    // An answer that is kept for a retry is something that an object holds.
+    requestShare: random.pick([0, 0, 0.2]),
+    idleMs: [100, 1000],
+  };
+}
+
 /** How soon copies that objects leave behind are erased: often while the objects are on their way back. */
 function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
   return {
@@ -178,6 +197,8 @@ function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote' 
     casShare: random.pick([0, 0.2]),
     alarmShare: random.pick([0, 0.1]),
     requestShare: random.pick([0, 0.5]),
+    clearShare: 0,
+    restMs: [0, 0],
     idleMs: random.pick([
       [100, 1000],
       [5000, 20_000],

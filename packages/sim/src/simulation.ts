@@ -2,7 +2,7 @@
  * One run from one seed: a cluster under load and faults for a while, then healed, from when on it
  * has to make progress in a bounded time; then everything that was seen is checked.
  */
-import type { ObjectRef } from '@homing/base';
+import { compareRecordNames, noRecord, type ObjectRef } from '@homing/base';
 import { type ReplicaSet, storesOf } from '@homing/protocol';
 import { DiskChecks } from './check-disks.ts';
 import { checkHistory } from './check-history.ts';
@@ -124,7 +124,9 @@ class Run {
       cluster,
       profile,
       trace,
-      acknowledged: (object, value) => this.#disks.acknowledged(cluster, object, value),
+      acknowledged: (object, value, isCleared) => {
+        this.#disks.acknowledged(cluster, object, value, isCleared);
+      },
     });
     this.#nemesis = new Nemesis({
       world,
@@ -257,8 +259,9 @@ class Run {
     const disks = [...this.#cluster.disks.values()].filter((disk) =>
       this.#cluster.isMember(disk.storeId, object),
     );
-    const lsnOf = (disk: (typeof disks)[number]) => disk.contents.head(object.id)?.applied.lsn ?? 0;
-    const [newest] = disks.sort((a, b) => lsnOf(b) - lsnOf(a));
+    const appliedOf = (disk: (typeof disks)[number]) =>
+      disk.contents.head(object.id)?.applied ?? noRecord;
+    const [newest] = disks.sort((a, b) => compareRecordNames(appliedOf(b), appliedOf(a)));
     if (newest === undefined) throw new Error('no replica');
     return readState(newest.contents.reader(), object.id);
   }

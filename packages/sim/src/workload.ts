@@ -18,7 +18,7 @@ export interface WorkloadOptions {
   readonly profile: Profile;
   readonly trace: (text: string) => void;
   /** An append was acknowledged just now. */
-  readonly acknowledged: (object: ObjectRef, value: number) => void;
+  readonly acknowledged: (object: ObjectRef, value: number, isCleared: boolean) => void;
 }
 
 const attemptsMax = 6;
@@ -26,6 +26,8 @@ const attemptsMax = 6;
 export class Workload {
   readonly history: Operation[] = [];
   readonly #options: WorkloadOptions;
+  /** Until when each object is left alone: it was cleared, and is to be forgotten. */
+  readonly #restsUntilMs = new Map<number, number>();
   #nextValue = 1;
   #isOver = false;
 
@@ -62,14 +64,19 @@ export class Workload {
     world.at(random.between(...profile.thinkMs), () => {
       if (this.#isOver) return;
       const object = random.between(0, profile.objects - 1);
+      if ((this.#restsUntilMs.get(object) ?? 0) > world.nowMs) {
+        this.#next(client, random);
+        return;
+      }
       const operation = this.#begin(client, object, this.#draw(object, random));
       this.#run(operation, random, 1, () => this.#next(client, random));
     });
   }
 
   #draw(object: number, random: SeededRandom): Command {
-    const { readShare, casShare, alarmShare, requestShare } = this.#options.profile;
+    const { readShare, casShare, alarmShare, requestShare, clearShare } = this.#options.profile;
     if (random.chance(readShare)) return { kind: 'read', value: 0 };
+    if (clearShare > 0 && random.chance(clearShare)) return { kind: 'clear', value: 0 };
     const value = this.#nextValue++;
     if (random.chance(casShare)) return { kind: 'cas', value, after: this.#lastSeen(object) };
     const alarmMs = random.chance(alarmShare) ? random.between(0, 10_000) : undefined;
@@ -81,7 +88,14 @@ export class Workload {
     const answered = this.history.findLast(
       (operation) => operation.object === object && operation.reply !== undefined,
     );
-    return answered?.reply?.list.at(-1) ?? 0;
+    return answered?.command.kind === 'clear' ? 0 : (answered?.reply?.list.at(-1) ?? 0);
+  }
+
+  /** It may be so that what was appended has been cleared since. */
+  #isCleared(object: number): boolean {
+    return this.history.some(
+      (operation) => operation.object === object && operation.command.kind === 'clear',
+    );
   }
 
   #run(operation: Operation, random: SeededRandom, attempt: number, done: () => void): void {
@@ -100,6 +114,10 @@ export class Workload {
     const timeoutMs = random.between(...profile.callTimeoutMs);
     this.#attempt(operation, random.pick(serving), timeoutMs, (outcome) => {
       this.#end(operation, outcome);
+      if (operation.command.kind === 'clear') {
+        const untilMs = world.nowMs + random.between(...profile.restMs);
+        this.#restsUntilMs.set(operation.object, untilMs);
+      }
       if (mayRetry && outcome.outcome !== 'ok') world.at(random.between(0, 300), again);
       else done();
     });
@@ -158,8 +176,8 @@ export class Workload {
       operation.outcome = 'ok';
       operation.endMs = world.nowMs;
       operation.reply = outcome.reply;
-      if (outcome.reply.isDone) {
-        acknowledged(cluster.objects[object] as ObjectRef, command.value);
+      if (outcome.reply.isDone && command.kind !== 'clear') {
+        acknowledged(cluster.objects[object] as ObjectRef, command.value, this.#isCleared(object));
       }
     } else if (outcome.outcome === 'fail' && !operation.isDoubtful) operation.outcome = 'fail';
     else {

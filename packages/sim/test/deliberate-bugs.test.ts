@@ -76,6 +76,67 @@ const farStores: Partial<Profile> = {
   coordinator: { delayMs: [0, 2], lostShare: 0, unknownShare: 0 },
 };
 
+/** Objects are emptied, forgotten and begun anew all the while, and nodes miss it. */
+const emptied: Partial<Profile> = {
+  nodes: 3,
+  regions: ['eu'],
+  factor: 3,
+  shards: 1,
+  objects: 2,
+  firstNodes: 3,
+  spares: 0,
+  clients: 4,
+  loadMs: 40_000,
+  thinkMs: [1, 60],
+  callTimeoutMs: [1000, 4000],
+  readShare: 0.3,
+  casShare: 0,
+  alarmShare: 0,
+  requestShare: 0,
+  clearShare: 0.3,
+  restMs: [1500, 5000],
+  idleMs: [50, 300],
+  sessionTtlMs: 1500,
+  isDamaging: false,
+  faultEveryMs: [300, 2500],
+  faultMs: [500, 6000],
+  kinds: ['crash', 'cut-off', 'isolate', 'cut-both-ways'],
+};
+
+/** An owner lives on, cut off from all, and its clients read; others claim what it has soon. */
+const cutOffOwners: Partial<Profile> = {
+  nodes: 3,
+  regions: ['eu'],
+  factor: 3,
+  shards: 1,
+  objects: 1,
+  firstNodes: 3,
+  spares: 0,
+  clients: 3,
+  loadMs: 20_000,
+  thinkMs: [5, 60],
+  callTimeoutMs: [500, 2000],
+  readShare: 0.85,
+  casShare: 0,
+  alarmShare: 0,
+  requestShare: 0,
+  clearShare: 0,
+  sessionTtlMs: 500,
+  isDamaging: false,
+  overloadedShare: 0,
+  faultEveryMs: [300, 1500],
+  faultMs: [500, 3000],
+  network: {
+    delayMs: [1, 5],
+    slowShare: 0,
+    keepaliveMs: 6000,
+    reconnectMs: [5, 50],
+    bufferBytesMax: 1_000_000,
+  },
+  coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 },
+  kinds: ['cut-off', 'cut-both-ways', 'coordinator-cut', 'session-expires'],
+};
+
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
   { bug: 'isUnfenced', rule: 'applied', seeds: [49, 82, 4] },
@@ -92,6 +153,8 @@ const noticed: readonly Noticed[] = [
   { bug: 'stale-staged-copy', rule: 'applied', seeds: [1], profile: movingHomes },
   { bug: 'acts-after-switch', rule: 'durable', seeds: [2, 1], profile: movingHomes },
   { bug: 'erases-what-came-back', rule: 'durable', seeds: [13, 18, 7], profile: movingHomes },
+  { bug: 'forgets-early', rule: 'order', seeds: [2, 3, 6], profile: emptied },
+  { bug: 'seals-ignore-promises', rule: 'order', seeds: [3, 5, 24], profile: cutOffOwners },
 ];
 
 /** Seeds looked at before a mistake counts as not noticed. */
@@ -109,6 +172,8 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'stale-staged-copy',
   'acts-after-switch',
   'erases-what-came-back',
+  'forgets-early',
+  'seals-ignore-promises',
 ]);
 
 /** Those that take more luck than a seed has: replication.test.ts, replica-sets.test.ts. */

@@ -1,5 +1,5 @@
 /** A replica set that changes, on simulated disks and links: who has to agree, step by step. */
-import { spaces } from '@homing/base';
+import { HomingError, spaces } from '@homing/base';
 import { expect, test } from 'vitest';
 import type { Disk } from '../src/disk.ts';
 import { epochOf, id, put, Replicas } from './replicas.ts';
@@ -310,6 +310,40 @@ test('what a store holds of a former life comes back neither while it learns nor
   const third = await replicas.acquire(1, epochOf(12));
   expect(third.log.isEmpty).toBe(true);
   expect(replicas.value(1, 'k')).toBeUndefined();
+});
+
+test('one whose node changed its region keeps what it holds there while it learns here', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  await replicas.run(2000);
+  const shard = { region: 'other', shard: 0, generation: 1 };
+  const set = { ...shard, members: replicas.stores(4), coming: replicas.stores(4, 2) };
+  for (const index of [2, 4]) replicas.replication(index).adopt([set]);
+  await replicas.run(3000);
+  expect(replicas.replication(2).isComplete('other/0')).toBe(true);
+  expect(replicas.value(2, 'k')).toBe('1');
+});
+
+test('one that learns on a disk that has too much to write tries again', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const { contents } = replicas.disks[3] as Disk;
+  const erasePage = contents.erasePage.bind(contents);
+  let refused = 0;
+  contents.erasePage = async (options) => {
+    refused += 1;
+    if (refused < 3) throw new HomingError('overloaded', 'too much to write');
+    return erasePage(options);
+  };
+  const coming = replicas.stores(0, 1, 3);
+  for (const index of names.keys()) {
+    replicas.tell(index, { ...replicas.set, generation: 2, coming });
+  }
+  await replicas.run(5000);
+  expect(refused).toBeGreaterThan(2);
+  expect(replicas.replication(3).isComplete('main/0')).toBe(true);
 });
 
 test('what is left of an object that is at home elsewhere need not be settled', async () => {

@@ -86,7 +86,7 @@ export class Replicas {
       logger: silent,
       limits: this.#limits,
       cluster: 'test',
-      keyOf: () => 'main/0',
+      keyOf: (home) => `${home}/0`,
       failed: (error) => {
         throw error;
       },

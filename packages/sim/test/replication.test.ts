@@ -1,4 +1,5 @@
 /** Three replicas of one object on simulated disks and links: what an owner does step by step. */
+import type { WallMs } from '@homing/base';
 import { expect, test } from 'vitest';
 import { epochOf, put, Replicas } from './replicas.ts';
 
@@ -12,6 +13,15 @@ test('an appended group is committed by a majority, and reaches every replica', 
   expect(heard).toContain('committed 2');
   expect([0, 1, 2].map((index) => trio.value(index, 'k'))).toEqual(['2', '2', '2']);
   expect(log.isCovered()).toBe(true);
+});
+
+test('what sets an alarm is part of the owner’s state before it falls idle', async () => {
+  const trio = new Replicas();
+  await trio.run(200);
+  const { log } = await trio.acquire(0, epochOf(5));
+  log.append([put('k', '1'), { type: 'alarm', dueMs: 1 as WallMs }]);
+  await trio.run(300);
+  expect(trio.value(0, 'k')).toBe('1');
 });
 
 test('with one replica gone it goes on, with two it stalls, and goes on when one is back', async () => {

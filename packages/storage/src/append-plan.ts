@@ -158,6 +158,23 @@ export function stillPromised(promised: Epoch, epoch: Epoch): HomingError {
   });
 }
 
+/**
+ * Whether a snapshot as of the record takes the place of what is held: where it is newer, unless a later
+ * owner's records are held that it does not contain. Those may have been acknowledged: a state that they
+ * do not continue is of a former life, or of a log that nobody has recovered from.
+ * Throws `invalid_argument` for such a one: its sender is to find out where the log is.
+ */
+export function takesSnapshot({ applied, tail }: ObjectLog, name: RecordName): boolean {
+  if (compareRecordNames(name, applied) <= 0) return false;
+  const last = tail.at(-1);
+  const isHeld = tail.some(({ lsn, epoch }) => lsn === name.lsn && epoch === name.epoch);
+  if (last === undefined || last.epoch <= name.epoch || isHeld) return true;
+  throw new HomingError(
+    'invalid_argument',
+    `a snapshot as of ${describe(name)} does not precede the log, which ends at ${describe(last)}`,
+  );
+}
+
 /** A page of a snapshot that is not the one that follows: the sender begins anew. */
 export function unexpectedPage(): HomingError {
   return new HomingError('invalid_argument', 'not the page of a snapshot that was expected');

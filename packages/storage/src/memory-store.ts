@@ -37,6 +37,7 @@ import {
   type ObjectLog,
   planAppend,
   stillPromised,
+  takesSnapshot,
   unexpectedPage,
 } from './append-plan.ts';
 import { erasePage } from './erase-page.ts';
@@ -268,7 +269,8 @@ class MemoryStore implements Store {
     staged.records.push(decodeBody(request.page));
     if (!isLast) return;
     object.staged = undefined;
-    if (compareRecordNames(applied, object.applied) <= 0) return;
+    const tail = object.tail.map(({ name }) => name);
+    if (!takesSnapshot({ ...object, tail }, applied)) return;
     const held = object.tail.findIndex(
       ({ name }) => name.lsn === applied.lsn && name.epoch === applied.epoch,
     );

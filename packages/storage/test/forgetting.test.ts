@@ -161,6 +161,30 @@ describe.each(adapters)('%s store', (_, open) => {
     expect(store.head(idA)).toMatchObject({ last: applied, applied });
   });
 
+  test('a copy of a former life takes nothing of the next one away', async () => {
+    const object = { namespace, id: idA };
+    await store.forget(idA, epochOf(6));
+    // A store that missed the order is asked for what it has, while the next life begins.
+    await store.seal(object, epochOf(7));
+    const first = { epoch: epochOf(7), lsn: 1 };
+    await send(store, idA, first, { isCommitted: false });
+    const applied = { epoch: epochOf(5), lsn: 9 };
+    const page = encodeBody({ name: applied, operations: [put('old', '1')] });
+    const copy = {
+      object,
+      epoch: epochOf(7),
+      applied,
+      alarmMs: null,
+      index: 0,
+      isLast: true,
+      page,
+    };
+    await expect(store.install(copy)).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect(store.head(idA)).toMatchObject({ last: first, applied: noRecord });
+    await send(store, idA, { epoch: epochOf(7), lsn: 2 }, { previous: first });
+    expect(keysOf(store, idA)).toEqual(['key 1', 'key 2']);
+  });
+
   test('floors are taken over from another store, and only rise', async () => {
     const other = memoryStore();
     await other.forget(idA, epochOf(6));

@@ -87,6 +87,7 @@ const objects = new ObjectHost({
   actorLimits: {
     ...actorLimits,
     queueMax: limits.objectQueueMax,
+    socketEventBytesMax: limits.objectSocketBytes,
     cacheBytes: limits.objectCacheBytes,
     requestResultsMax: limits.requestResultsMax,
     requestResultAgeMs: limits.requestResultAgeMs,

@@ -10,8 +10,8 @@
  *
  * Called by the committer on the storage thread, within the batch it is making.
  */
-import { compareRecordNames, OperationCursor, operationTypes } from '@homing/base';
-import { unexpectedPage } from '../append-plan.ts';
+import { OperationCursor, operationTypes } from '@homing/base';
+import { takesSnapshot, unexpectedPage } from '../append-plan.ts';
 import {
   afterPrefix,
   families,
@@ -94,11 +94,12 @@ export function installPage(batch: Batch, object: CachedObject, request: WireRea
   ) {
     throw unexpectedPage();
   }
+  const isTaken = request.isLast && takesSnapshot(object, committed);
   staged.pages += 1;
   stage(batch, object, request);
   if (!request.isLast) return false;
   object.staged = undefined;
-  if (compareRecordNames(committed, object.applied) <= 0) {
+  if (!isTaken) {
     // Its number stays used, by the key, until what was staged under it is surely erased.
     discard(batch, object);
     return false;
