@@ -116,9 +116,13 @@ export class Recovery {
 
 const pageHeads = 1000;
 
-/** The greatest of what etcd granted as far as is known here, and of all promises on the disk. */
+/**
+ * The greatest of what etcd granted as far as is known here, and of all promises on the disk; those for
+ * objects that were forgotten are floors.
+ */
 function highestOn(store: Store, granted: Epoch): Epoch {
   let highest = granted;
+  for (const floor of store.floors()) if (floor > highest) highest = floor;
   let after: ObjectIdHex | undefined;
   for (;;) {
     const heads = store.heads({ after, limit: pageHeads });
