@@ -113,6 +113,28 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     expect((await claim(again, object)).outcome).toBe('granted');
   });
 
+  test('an etcd that was wiped a moment ago is refused as soon as it is asked', async () => {
+    // Long enough that nothing else asks it.
+    const proxy = await new TestProxy(etcd.port).start();
+    const node = await open({ endpoints: [proxy.endpoint], sessionTtlMs: 60_000 });
+    for (let more = 0; more < 30; more++) await claim(node, object);
+    await node.inspect();
+    expect(node.refused).toBe(false);
+    proxy.set('closed');
+    await etcd.wipe();
+    await expect(node.inspect()).rejects.toMatchObject({ code: 'unavailable' });
+    expect(node.refused).toBe(false);
+    proxy.set('open');
+    await until('it answers', () =>
+      node.inspect().then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(node.refused).toBe(true);
+    await proxy.stop();
+  });
+
   test('homes are written into a refused etcd, as long as nobody trusts it', async () => {
     const node = await open();
     const other = await open({}, 'b');
@@ -217,7 +239,8 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     await etcd.wipe({ token: 'two' });
     await until('it is noticed', () => node.refused);
     // Another's record gets the very revision that this node's had.
-    const other = await open({}, 'b');
+    // etcdctl keeps this thread, and so the session, waiting.
+    const other = await open({ sessionTtlMs: 60_000 }, 'b');
     const revision = () =>
       Number(JSON.parse(etcd.etcdctl('get', 'x', '-w', 'json')).header.revision);
     await until('there is a controller', () => other.isController);

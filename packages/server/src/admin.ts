@@ -41,7 +41,7 @@ export interface AdminView {
   /** What this node knows of the callers of an object that it owns. */
   callers?(id: ObjectIdHex): object | undefined;
   /** What `homing recover` has to know of this node. */
-  recovery?(): object;
+  recovery?(): Promise<object>;
   /** Trusts the present etcd, and goes on above `highest`, with these replica sets. */
   recover?(highest: Epoch, shards: readonly ShardAssignment[]): Promise<object>;
   /** What this node holds of the objects after an id; for a recovery. */
@@ -146,7 +146,7 @@ async function answer(
       await describe(view, url, response, (_namespace, id) => view.callers?.(id));
       return;
     case '/api/recovery':
-      json(response, 200, view.recovery?.() ?? {});
+      json(response, 200, (await view.recovery?.()) ?? {});
       return;
     case '/api/membership':
       json(response, 200, view.membership?.() ?? {});

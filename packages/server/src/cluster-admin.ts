@@ -98,7 +98,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
     describe: (namespace, id) => describe(options, namespace, id),
     callers: (id) => callersAnswer(node, id),
     idOf: (namespace, name) => namedObjectId(namespace.key, name),
-    recovery: () => options.recovery.state(),
+    recovery: () => options.recovery.report(),
     recover: async (highest, shards) => {
       await options.recovery.recover(highest, shards);
       return { node: config.node, recovered: true };

@@ -58,6 +58,12 @@ export class Recovery {
     this.#options = options;
   }
 
+  /** As of now: an etcd that was wiped a moment ago is refused. Rejects where etcd does not answer. */
+  async report(): Promise<RecoveryState> {
+    await this.#options.coordinator.inspect();
+    return this.state();
+  }
+
   state(): RecoveryState {
     const { node, store, coordinator, replication } = this.#options;
     return {

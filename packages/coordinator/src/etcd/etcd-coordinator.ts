@@ -88,6 +88,8 @@ export interface EtcdCoordinatorExtras {
   readonly witness: number;
   /** Why nothing is claimed or written: etcd is not the one that the disk knows. */
   readonly refused: boolean;
+  /** Asks etcd, so that `refused` is as of now. Rejects with `unavailable` where there is no answer. */
+  inspect(): Promise<void>;
   /**
    * Before `recover`, while this etcd is refused and nobody has a session with it: forgets the records of
    * all objects. Epochs of later records are greater than `highest`. Resolves with a mark for `writeHomes`.
@@ -336,6 +338,17 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
 
   get refused(): boolean {
     return this.#identity.refused;
+  }
+
+  async inspect(): Promise<void> {
+    this.#checkOpen();
+    const apply = [{ get: this.#keys.base }, { get: this.#witness.key }];
+    const answer = await untilAnswered(this.#disk, (timeoutMs) =>
+      this.#client.transact({ apply }, timeoutMs),
+    );
+    if (this.#identity.refused) return;
+    this.#identity.begin(answer, foundAt(answer, 0));
+    this.#witness.inspect(foundAt(answer, 1), answer.revision);
   }
 
   async forgetRecords(highest: Epoch): Promise<bigint> {
