@@ -66,6 +66,8 @@ export interface MemoryCluster {
   shards(): ReadonlyMap<string, VersionedShard>;
   /** Likewise. */
   regions(): RegionList | undefined;
+  /** Nodes that have one, whether or not it is away. */
+  sessions(): readonly string[];
   /** Of the object's record; undefined where it has none. */
   homeOf(object: ObjectRef): string | undefined;
   /** Ends the node's session as if its time had passed. */
@@ -438,6 +440,7 @@ export function memoryCluster(options: MemoryClusterOptions = {}): MemoryCluster
     },
     shards: () => shared.shards,
     regions: () => shared.regions?.list,
+    sessions: () => [...shared.sessions.keys()],
     homeOf: (object) => shared.records.get(keyOf(object))?.home,
     expire(node) {
       const session = shared.sessions.get(node);

@@ -41,6 +41,8 @@ export type DeliberateBug =
   | 'stale-staged-copy'
   /** An owner goes on with an object that it has moved to another region. */
   | 'acts-after-switch'
+  /** Records go to a copy in another region before they are committed. */
+  | 'copies-uncommitted'
   /** A copy that an object left behind is erased though the object has come back to it. */
   | 'erases-what-came-back'
   /** What a broken link had on it is not sent again. */

@@ -151,6 +151,9 @@ export class StagedCopy {
   #handle(input: StagedInput): void {
     if (input.type === 'append') {
       this.#append(input.record);
+      // A mistake on purpose: what may never be is copied.
+      if (this.#options.bugs?.['copies-uncommitted'] !== true) return;
+      this.#handle({ type: 'committed', lsn: input.record.name.lsn });
       return;
     }
     if (input.type === 'committed') {

@@ -15,7 +15,13 @@ export interface NemesisOptions {
   readonly trace: (text: string) => void;
 }
 
-type Disturbance = Extract<FaultKind, 'move' | 'move-home' | 'drain' | 'executor-crash'>;
+type Disturbance = Extract<
+  FaultKind,
+  'move' | 'move-home' | 'move-broken' | 'drain' | 'executor-crash'
+>;
+
+/** Within which time of a move's beginning it is broken: all its steps lie in there. */
+const moveStepsMs = 600;
 
 export class Nemesis {
   readonly #options: NemesisOptions;
@@ -176,6 +182,10 @@ export class Nemesis {
       void owner?.moveHome(id, cluster.regionOf(other));
       return;
     }
+    if (kind === 'move-broken') {
+      this.#breakMove(other);
+      return;
+    }
     if (kind === 'move') {
       const { id } = random.pick(cluster.objects);
       const owner = cluster.nodes.find((each) => each.isServing && each.owned().includes(id));
@@ -187,6 +197,23 @@ export class Nemesis {
     void node.drain();
     this.#later(() => {
       if (cluster.node(name) === node) this.#restartLater(name);
+    });
+  }
+
+  /** The owner dies, or the node that may become it, or the coordinator goes away, at whatever step. */
+  #breakMove(to: string): void {
+    const { random, cluster, world } = this.#options;
+    const { id } = random.pick(cluster.objects);
+    const owner = cluster.nodes.find((each) => each.isServing && each.owned().includes(id));
+    if (owner === undefined) return;
+    void owner.moveHome(id, cluster.regionOf(to));
+    const victim = random.pick(['owner', 'target', 'coordinator']);
+    world.at(random.between(0, moveStepsMs), () => {
+      if (this.#isOver) return;
+      if (victim === 'coordinator') {
+        cluster.setCoordinatorAway(true);
+        this.#later(() => cluster.setCoordinatorAway(false));
+      } else this.#restartLater(victim === 'owner' ? owner.self.node : to);
     });
   }
 

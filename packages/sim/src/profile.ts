@@ -31,7 +31,8 @@ export const faultKinds = [
   'executor-crash',
 ] as const;
 
-export type FaultKind = (typeof faultKinds)[number];
+/** `move-broken`: a move to another region, in the midst of which a node dies or etcd goes away. */
+export type FaultKind = (typeof faultKinds)[number] | 'move-broken';
 
 /** Longer than any run. */
 export const neverMs = 1e12;
@@ -77,6 +78,8 @@ export interface Profile {
   readonly kinds: readonly FaultKind[];
   /** Objects have a copy in another region than their home. */
   readonly isRemote: boolean;
+  /** In the end a region is lost, its objects are promoted, and it comes back. */
+  readonly isRegionLost: boolean;
   /** Beside them, disks lose what they held of an object. */
   readonly isDamaging: boolean;
 }
@@ -88,7 +91,18 @@ export function drawProfile(random: SeededRandom): Profile {
   const scrub = isDamaging ? { scrubBytesPerSecond: 1_000_000, scrubPauseMs: 2000 } : {};
   const isRemote = random.child('remote').chance(0.4);
   const zones = random.child('zones').pick([0, 0, 2, 3]);
-  const any = { ...calm, isDamaging, zones, isRemote, limits: { ...calm.limits, ...scrub } };
+  const isRegionLost = isRemote && calm.regions.length > 1 && random.child('lost').chance(0.5);
+  const isMoveBroken = calm.regions.length > 1 && random.child('broken').chance(0.4);
+  const kinds: readonly FaultKind[] = isMoveBroken ? [...calm.kinds, 'move-broken'] : calm.kinds;
+  const any = {
+    ...calm,
+    kinds,
+    isDamaging,
+    zones,
+    isRemote,
+    isRegionLost,
+    limits: { ...calm.limits, ...scrub },
+  };
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
   const cleared = { ...drawn, ...drawClears(random.child('clears')) };
   const changes = random.child('changes');
@@ -173,7 +187,9 @@ function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
   };
 }
 
-function drawAny(random: SeededRandom): Omit<Profile, 'isDamaging' | 'isRemote' | 'zones'> {
+function drawAny(
+  random: SeededRandom,
+): Omit<Profile, 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));

@@ -12,6 +12,8 @@ import { type MemoryCluster, memoryCluster } from '@homing/coordinator';
 import {
   defaultHome,
   isChanging,
+  type Promotion,
+  planPromotion,
   type ReplicaSet,
   shardKey,
   shardOf,
@@ -160,13 +162,32 @@ export class SimCluster {
   }
 
   /** The set that is to have a copy of the object beside that of its home. */
-  remoteSetOf(object: ObjectRef): ReplicaSet | undefined {
+  remoteSetOf(object: ObjectRef): ShardAssignment | undefined {
     const { isRemote, regions, shards } = this.#options.profile;
     const home = this.homeOf(object);
     const remote = isRemote ? regions.find((region) => region !== home) : undefined;
     if (remote === undefined) return undefined;
     return this.#coordinators.shards().get(shardKey(remote, shardOf(object.id, shards)))
       ?.assignment;
+  }
+
+  /** Nodes whose sessions stand. */
+  get members(): readonly string[] {
+    return this.#coordinators.sessions();
+  }
+
+  /** What is found of the object in its remote region, and what every quorum there has at least. */
+  promotionOf(object: ObjectRef): Promotion | undefined {
+    const set = this.remoteSetOf(object);
+    if (set === undefined) return undefined;
+    const copies = storesOf(set).flatMap((store) => {
+      const head = this.disks.get(store)?.contents.head(object.id);
+      if (head === undefined || head.isQuarantined === true) return [];
+      const { promised, last } = head;
+      return [{ id: object.id, store, region: set.region, promised, last, recordEpoch: promised }];
+    });
+    const { promoted, kept } = planPromotion(copies, () => set);
+    return [...promoted, ...kept][0];
   }
 
   isMember(storeId: string, object: ObjectRef): boolean {

@@ -276,6 +276,12 @@ export class SimNode {
     await this.#node.migrate(id, { node: to }, 'operator');
   }
 
+  /** As an operator whose command asks this node. Resolves with whether the record was as expected. */
+  async promote(object: ObjectRef, from: string, home: string): Promise<boolean> {
+    const located = await this.#coordinator.locate(object);
+    return this.#coordinator.rehome(object, { located, from, home, isForced: false });
+  }
+
   owned(): readonly ObjectIdHex[] {
     return this.#node.owned();
   }

@@ -41,7 +41,7 @@ export interface Verdict {
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all. */
+/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all; for a lost region's sessions to end, and its objects to have another home. */
 const bounds = {
   startMs: 30_000,
   progressMs: 90_000,
@@ -52,6 +52,7 @@ const bounds = {
   stillMs: 5000,
   sweptMs: 60_000,
   remotesMs: 60_000,
+  lostMs: 60_000,
 };
 const violationsMax = 20;
 const lookEveryMs = 250;
@@ -150,13 +151,14 @@ class Run {
     await world.run(world.nowMs + this.#profile.loadMs, () => world.steps >= this.#stepsMax);
     this.#workload.stop();
     this.#nemesis.heal();
-    await this.#demandProgress();
+    await this.#demandProgress(cluster.names);
     await this.#demandAlarms();
     await this.#demandAgreement();
     await this.#demandMended();
     await this.#demandRest();
     await this.#demandSwept();
     await this.#demandRemotes();
+    if (this.#profile.isRegionLost) await this.#loseRegion();
     for (const [index, { name }] of cluster.objects.entries()) {
       const operations = this.#workload.history.filter(({ object }) => object === index);
       for (const { rule, message } of checkHistory(name ?? '', operations)) {
@@ -179,7 +181,7 @@ class Run {
   }
 
   /** Every object takes an append, and shows it through every node. */
-  async #demandProgress(): Promise<void> {
+  async #demandProgress(names: readonly string[]): Promise<void> {
     const world = this.#world;
     const left = new Set<string>();
     const demand = async (object: number, name: string, kind: 'append' | 'read') => {
@@ -195,7 +197,7 @@ class Run {
     const untilMs = world.nowMs + bounds.progressMs;
     for (const kind of ['append', 'read'] as const) {
       for (const object of this.#cluster.objects.keys()) {
-        for (const name of this.#cluster.names) void demand(object, name, kind);
+        for (const name of names) void demand(object, name, kind);
       }
       if (await world.run(untilMs, () => left.size === 0)) continue;
       this.#broken('progress', `not answered after healing: ${[...left].join(', ')}`);
@@ -319,6 +321,55 @@ class Run {
     for (const { object, store } of copies()) {
       const disk = cluster.disks.get(store);
       if (disk !== undefined) this.#disks.compare(disk, object.id);
+    }
+  }
+
+  /**
+   * A region whose objects all have whole copies elsewhere is gone for good: they come up there with all
+   * that was acknowledged. Then it is back after all, and has no say in them.
+   */
+  async #loseRegion(): Promise<void> {
+    const cluster = this.#cluster;
+    const [first] = cluster.objects;
+    const lost = first && cluster.homeOf(first);
+    const gone = cluster.names.filter((name) => cluster.regionOf(name) === lost);
+    const left = cluster.names.filter((name) => !gone.includes(name));
+    if (lost === undefined) return;
+    for (const name of gone) cluster.kill(name);
+    const isOver = () => !cluster.members.some((name) => gone.includes(name));
+    if (!(await this.#within(bounds.lostMs, isOver))) {
+      this.#broken('lost', `region ${lost} still has sessions`);
+      return;
+    }
+    const waiting = () => cluster.objects.filter((object) => cluster.homeOf(object) === lost);
+    for (const object of waiting()) {
+      const found = cluster.promotionOf(object);
+      if (found === undefined || found.copy.lsn === 0) {
+        this.#broken('promoted', `${object.name} has no copy beyond region ${lost}`);
+      } else void this.#promote(object, lost, found.to, left);
+    }
+    if (!(await this.#within(bounds.lostMs, () => waiting().length === 0))) {
+      this.#broken('promoted', `${waiting().map(({ name }) => name)} stay in region ${lost}`);
+      return;
+    }
+    await this.#demandProgress(left);
+    for (const name of gone) cluster.start(name);
+    await this.#demandProgress(cluster.names);
+    await this.#demandAgreement();
+    await this.#demandSwept();
+    await this.#demandRemotes();
+  }
+
+  async #promote(
+    object: ObjectRef,
+    lost: string,
+    to: string,
+    left: readonly string[],
+  ): Promise<void> {
+    while (this.#cluster.homeOf(object) === lost) {
+      const [node] = left.flatMap((name) => this.#cluster.node(name) ?? []);
+      await node?.promote(object, lost, to).catch(() => false);
+      await new Promise<void>((resolve) => this.#world.at(200, () => resolve()));
     }
   }
 
