@@ -1,5 +1,5 @@
 /** Where objects are at home, told from disks alone. */
-import type { Epoch } from '@homing/base';
+import { type Epoch, epochAfter, makeEpoch } from '@homing/base';
 import { describe, expect, test } from 'vitest';
 import { type HeldCopy, type RegionCopies, recoveredHome } from './recovered-homes.ts';
 
@@ -8,7 +8,7 @@ const stores = ['a1', 'a2', 'a3', 'b1', 'b2', 'b3'];
 /** `promised`, epoch and LSN of the newest record, and the epoch under which it is owned. */
 type Held = readonly [promised: number, epoch: number, lsn: number, owned?: number];
 
-const epochOf = (value: number) => BigInt(value) as Epoch;
+const epochOf = (value: number) => makeEpoch(BigInt(value), 0);
 
 /** Copies by store; `a…` lie in region a, `b…` in region b. */
 function copies(held: Readonly<Record<string, Held>>): readonly RegionCopies[] {
@@ -41,7 +41,23 @@ describe('the home of an object', () => {
     expect(home({ a1: old, a2: old, a3: old, b1: [9, 9, 4], b2: [9, 5, 3] })).toBe('b');
     expect(home({ a1: [9, 9, 4], a2: [9, 5, 3], b1: old, b2: old, b3: old })).toBe('a');
     // A promise tells it, also of a store whose log is short.
-    expect(home({ a1: [5, 5, 8], a2: [5, 5, 8], b1: [9, 0, 0], b2: [5, 5, 8] })).toBe('b');
+    expect(home({ a1: [5, 5, 8], a2: [5, 5, 8], b1: [9, 0, 0], b2: [9, 5, 8] })).toBe('b');
+  });
+
+  test('is not where one store has raised its promise to the floor of other objects', () => {
+    const behind: Held = [5, 5, 2];
+    expect(home({ a1: old, a2: old, a3: old, b1: [8, 5, 2], b2: behind, b3: behind })).toBe('a');
+  });
+
+  test('is not where a copy came back from a store that its owner had order it away', () => {
+    const found = copies({ a1: [5, 5, 3, 5], a2: old, b1: [5, 5, 2], b2: [5, 5, 2] });
+    const raised = found.map((one) => ({
+      ...one,
+      copies: one.copies.map((copy) =>
+        one.region === 'b' ? { ...copy, promised: epochAfter(copy.promised) as Epoch } : copy,
+      ),
+    }));
+    expect(recoveredHome(raised, new Set(stores), 'b')).toBe('a');
   });
 
   test('is not where fewer than a majority can hold it', () => {

@@ -4,7 +4,9 @@
  *
  * Copies of one object may lie in several regions: its home's, those that it left, and one that it was
  * being moved to. Every claim seals a majority of its home's set, so the home has the newest promise; a
- * move whose switch was the last thing that happened leaves both regions with the same one.
+ * move whose switch was the last thing that happened leaves both regions with the same one. What a
+ * majority may have promised counts, and without the attempt: a store that takes a copy over promises no
+ * less than its floor, which other objects may have raised.
  *
  * Invariants
  * 1. A region is chosen only if a majority of its set may hold the object, those that were not asked
@@ -15,7 +17,7 @@
  *
  * Pure. It expects a majority of each set to have been asked.
  */
-import { compareRecordNames, type Epoch, type RecordName } from '@homing/base';
+import { compareRecordNames, type Epoch, epochRevision, type RecordName } from '@homing/base';
 import { isMajority, isQuorum, type ReplicaSet } from './replica-set.ts';
 
 /** What one store of the region's set holds of the object. */
@@ -46,10 +48,10 @@ export function recoveredHome(
   const possible = regions.filter((candidate) => mayBeHome(candidate, asked));
   if (possible.length === 0) return byDefault;
   const newest = greatest(
-    possible.map(({ copies }) => promiseOf(copies)),
-    compareEpochs,
+    possible.map((one) => promiseOf(one, asked)),
+    compareRevisions,
   );
-  const vowed = possible.filter(({ copies }) => promiseOf(copies) === newest);
+  const vowed = possible.filter((one) => promiseOf(one, asked) === newest);
   if (vowed.length === 1) return vowed[0]?.region;
   const owned = vowed.find(({ copies }) => copies.some((copy) => copy.owned !== undefined));
   if (owned !== undefined) return owned.region;
@@ -72,14 +74,23 @@ function mayBeHome({ set, copies }: RegionCopies, asked: ReadonlySet<string>): b
   return lists.some((members) => isMajority(members, mayHold));
 }
 
-function promiseOf(copies: readonly HeldCopy[]): Epoch {
-  return greatest(
-    copies.flatMap(({ promised, owned }) => (owned === undefined ? [promised] : [promised, owned])),
-    compareEpochs,
+/** The newest that a majority of a list may have promised, or that a node owns the object under. */
+function promiseOf({ set, copies }: RegionCopies, asked: ReadonlySet<string>): bigint {
+  const lists = set.next === undefined ? [set.members] : [set.members, set.next];
+  const revisions = copies.map(({ promised }) => epochRevision(promised));
+  const owned = copies.flatMap((copy) =>
+    copy.owned === undefined ? [] : [epochRevision(copy.owned)],
   );
+  const isVowed = (revision: bigint) => (store: string) => {
+    const copy = copies.find((one) => one.store === store);
+    return copy === undefined ? !asked.has(store) : epochRevision(copy.promised) >= revision;
+  };
+  const isMet = (revision: bigint) =>
+    lists.some((members) => isMajority(members, isVowed(revision)));
+  return greatest([0n, ...revisions.filter(isMet), ...owned], compareRevisions);
 }
 
-const compareEpochs = (a: Epoch, b: Epoch) => (a < b ? -1 : a > b ? 1 : 0);
+const compareRevisions = (a: bigint, b: bigint) => (a < b ? -1 : a > b ? 1 : 0);
 
 function greatest<Value>(values: readonly Value[], compare: (a: Value, b: Value) => number): Value {
   return values.reduce((most, value) => (compare(value, most) > 0 ? value : most));
