@@ -32,11 +32,14 @@ test('whose time a copy is of', () => {
   expect(plan(copy('a', 9, 4), copy('b', 7, 5)).promoted[0]?.isOfLastOwner).toBe(false);
 });
 
-test('while a set changes both lists count', () => {
+test('while a set changes its old list counts, which is asked for the log', () => {
   const joint = { generation: 2, members: ['a', 'b', 'c'], next: ['a', 'd', 'e'] };
   const [found] = planPromotion([copy('a', 4), copy('b', 4)], () => joint).promoted;
   expect(found?.copy.lsn).toBe(4);
   expect(planPromotion([copy('d', 4)], () => joint).promoted).toEqual([]);
+  expect(planPromotion([copy('d', 4), copy('e', 4)], () => joint).promoted).toEqual([]);
+  const newer = [copy('a', 9), copy('d', 9), copy('e', 9), copy('b', 4), copy('c', 4)];
+  expect(planPromotion(newer, () => joint).promoted[0]?.copy.lsn).toBe(4);
 });
 
 test('of several regions that with the newest', () => {

@@ -15,7 +15,7 @@ import {
   type ObjectIdHex,
   type RecordName,
 } from '@homing/base';
-import { isQuorum, type ReplicaSet } from './replica-set.ts';
+import { isMajority, type ReplicaSet } from './replica-set.ts';
 
 export interface FoundCopy {
   readonly id: ObjectIdHex;
@@ -69,12 +69,13 @@ function promotionTo(
   const set = first && setOf(to, first.id);
   if (first === undefined || set === undefined) return [];
   const byStore = new Map(copies.map((copy) => [copy.store, copy]));
+  // While the set changes the old list alone is asked for the log.
   const isEverywhere = (isTrue: (copy: FoundCopy) => boolean) => {
     const lacks = (store: string) => {
       const copy = byStore.get(store);
       return copy === undefined || !isTrue(copy);
     };
-    return !isQuorum(set, lacks);
+    return !isMajority(set.members, lacks);
   };
   const names = copies.map(({ last }) => last).sort((a, b) => compareRecordNames(b, a));
   const copy = names.find((name) =>
