@@ -82,9 +82,16 @@ export interface ObjectLogs {
    * Takes over the log of an object whose lease was granted under `epoch`, and that is at home in the
    * region `home`: its replica set there holds it. Resolves when all that was ever acknowledged is in
    * this node's state. Rejects with `fenced` (a newer epoch exists) or
-   * `unavailable` (no majority answered).
+   * `unavailable` (no majority answered). Where the object was promoted to its home, what a majority
+   * tells of it becomes the log by a record of the new epoch, which takes the place of all others there are.
    */
-  acquire(object: ObjectRef, epoch: Epoch, home: string, events: LogEvents): Promise<OwnedLog>;
+  acquire(
+    object: ObjectRef,
+    epoch: Epoch,
+    home: string,
+    events: LogEvents,
+    isPromoted?: boolean,
+  ): Promise<OwnedLog>;
   /**
    * What this node's store holds of the object cannot be read: it stops being the owner, and what is
    * held is made anew from other replicas. Absent where there are no others.

@@ -323,6 +323,8 @@ export interface Ownership {
   readonly home: string;
   /** The region it was moved from last. */
   readonly from?: string | undefined;
+  /** It was given its home by `rehome`: nobody had settled what is held of it there. */
+  readonly isPromoted?: boolean | undefined;
 }
 
 /** In which region a claimant takes the object to be at home; it is to hold a replica there. */

@@ -5,16 +5,24 @@
  * An entry stays while a release or transfer is under way or its outcome unknown: a claim then writes
  * the record anew, which rules the older write out.
  */
-import { type Epoch, epochRevision } from '@homing/base';
+import { type Epoch, epochRevision, type Ownership } from '@homing/base';
 
-export interface Grant {
+/** How an object came to its home; kept for as long as it stays there. */
+export type Past = Pick<Ownership, 'from' | 'isPromoted'>;
+
+export function pastOf({ from, isPromoted }: Past): Past {
+  return {
+    ...(from === undefined ? {} : { from }),
+    ...(isPromoted === true ? { isPromoted } : {}),
+  };
+}
+
+export interface Grant extends Past {
   readonly epoch: Epoch;
   /** Of the record, in the coordinator's own count. */
   readonly revision: bigint;
   readonly home: string;
   readonly isDefault: boolean;
-  /** As in the record. */
-  readonly from?: string | undefined;
 }
 
 export class Grants {

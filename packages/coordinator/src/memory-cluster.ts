@@ -31,7 +31,7 @@ import {
   type VersionedShard,
 } from '@homing/base';
 import { checkChanges, shardName } from './assignments.ts';
-import { Grants } from './grants.ts';
+import { Grants, type Past, pastOf } from './grants.ts';
 import { type MemoryMember, MemoryState, type SharedRecord } from './memory-state.ts';
 import { Watchers } from './watchers.ts';
 
@@ -132,8 +132,8 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
         return this.#granted(key, self, record, at);
       }
     }
-    const from = isOwn ? granted?.from : record?.from;
-    return this.#granted(key, self, this.#write(key, self, { home, from }), at);
+    const past = pastOf((isOwn ? granted : record) ?? {});
+    return this.#granted(key, self, this.#write(key, self, { home, ...past }), at);
   }
 
   async release(object: ObjectRef, epoch: Epoch): Promise<void> {
@@ -143,7 +143,7 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     if (grant === undefined) return;
     this.#grants.delete(key, grant);
     if (shared.records.get(key)?.revision !== grant.revision) return;
-    if (!grant.isDefault) this.#write(key, undefined, grant);
+    if (!grant.isDefault || grant.isPromoted === true) this.#write(key, undefined, grant);
     else {
       shared.revision += 1n;
       shared.records.delete(key);
@@ -177,7 +177,7 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
         : located.home !== undefined && makeEpoch(record.revision, 0) === located.epoch;
     const isOwned = record !== undefined && this.#ownershipOf(record) !== undefined;
     if (!isSame || (isOwned && !isForced)) return false;
-    this.#write(key, undefined, { home, from });
+    this.#write(key, undefined, { home, from, isPromoted: true });
     return true;
   }
 
@@ -191,7 +191,7 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
   #write(
     key: string,
     owner: NodeInfo | undefined,
-    { home, from }: Pick<SharedRecord, 'home' | 'from'>,
+    { home, ...past }: Past & Pick<SharedRecord, 'home'>,
   ): SharedRecord {
     const shared = this.#shared;
     shared.revision += 1n;
@@ -200,18 +200,18 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
       owner: owner && { node: owner.node, incarnation: owner.incarnation },
       home,
       revision,
-      ...(from === undefined ? {} : { from }),
+      ...pastOf(past),
     };
     shared.records.set(key, record);
     return record;
   }
 
   /** Undefined where the owner's session is over. */
-  #ownershipOf({ owner, home, from, revision }: SharedRecord): Ownership | undefined {
+  #ownershipOf({ owner, home, revision, ...past }: SharedRecord): Ownership | undefined {
     const holder = owner && this.#shared.session(owner.node, owner.incarnation);
     if (holder === undefined) return undefined;
     const epoch = makeEpoch(revision, 0);
-    return { owner: holder.self, epoch, home, ...(from === undefined ? {} : { from }) };
+    return { owner: holder.self, epoch, home, ...pastOf(past) };
   }
 
   nodes(): readonly NodeInfo[] {
@@ -383,9 +383,9 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
   }
 
   #granted(key: string, owner: NodeInfo, record: SharedRecord, at: ClaimAt): ClaimResult {
-    const { revision, home, from } = record;
+    const { revision, home } = record;
     const epoch = makeEpoch(revision, 0);
-    const rest = { epoch, home, ...(from === undefined ? {} : { from }) };
+    const rest = { epoch, home, ...pastOf(record) };
     this.#grants.set(key, { ...rest, revision, isDefault: at.isDefault });
     return { outcome: 'granted', ownership: { ...rest, owner } };
   }

@@ -1,5 +1,6 @@
 /** What the nodes of a `memoryCluster` share: that which etcd would hold, and whom to tell of changes. */
 import type { CoordinatorEvent, NodeInfo, VersionedRegions, VersionedShard } from '@homing/base';
+import type { Past } from './grants.ts';
 
 /** A process of the cluster, as its state sees it. */
 export interface MemoryMember {
@@ -18,11 +19,10 @@ export interface SharedSession {
   renewals: number;
 }
 
-export interface SharedRecord {
+export interface SharedRecord extends Past {
   /** Undefined where nobody does: the record keeps a home that is not the default one. */
   readonly owner: { readonly node: string; readonly incarnation: string } | undefined;
   readonly home: string;
-  readonly from?: string | undefined;
   readonly revision: bigint;
 }
 

@@ -192,8 +192,14 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
       const taken = await claim(b, object, us);
       expect(taken.ownership.epoch > ownership.epoch).toBe(true);
       expect([taken.ownership.home, taken.ownership.from]).toEqual(['us', 'eu']);
+      // Also after an owner that could not recover it.
+      expect(taken.ownership.isPromoted).toBe(true);
+      await b.release(object, taken.ownership.epoch);
+      expect((await b.locate(object)).ownership).toBeUndefined();
+      const next = await claim(b, object, us);
+      expect(next.ownership.isPromoted).toBe(true);
       await a.release(object, ownership.epoch);
-      expect((await b.locate(object)).ownership).toEqual(taken.ownership);
+      expect((await b.locate(object)).ownership).toEqual(next.ownership);
       const unused = objectNumber(7);
       const nowhere = await b.locate(unused);
       expect(await b.rehome(unused, { ...change, located: nowhere })).toBe(true);

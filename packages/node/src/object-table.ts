@@ -446,15 +446,17 @@ export class ObjectTable {
     );
   }
 
-  #acquire(entry: Entry, { epoch, home }: Ownership, cause: ActivationCause): void {
+  #acquire(entry: Entry, ownership: Ownership, cause: ActivationCause): void {
+    const { epoch, home, isPromoted } = ownership;
     const { logs, gatherSockets } = this.#options;
     entry.home = home;
-    const acquired = logs.acquire(entry.object, epoch, home, {
-      committed: (count) => this.#onCommitted(entry, count),
-      folded: (count) => this.#onFolded(entry, count),
-      lost: (error) => this.#onLost(entry, error),
-      stalled: (error) => this.#onStalled(entry, error),
-    });
+    const events = {
+      committed: (count: number) => this.#onCommitted(entry, count),
+      folded: (count: number) => this.#onFolded(entry, count),
+      lost: (error: HomingError) => this.#onLost(entry, error),
+      stalled: (error: HomingError) => this.#onStalled(entry, error),
+    };
+    const acquired = logs.acquire(entry.object, epoch, home, events, isPromoted);
     Promise.all([acquired, gatherSockets(entry.object, epoch)]).then(
       ([log]) => {
         if (this.#entries.get(entry.object.id) !== entry) log.release();

@@ -47,6 +47,11 @@ export interface OwnerLogOptions {
   readonly inFlightBytesMax: number;
   /** Bytes of committed records kept for stores that are behind; past it they get a snapshot. */
   readonly windowBytesMax: number;
+  /**
+   * The object was given its home without being settled there: what is folded in at one store may not
+   * be in what a majority tells. Default false.
+   */
+  readonly isPromoted?: boolean | undefined;
   /** Tests only. */
   readonly bugs?: DeliberateBugs | undefined;
 }
@@ -154,6 +159,7 @@ export class OwnerLog {
   readonly epoch: Epoch;
   readonly #inFlightBytesMax: number;
   readonly #windowBytesMax: number;
+  readonly #isPromoted: boolean;
   readonly #bugs: DeliberateBugs;
   #set: ReplicaSet;
   #phase: OwnerPhase = 'sealing';
@@ -177,6 +183,7 @@ export class OwnerLog {
     this.#set = options.set;
     this.#inFlightBytesMax = options.inFlightBytesMax;
     this.#windowBytesMax = options.windowBytesMax;
+    this.#isPromoted = options.isPromoted ?? false;
     this.#bugs = options.bugs ?? {};
     for (const store of storesOf(options.set)) this.#progress.set(store, newProgress());
   }
@@ -428,8 +435,9 @@ export class OwnerLog {
     const isApplied = [...this.#progress.values()].some(
       ({ sealed }) => sealed !== undefined && compareRecordNames(sealed.applied, newest) === 0,
     );
-    const isSettled = isApplied || this.#bugs['no-barrier'] === true;
-    // Whatever is folded somewhere was committed.
+    const isSettled = (isApplied && !this.#isPromoted) || this.#bugs['no-barrier'] === true;
+    // Whatever is folded somewhere was committed, but for copies that nobody has settled: only a record of
+    // this epoch takes the place of those that were not told here.
     this.#committed = isSettled ? newest : base;
     this.#phase = 'settling';
     if (!isSettled) this.#effects.push({ type: 'barrier' });
@@ -471,8 +479,19 @@ export class OwnerLog {
   #checkServing(): void {
     if (this.#phase !== 'settling') return;
     if (this.#committed.lsn !== this.last.lsn || this.#folded < this.#committed.lsn) return;
+    if (this.#isPromoted && !this.#isToldOwn()) return;
     this.#phase = 'serving';
     this.#effects.push({ type: 'serve' });
+  }
+
+  /**
+   * Whether a majority has folded in a record of this epoch: a store whose copy is none of this log can
+   * then be given the state by whomever it meets.
+   */
+  #isToldOwn(): boolean {
+    const { epoch, lsn } = this.#committed;
+    const isTold = (store: string) => (this.#progress.get(store)?.known ?? 0) >= lsn;
+    return epoch === this.epoch && this.isQuorum(isTold);
   }
 
   // ── Replication ────────────────────────────────────────────────────────────────────────────
@@ -497,8 +516,8 @@ export class OwnerLog {
     const first = progress.next;
     const last = this.#lastToSend(progress);
     // While serving, folding rides on the next record or waits for `fold`.
-    const hasNews =
-      store === this.self && this.#phase === 'settling' && progress.told < this.#committed.lsn;
+    const isToldNow = store === this.self || this.#isPromoted;
+    const hasNews = isToldNow && this.#phase === 'settling' && progress.told < this.#committed.lsn;
     if (last < first && !hasNews) return;
     this.#emit(store, progress, first, last);
   }
@@ -586,7 +605,8 @@ export class OwnerLog {
     assert(isOwn || first === 0, 'owner log: committed a record of another epoch');
     this.#effects.push({ type: 'committed', lsn });
     const own = this.#progress.get(this.self);
-    if (own !== undefined) this.#send(this.self, own);
+    if (this.#isPromoted && this.#phase === 'settling') this.#sendAll();
+    else if (own !== undefined) this.#send(this.self, own);
   }
 
   #onFolded(lsn: number): void {

@@ -48,6 +48,8 @@ export interface LogOptions {
   readonly home: string;
   readonly set: ReplicaSet;
   readonly events: LogEvents;
+  /** The stores there hold copies that nobody has settled. */
+  readonly isPromoted: boolean;
 }
 
 interface Round {
@@ -102,7 +104,8 @@ export class ReplicatedLog implements OwnedLog {
   readonly #orderedAway = new Set<string>();
   #settled: (() => void)[] = [];
 
-  constructor(context: LogContext, { object, epoch, home, set, events }: LogOptions) {
+  constructor(context: LogContext, options: LogOptions) {
+    const { object, epoch, home, set, events, isPromoted } = options;
     const { self, limits, bugs } = context;
     this.#context = context;
     this.object = object;
@@ -116,6 +119,7 @@ export class ReplicatedLog implements OwnedLog {
       set,
       inFlightBytesMax,
       windowBytesMax,
+      isPromoted,
       bugs,
     });
   }

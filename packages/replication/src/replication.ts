@@ -324,6 +324,7 @@ export class Replication implements ObjectLogs {
     epoch: Epoch,
     home: string,
     events: LogEvents,
+    isPromoted = false,
   ): Promise<OwnedLog> {
     const { self } = this.#options;
     const set = this.setOf(home, object.id);
@@ -334,7 +335,7 @@ export class Replication implements ObjectLogs {
       throw new HomingError('unavailable', 'this node holds no replica of the object');
     }
     this.#logs.get(object.id)?.lose();
-    const log = new ReplicatedLog(this.#context, { object, epoch, home, set, events });
+    const log = new ReplicatedLog(this.#context, { object, epoch, home, set, events, isPromoted });
     this.#logs.set(object.id, log);
     await log.start();
     if (!log.isOver) this.remotes.opened(log);

@@ -321,8 +321,8 @@ export class SimNode {
   #logs(): ObjectLogs {
     if (this.#options.bugs.isReadUncovered !== true) return this.#replication;
     return {
-      acquire: async (object, epoch, home, events) => {
-        const log = await this.#replication.acquire(object, epoch, home, events);
+      acquire: async (...of) => {
+        const log = await this.#replication.acquire(...of);
         log.isCovered = () => true;
         return log;
       },

@@ -101,7 +101,7 @@ export class Replicas {
     this.network.leave(`n${index}`);
   }
 
-  async acquire(index: number, epoch: Epoch, waitMs = 20_000) {
+  async acquire(index: number, epoch: Epoch, waitMs = 20_000, isPromoted = false) {
     const heard: string[] = [];
     const events: LogEvents = {
       committed: (count) => heard.push(`committed ${count}`),
@@ -111,7 +111,7 @@ export class Replicas {
     };
     let log: OwnedLog | undefined;
     let failure: unknown;
-    this.nodes[index]?.replication.acquire(object, epoch, 'main', events).then(
+    this.nodes[index]?.replication.acquire(object, epoch, 'main', events, isPromoted).then(
       (acquired) => {
         log = acquired;
       },

@@ -25,7 +25,7 @@ import {
   type ObjectRef,
   type Timers,
 } from '@homing/base';
-import type { Grants } from '../grants.ts';
+import { type Grants, type Past, pastOf } from '../grants.ts';
 import { type EtcdClient, isAway } from './client.ts';
 import type { Identity } from './identity.ts';
 import { decodeNode, decodeRecord, encodeRecord, type Keys, unreadable } from './keys.ts';
@@ -46,12 +46,11 @@ export interface ClaimsOptions {
 }
 
 /** What the next attempt supposes of the object's record. */
-interface Expected {
+interface Expected extends Past {
   /** 0n: there is none. */
   readonly revision: bigint;
   /** Of the record; where there is none, where it may be written. */
   readonly home: string | undefined;
-  readonly from?: string | undefined;
   /** Whose incarnation must be gone; undefined where that is ourselves or nobody. */
   readonly holder?: { readonly node: string; readonly incarnation: string };
 }
@@ -126,8 +125,8 @@ export class Claims {
   #makeReady(claim: Claim): void {
     const granted = this.#options.grants.get(claim.key);
     if (granted !== undefined) {
-      const { revision, home, from } = granted;
-      claim.expected = { revision, home, from };
+      const { revision, home } = granted;
+      claim.expected = { revision, home, ...pastOf(granted) };
     }
     this.#ready.push(claim);
     if (this.#scheduled) return;
@@ -209,10 +208,10 @@ export class Claims {
 
   /** Where the record is of another region nothing is written, and the answer tells that much. */
   #write({ key, at, expected }: Claim, self: NodeInfo): Operation {
-    const { revision, holder, home, from } = expected;
+    const { revision, holder, home } = expected;
     const owner = { node: self.node, incarnation: self.incarnation };
     const unchanged = { key, modRevision: revision };
-    const value = encodeRecord({ owner, home: at.home, from });
+    const value = encodeRecord({ owner, home: at.home, ...pastOf(expected) });
     const apply = home === at.home ? [{ put: key, value }] : [];
     if (holder === undefined) {
       return { nested: { when: [unchanged], apply, otherwise: [{ get: key }] } };
@@ -244,8 +243,8 @@ export class Claims {
       const outcome = answer.results[place]?.nested;
       assert(outcome !== undefined, `etcd: no answer to the claim of ${claim.key}`);
       if (!outcome.succeeded) return !this.#learn(claim, outcome, self);
-      const { home, from } = claim.expected;
-      if (home === claim.at.home) this.#grant(claim, self, answer.revision, from);
+      const { home } = claim.expected;
+      if (home === claim.at.home) this.#grant(claim, self, answer.revision, claim.expected);
       else this.#settle(claim, { outcome: 'elsewhere', home });
       return false;
     });
@@ -262,16 +261,17 @@ export class Claims {
     const { modRevision: revision } = kv;
     const record = decodeRecord(kv);
     if (record === undefined) return this.#fail(claim, unreadable(kv));
-    const { owner: named, home, from } = record;
+    const { owner: named, home } = record;
+    const past = pastOf(record);
     if (named?.node === self.node && named.incarnation === self.incarnation) {
       // What we were granted before is what was expected, so this is another: it was given to us by
       // its owner, or by an attempt of ours whose answer was lost.
-      if (home === claim.at.home) this.#grant(claim, self, revision, from);
+      if (home === claim.at.home) this.#grant(claim, self, revision, past);
       else this.#settle(claim, { outcome: 'elsewhere', home });
       return true;
     }
     if (named === undefined) {
-      claim.expected = { revision, home, from };
+      claim.expected = { revision, home, ...past };
       return false;
     }
     const { node, incarnation } = named;
@@ -282,19 +282,18 @@ export class Claims {
         const owner = decodeNode(keys, session);
         if (owner === undefined) return this.#fail(claim, unreadable(session));
         grants.delete(claim.key);
-        const rest = from === undefined ? {} : { from };
-        const ownership = { owner, epoch: identity.epochAt(revision), home, ...rest };
+        const ownership = { owner, epoch: identity.epochAt(revision), home, ...past };
         return this.#settle(claim, { outcome: 'held', ownership });
       }
     }
-    claim.expected = { revision, home, from, holder: { node, incarnation } };
+    claim.expected = { revision, home, ...past, holder: { node, incarnation } };
     return false;
   }
 
-  #grant(claim: Claim, owner: NodeInfo, revision: bigint, from: string | undefined): void {
+  #grant(claim: Claim, owner: NodeInfo, revision: bigint, past: Past): void {
     const epoch = this.#options.identity.epochAt(revision);
     const { home, isDefault } = claim.at;
-    const rest = { epoch, home, ...(from === undefined ? {} : { from }) };
+    const rest = { epoch, home, ...pastOf(past) };
     this.#options.grants.set(claim.key, { ...rest, revision, isDefault });
     this.#settle(claim, { outcome: 'granted', ownership: { ...rest, owner } });
   }

@@ -15,6 +15,7 @@ import {
   type VersionedRegions,
   type VersionedShard,
 } from '@homing/base';
+import { type Past, pastOf } from '../grants.ts';
 import type { ClusterFacts } from './facts.ts';
 import type { KeyValue } from './transaction.ts';
 
@@ -70,23 +71,21 @@ export class Keys {
 }
 
 /** The object's record: where it is, and who owns it. Its epoch is the revision that wrote it. */
-export interface ObjectRecord {
+export interface ObjectRecord extends Past {
   /** Undefined where nobody does: the record keeps a home that is not the default one. */
   readonly owner: { readonly node: string; readonly incarnation: string } | undefined;
   readonly home: string;
-  /** The region that it was moved from last, where something of it may be left. */
-  readonly from?: string | undefined;
 }
 
-export function encodeRecord({ owner, home, from }: ObjectRecord): Buffer {
+export function encodeRecord({ owner, home, ...past }: ObjectRecord): Buffer {
   const held = owner === undefined ? {} : { owner: owner.node, incarnation: owner.incarnation };
-  return encode({ ...held, home, ...(from === undefined ? {} : { from }) });
+  return encode({ ...held, home, ...pastOf(past) });
 }
 
 export function decodeRecord(kv: KeyValue): ObjectRecord | undefined {
-  const { owner: node, incarnation, home, from } = decode(kv);
+  const { owner: node, incarnation, home, from, isPromoted } = decode(kv);
   if (!isText(home) || (from !== undefined && !isText(from))) return undefined;
-  const rest = from === undefined ? { home } : { home, from };
+  const rest = { home, ...pastOf({ from, isPromoted: isPromoted === true }) };
   if (node === undefined && incarnation === undefined) return { owner: undefined, ...rest };
   if (!isText(node) || !isText(incarnation)) return undefined;
   // It is compared with leases, which etcd takes as numbers.

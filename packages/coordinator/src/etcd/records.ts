@@ -12,7 +12,7 @@ import {
   type ObjectRef,
   type Rehoming,
 } from '@homing/base';
-import type { Grants } from '../grants.ts';
+import { type Grants, pastOf } from '../grants.ts';
 import type { EtcdClient } from './client.ts';
 import type { Identity } from './identity.ts';
 import { decodeNode, decodeRecord, encodeRecord, type Keys, unreadable } from './keys.ts';
@@ -42,10 +42,13 @@ export class Records {
     const grant = grants.under(key, epoch);
     if (grant === undefined) return;
     const unchanged = { key, modRevision: grant.revision };
-    const { home, from, isDefault } = grant;
-    const remains = isDefault
-      ? { delete: key }
-      : { put: key, value: encodeRecord({ owner: undefined, home, from }) };
+    const { home, isDefault } = grant;
+    const past = pastOf(grant);
+    // Whether it was ever recovered there is not known here: the next owner has to be told.
+    const remains =
+      isDefault && past.isPromoted !== true
+        ? { delete: key }
+        : { put: key, value: encodeRecord({ owner: undefined, home, ...past }) };
     await untilAnswered(this.#options, async (timeoutMs) => {
       identity.checkTrusted(history);
       await client.transact({ when: [unchanged], apply: [remains] }, timeoutMs);
@@ -65,7 +68,8 @@ export class Records {
     const grant = grants.under(key, epoch);
     if (grant === undefined) return false;
     const owner = { node: to.node, incarnation: to.incarnation };
-    const { home, from } = move === undefined ? grant : { home: move.home, from: grant.home };
+    const home = move === undefined ? grant.home : move.home;
+    const past = move === undefined ? pastOf(grant) : { from: grant.home };
     const when = [
       { key, modRevision: grant.revision },
       { key: keys.node(to.node), lease: to.incarnation },
@@ -81,7 +85,7 @@ export class Records {
       return await client.transact(
         {
           when,
-          apply: [{ put: key, value: encodeRecord({ owner, home, from }) }],
+          apply: [{ put: key, value: encodeRecord({ owner, home, ...past }) }],
           otherwise: [{ get: key }, { get: keys.base }],
         },
         timeoutMs,
@@ -127,7 +131,7 @@ export class Records {
     if (owner !== undefined && !isForced) {
       when.push({ key: keys.node(owner.node), notLease: owner.incarnation });
     }
-    const value = encodeRecord({ owner: undefined, home, from });
+    const value = encodeRecord({ owner: undefined, home, from, isPromoted: true });
     const answer = await transact({
       when,
       apply: [{ put: key, value }],
