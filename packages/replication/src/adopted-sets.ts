@@ -12,7 +12,7 @@
  * Owned by `Replication`; everything that asks for a replica set on this node asks here.
  */
 import { isHomingError, type ShardAssignment, type Store, type Timers } from '@homing/base';
-import { shardKey } from '@homing/protocol';
+import { shardKey, storesOf } from '@homing/protocol';
 
 export interface AdoptedSetsOptions {
   readonly store: Store;
@@ -23,6 +23,16 @@ export interface AdoptedSetsOptions {
   readonly retryMs: number;
   readonly changed: (key: string, set: ShardAssignment) => void;
   readonly failed: (error: unknown) => void;
+}
+
+const notesOf = (cluster: string) => `replica-set ${cluster} `;
+
+/** Whether the store is in a set of one, by what its disk says: nobody has another copy of what it holds. */
+export function holdsOnlyCopies(cluster: string, storeId: string, notes: Store['notes']): boolean {
+  return notes(notesOf(cluster)).some(({ value }) => {
+    const set = JSON.parse(Buffer.from(value).toString()) as ShardAssignment;
+    return set.members.length === 1 && storesOf(set).includes(storeId);
+  });
 }
 
 interface Pending {
@@ -39,7 +49,7 @@ export class AdoptedSets {
 
   constructor(options: AdoptedSetsOptions) {
     this.#options = options;
-    this.#prefix = `replica-set ${options.cluster} `;
+    this.#prefix = notesOf(options.cluster);
     for (const { name, value } of options.store.notes(this.#prefix)) {
       const set = JSON.parse(Buffer.from(value).toString()) as ShardAssignment;
       this.#adopted.set(name.slice(this.#prefix.length), set);

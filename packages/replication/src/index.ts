@@ -1,5 +1,6 @@
 /** Replicated logs: the protocol's state machines, driven on a store and a network. */
 
+export { holdsOnlyCopies } from './adopted-sets.ts';
 export { Controller, type ControllerLimits, type ControllerOptions } from './controller.ts';
 export { type ReplicationLimits, replicationLimits } from './limits.ts';
 export { decodeMessage } from './messages.ts';

@@ -28,7 +28,13 @@ import { executorThreads } from '@homing/executor';
 import { connectWebSocket, startGateway } from '@homing/gateway';
 import { type ChooseNode, HomingNode, nodeLimits } from '@homing/node';
 import { ownersOf, shardKey, shardOf } from '@homing/protocol';
-import { Controller, RegionKeeper, Replication, replicationLimits } from '@homing/replication';
+import {
+  Controller,
+  holdsOnlyCopies,
+  RegionKeeper,
+  Replication,
+  replicationLimits,
+} from '@homing/replication';
 import { type PeerNetwork, startPeerNetwork, startRpc } from '@homing/rpc';
 import { openRocksStore } from '@homing/storage';
 import { startAdmin } from './admin.ts';
@@ -119,7 +125,7 @@ async function compose(
     logger,
     metrics,
     onFailure: (error) => fatal(error),
-    rescue: true,
+    rescue: (storeId, notes) => !holdsOnlyCopies(config.etcd.prefix, storeId, notes),
   });
   closers.push(() => store.close());
   const ports = await choosePorts(config);

@@ -146,6 +146,21 @@ test('a copy that a crash cut short is begun anew', async () => {
   ]);
 });
 
+test('what nobody else has is not given up', async () => {
+  expect(damage('<marker 7>')).toBeGreaterThan(0);
+  writeFileSync(join(directory, 'DAMAGED'), 'a block\n');
+  const asked: unknown[] = [];
+  const rescue = (storeId: string, notes: (prefix: string) => readonly { name: string }[]) => {
+    asked.push([storeId, notes('ado').map(({ name }) => name)]);
+    return false;
+  };
+  const store = await openRocksStore({ directory, rescue });
+  expect(asked).toEqual([[store.storeId, ['adopted']]]);
+  expect(store.quarantined(9)).toEqual([]);
+  await store.close();
+  expect(databaseInUse()).toBe(undefined);
+});
+
 test('without promises nothing comes up, and nothing is changed', async () => {
   expect(damage('object number 7.')).toBeGreaterThan(0);
   writeFileSync(join(directory, 'DAMAGED'), 'a block\n');

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { HomingError, readUint64, writeUint64 } from '@homing/base';
+import { HomingError, readUint64, type Store, writeUint64 } from '@homing/base';
 import {
   createWatermark,
   damaged,
@@ -21,6 +21,7 @@ import {
 } from './directory.ts';
 import { metaKey } from './keys.ts';
 import { type Database, isDamage, messageOf, native, noOptions } from './native.ts';
+import { readNotes } from './notes.ts';
 import { removeOtherDatabases, rescueInto } from './rescue.ts';
 
 export interface DatabaseOptions {
@@ -29,8 +30,14 @@ export interface DatabaseOptions {
   /** Memory for blocks of table files that were read. */
   readonly blockCacheBytes: number;
   /** Whether objects that cannot be read whole may be given up, to be sent again by other stores. */
-  readonly rescue: boolean;
+  readonly rescue: boolean | MayRescue;
 }
+
+/** Told from the store's id, and its notes by prefix. */
+export type MayRescue = (
+  storeId: string,
+  notes: (prefix: string) => ReturnType<Store['notes']>,
+) => boolean;
 
 interface Started {
   readonly database: Database;
@@ -225,9 +232,16 @@ export async function openDatabase(
   }
 }
 
-function formatted(store: StoreFile | undefined) {
+/** What may be rescued: a store that is formatted, and has others to send what is given up. */
+function rescuable(
+  database: Database,
+  store: StoreFile | undefined,
+  { rescue: may }: DatabaseOptions,
+) {
   const id = store?.id;
-  return id === undefined ? undefined : { ...(store as StoreFile), id };
+  if (id === undefined || may === false) return undefined;
+  const isAllowed = may === true || may(id, (prefix) => readNotes(database, prefix));
+  return isAllowed ? { ...(store as StoreFile), id } : undefined;
 }
 
 /** Opens what STORE names; or rescues it, and resolves with the number of objects quarantined. */
@@ -243,7 +257,7 @@ async function openInUse(
     // Read again under the lock: another process may have finished formatting meanwhile.
     const store = readStoreFile(directory);
     if (databaseOf(store) !== folder) throw inUse({ directory, folder });
-    const rescued = options.rescue && mayRescue ? formatted(store) : undefined;
+    const rescued = mayRescue ? rescuable(database, store, options) : undefined;
     if (rescued === undefined || readDamage(directory) === undefined) {
       try {
         return begin(directory, database, store?.id);

@@ -57,6 +57,7 @@ import {
   noteKey,
 } from './keys.ts';
 import { type Database, native, noOptions, readRange } from './native.ts';
+import { readNotes } from './notes.ts';
 import {
   closeDatabase,
   type DatabaseOptions,
@@ -99,8 +100,6 @@ interface Waiting {
 
 /** More records than this above `applied` cannot be: the owner limits what is in flight. */
 const tailRecordsMax = 1_000_000;
-/** More notes than this of one prefix cannot be: there is one for each shard. */
-const notesMax = 1_000_000;
 const lowestId = Buffer.alloc(objectIdBytes);
 
 /** Compiled next to this file; tests run this file from `src` and the thread from `dist`. */
@@ -215,16 +214,7 @@ export class RocksStore implements Store {
 
   notes(prefix: string): readonly { readonly name: string; readonly value: Uint8Array }[] {
     this.#checkOpen();
-    const gte = noteKey(prefix);
-    const rows = this.#read(() =>
-      readRange(this.#database, { gte, lt: afterPrefix(gte) }, notesMax),
-    );
-    const notes: { name: string; value: Uint8Array }[] = [];
-    for (let index = 0; index < rows.length; index += 2) {
-      const name = (rows[index] as Buffer).subarray(1).toString();
-      notes.push({ name, value: rows[index + 1] as Buffer });
-    }
-    return notes;
+    return this.#read(() => readNotes(this.#database, prefix));
   }
 
   tail(id: ObjectIdHex): readonly EncodedRecord[] {
