@@ -44,7 +44,10 @@ const operationTags = { put: 1, delete: 2, clear: 3, alarm: 4 } as const;
 const noAlarm = -1;
 const noActivation = 0;
 
-/** Longer frames, keys and values are cheaper to clone than to copy into the batch and out of it. */
+/**
+ * Longer frames, keys and values are cheaper to clone than to copy into the batch and out of it. Bounds
+ * nothing: it is where the two ways cost the same, whatever the load is.
+ */
 const shortBytesMax = 4096;
 
 type KeyOf<T> = T extends unknown ? keyof T : never;

@@ -26,7 +26,10 @@ export function jurisdictionOf(id: ObjectIdHex): string | undefined {
   return jurisdictionTag === undefined ? undefined : jurisdictionByTag.get(jurisdictionTag);
 }
 
-/** Ids of names that are remembered, and how long such a name may be: making one hashes twice. */
+/**
+ * Ids of names that are remembered, and how long such a name may be: making one hashes twice. Nothing
+ * that an operator could want to set: at most a few MiB, and a name that is forgotten costs a hash.
+ */
 const namesMax = 10_000;
 const nameUnitsMax = 256;
 
