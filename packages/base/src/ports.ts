@@ -520,7 +520,7 @@ export interface Network {
   /** The nodes to keep links with; others are hung up on. An address may change. */
   setPeers(peers: readonly { readonly node: string; readonly address: string }[]): void;
   /**
-   * Hands a message to the link; the bytes are the adapter's from then on. False when there is no
+   * Hands a message to the link; from then on nobody changes the bytes. False when there is no
    * link, or it holds `linkBufferBytesMax` that the peer has not taken: then nothing was sent.
    */
   send(node: string, purpose: LinkPurpose, message: Uint8Array): boolean;

@@ -448,9 +448,16 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
   }
 }
 
-/** The bytes of a message, in a buffer of their own. */
+/** Of appends, which most often go to several stores. */
+const encoded = new WeakMap<LogMessage, Uint8Array>();
+
+/** The bytes of a message, in a buffer of their own: the same one each time for one append. */
 export function encodeMessage(message: LogMessage): Uint8Array {
-  return frameOf((writer) => put(writer, message));
+  const known = encoded.get(message);
+  if (known !== undefined) return known;
+  const bytes = frameOf((writer) => put(writer, message));
+  if (message.type === 'append') encoded.set(message, bytes);
+  return bytes;
 }
 
 function takeName(reader: WireReader): RecordName {

@@ -52,6 +52,8 @@ export interface LogOptions {
   readonly isPromoted: boolean;
 }
 
+type AppendMessage = Extract<LogMessage, { readonly type: 'append' }>;
+
 interface Round {
   readonly confirmed: Set<string>;
   resolve(): void;
@@ -81,6 +83,8 @@ export class ReplicatedLog implements OwnedLog {
   #committed = 0;
   #folded = 0;
   #isFlushScheduled = false;
+  /** The last append of the effects that are being carried out. */
+  #sent: AppendMessage | undefined;
   /** An alarm was set: whoever watches the clock is told once it is folded in. */
   #foldsSoon = false;
   /** When the oldest group that is not committed was appended. */
@@ -494,6 +498,7 @@ export class ReplicatedLog implements OwnedLog {
 
   #run(effects: readonly OwnerEffect[]): void {
     for (const effect of effects) if (!this.#isOver) this.#carryOut(effect);
+    this.#sent = undefined;
   }
 
   #carryOut(effect: OwnerEffect): void {
@@ -578,17 +583,28 @@ export class ReplicatedLog implements OwnedLog {
   #sendAppend({ to, previous, records, committed }: Extract<OwnerEffect, { type: 'send' }>): void {
     const { object, epoch, home } = this;
     const { generation } = this.#owner.set;
-    this.#sendTo(to, {
-      type: 'append',
-      object,
-      epoch,
-      home,
-      generation,
-      isStaged: false,
-      previous,
-      records,
-      committed,
-    });
+    // Stores that are equally far are sent the same: one log has one record of each LSN.
+    const isSame =
+      this.#sent?.generation === generation &&
+      this.#sent.previous.lsn === previous.lsn &&
+      this.#sent.records.length === records.length &&
+      this.#sent.committed.lsn === committed.lsn;
+    const message: AppendMessage =
+      isSame && this.#sent !== undefined
+        ? this.#sent
+        : {
+            type: 'append',
+            object,
+            epoch,
+            home,
+            generation,
+            isStaged: false,
+            previous,
+            records,
+            committed,
+          };
+    this.#sent = message;
+    this.#sendTo(to, message);
   }
 
   /** A link that takes no more is treated as one that broke: it comes up again with the next tick. */
