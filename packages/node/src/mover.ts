@@ -104,6 +104,11 @@ export class Mover {
     metrics.increment('migrations_total', { reason: 'set_change', outcome });
   }
 
+  /** Gives the object up once it is at rest: whoever needs it next claims it, under a newer epoch. */
+  async renew(id: ObjectIdHex): Promise<void> {
+    if (await this.#isAnswered(id)) await this.#options.objects.move(id, undefined, false);
+  }
+
   async #move(
     id: ObjectIdHex,
     target: MoveTarget,

@@ -706,7 +706,7 @@ export class HomingNode implements Dispatcher {
 
   /** Has an object of this node claimed anew when it is next needed, once it is at rest. */
   reclaim(id: ObjectIdHex): void {
-    void this.#objects.move(id, undefined, false);
+    void this.#mover.renew(id);
   }
 
   /** Rejects with `unavailable` where that is not known. */

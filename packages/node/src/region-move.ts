@@ -76,7 +76,12 @@ export class RegionMove {
     this.#wait(begins, limits.moveCopyTimeoutMs, { type: 'near' });
     const outcome = await over;
     // Under its next epoch it can move: whoever needs it next claims it.
-    if (this.#isFenced && outcome.outcome === 'stayed') await objects.move(id, undefined, false);
+    if (this.#isFenced && outcome.outcome === 'stayed') {
+      await this.#answered().then(
+        () => objects.move(id, undefined, false),
+        () => false,
+      );
+    }
     return outcome;
   }
 

@@ -129,6 +129,8 @@ export type OwnerEffect =
   | { readonly type: 'folded'; readonly lsn: number }
   /** The own store is in the set no more: another node is to own the object. */
   | { readonly type: 'left' }
+  /** A store that learns takes nothing of this epoch: the object needs a newer one before the set changes. */
+  | { readonly type: 'renew' }
   | { readonly type: 'lost' };
 
 interface Sealed {
@@ -335,8 +337,7 @@ export class OwnerLog {
         this.#onCopied(input.store, input.applied);
         return;
       case 'refused':
-        this.#phase = 'lost';
-        this.#effects = [{ type: 'lost' }];
+        this.#onRefused(input.store);
         return;
       case 'set':
         this.#onSet(input.set);
@@ -705,6 +706,22 @@ export class OwnerLog {
       progress.state = 'sealing';
       this.#effects.push({ type: 'seal', to: store });
     } else this.#probe(store, progress, Math.max(matched, this.#base.lsn) + 1);
+  }
+
+  /**
+   * One that learns has no say in who owns the object. It may know nothing of it, and have forgotten
+   * others of its bucket under newer epochs.
+   */
+  #onRefused(store: string): void {
+    const progress = this.#progress.get(store);
+    if (progress === undefined || votersOf(this.#set).includes(store)) {
+      this.#phase = 'lost';
+      this.#effects = [{ type: 'lost' }];
+      return;
+    }
+    progress.state = 'down';
+    progress.isAcked = false;
+    this.#effects.push({ type: 'renew' });
   }
 
   #nameAt(lsn: number): RecordName {

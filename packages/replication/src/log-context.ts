@@ -1,5 +1,5 @@
 /** What a log of an owned object is given by `Replication`, and what that has of the log. */
-import type { Clock, Epoch, ObjectRef, PeerRun, Store, Timers } from '@homing/base';
+import type { Clock, Epoch, ObjectIdHex, ObjectRef, PeerRun, Store, Timers } from '@homing/base';
 import type { DeliberateBugs, PromisesHeld } from '@homing/protocol';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogMessage } from './messages.ts';
@@ -49,6 +49,8 @@ export interface LogContext {
   /** The store is to be tried again at the next tick. */
   blocked(log: OpenLog, store: string): void;
   closed(log: OpenLog): void;
+  /** The object is to be claimed anew, once it is at rest. */
+  renew(id: ObjectIdHex): void;
   failed(error: unknown): void;
   isClosing(): boolean;
 }

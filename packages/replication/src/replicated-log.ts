@@ -538,6 +538,9 @@ export class ReplicatedLog implements OwnedLog {
           new HomingError('unavailable', 'this node holds no replica of the object any more'),
         );
         return;
+      case 'renew':
+        this.#context.renew(this.object.id);
+        return;
       case 'lost':
         this.#end(lostError());
     }

@@ -266,6 +266,7 @@ export class Replication implements ObjectLogs {
         this.#armTick();
       },
       closed: (log) => this.#onClosed(log),
+      renew: (id) => this.#reclaim(id),
       failed: onFailure,
       isClosing: () => this.#isClosed,
     };

@@ -326,6 +326,33 @@ test('one whose node changed its region keeps what it holds there while it learn
   expect(replicas.value(2, 'k')).toBe('1');
 });
 
+test('one that learns under a greater floor has the object claimed anew, and lost to nobody', async () => {
+  const replicas = new Replicas({}, {}, names);
+  await replicas.run(200);
+  const { log, heard } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  await replicas.run(1500);
+  let renewals = 0;
+  replicas.replication(0).follow({
+    reclaim: () => {
+      renewals += 1;
+    },
+  });
+  const { contents } = replicas.disks[3] as Disk;
+  await contents.raiseFloors(contents.floors().map(() => epochOf(9)));
+  const coming = replicas.stores(0, 1, 3);
+  for (const index of names.keys()) {
+    replicas.tell(index, { ...replicas.set, generation: 2, coming });
+  }
+  await replicas.run(4000);
+  expect(renewals).toBe(1);
+  log.append([put('k', '2')]);
+  await replicas.run(1000);
+  expect(heard).toEqual(['committed 1', 'committed 2']);
+  expect(log.isCovered()).toBe(true);
+  expect(replicas.replication(3).isComplete('main/0')).toBe(true);
+});
+
 test('one that learns on a disk that has too much to write tries again', async () => {
   const replicas = new Replicas({}, {}, names);
   await replicas.run(200);
