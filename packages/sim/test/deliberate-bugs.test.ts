@@ -140,6 +140,32 @@ const cutOffOwners: Partial<Profile> = {
 /** The same, with a copy of each object in the other region, which in the end takes its place. */
 const lostRegions: Partial<Profile> = { ...movingHomes, isRemote: true, isRegionLost: true };
 
+/** Replicas are damaged, and nodes that hold others are killed and cut off. */
+const damaged: Partial<Profile> = {
+  nodes: 3,
+  regions: ['eu'],
+  factor: 3,
+  shards: 1,
+  objects: 2,
+  firstNodes: 3,
+  spares: 0,
+  clients: 4,
+  loadMs: 30_000,
+  thinkMs: [5, 80],
+  callTimeoutMs: [500, 2000],
+  readShare: 0.3,
+  casShare: 0,
+  alarmShare: 0,
+  requestShare: 0,
+  clearShare: 0,
+  sessionTtlMs: 500,
+  isDamaging: true,
+  overloadedShare: 0,
+  faultEveryMs: [300, 2000],
+  faultMs: [800, 4000],
+  kinds: ['crash', 'isolate', 'cut-both-ways'],
+};
+
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
   { bug: 'isUnfenced', rule: 'applied', seeds: [49, 82, 4] },
@@ -156,9 +182,10 @@ const noticed: readonly Noticed[] = [
   { bug: 'stale-staged-copy', rule: 'applied', seeds: [1], profile: movingHomes },
   { bug: 'acts-after-switch', rule: 'durable', seeds: [2, 1], profile: movingHomes },
   { bug: 'erases-what-came-back', rule: 'durable', seeds: [13, 18, 7], profile: movingHomes },
-  { bug: 'forgets-early', rule: 'order', seeds: [2, 3, 6], profile: emptied },
-  { bug: 'seals-ignore-promises', rule: 'order', seeds: [3, 5, 24], profile: cutOffOwners },
   { bug: 'copies-uncommitted', rule: 'applied', seeds: [6], profile: lostRegions },
+  { bug: 'forgets-early', rule: 'order', seeds: [3, 6, 2], profile: emptied },
+  { bug: 'seals-ignore-promises', rule: 'order', seeds: [232, 3, 5], profile: cutOffOwners },
+  { bug: 'quarantined-votes', rule: 'answer', seeds: [15, 19, 31], profile: damaged },
 ];
 
 /** Seeds looked at before a mistake counts as not noticed. */
@@ -179,6 +206,7 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'forgets-early',
   'seals-ignore-promises',
   'copies-uncommitted',
+  'quarantined-votes',
 ]);
 
 /** Those that take more luck than a seed has: replication.test.ts, replica-sets.test.ts. */
