@@ -187,6 +187,8 @@ export type LogAnswer =
       readonly type: 'page-taken';
       readonly id: ObjectIdHex;
       readonly epoch: Epoch;
+      /** What the page's snapshot is as of: a copy that was given up may have sent it. */
+      readonly applied: RecordName;
       readonly index: number;
     }
   /** It is forgotten here, or not to be. */
@@ -442,6 +444,7 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
       putRecords(writer, message.records);
       return;
     case 'page-taken':
+      putName(writer, message.applied);
       writer.varint(message.index);
       return;
     default:
@@ -657,7 +660,7 @@ function takeAnswer(reader: WireReader, type: AnswerType): LogMessage {
   const epoch = takeEpoch(reader);
   switch (type) {
     case 'page-taken':
-      return { type, id, epoch, index: reader.varint() };
+      return { type, id, epoch, applied: takeName(reader), index: reader.varint() };
     case 'pulled':
     case 'stale-generation':
     case 'refused':

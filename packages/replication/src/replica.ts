@@ -341,9 +341,9 @@ export class Replica {
 
   #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {
     const { store, answer } = this.#options;
-    const { object, epoch, index } = request;
+    const { object, epoch, applied, index } = request;
     store.install(request).then(
-      () => answer(from.node, { type: 'page-taken', id: object.id, epoch, index }),
+      () => answer(from.node, { type: 'page-taken', id: object.id, epoch, applied, index }),
       (error: unknown) => {
         answer(from.node, { type: 'page-refused', id: object.id, epoch });
         if (isHomingError(error) && isGap(error)) return;

@@ -616,7 +616,7 @@ export class Replication implements ObjectLogs {
       return;
     }
     const { id, epoch } = answer;
-    if (answer.type === 'page-taken') this.#copies.taken(peer.node, id, epoch, answer.index);
+    if (answer.type === 'page-taken') this.#copies.taken(peer.node, answer);
     if (answer.type === 'pulled') this.#completion.pulled(id);
     if (answer.type === 'page-refused') this.#copies.refused(peer.node, id, epoch);
     const log = this.#logs.get(id);

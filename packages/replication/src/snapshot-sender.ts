@@ -9,6 +9,7 @@
  */
 import {
   type Clock,
+  compareRecordNames,
   type Epoch,
   encodeBody,
   isHomingError,
@@ -22,7 +23,7 @@ import {
 } from '@homing/base';
 import type { DeliberateBugs } from '@homing/protocol';
 import type { ReplicationLimits } from './limits.ts';
-import type { LogMessage } from './messages.ts';
+import type { LogAnswer, LogMessage } from './messages.ts';
 
 export interface CopyOrder {
   readonly object: ObjectRef;
@@ -95,10 +96,15 @@ export class SnapshotSender {
     return this.#copies.has(keyOf(node, id)) || this.#waiting.some(isMeant);
   }
 
-  taken(node: string, id: ObjectIdHex, epoch: Epoch, index: number): void {
+  taken(
+    node: string,
+    { id, epoch, applied, index }: Extract<LogAnswer, { type: 'page-taken' }>,
+  ): void {
     if (this.#isOfEarlier(node, id, epoch)) return;
     const copy = this.#find(node, id, epoch);
     if (copy === undefined || index !== copy.taken) return;
+    // Of one whose time was up, which the store answers after all.
+    if (compareRecordNames(applied, copy.snapshot.head.applied) !== 0) return;
     copy.taken += 1;
     this.#watch(copy);
     if (copy.isAllSent && copy.taken === copy.sent) {
