@@ -53,6 +53,8 @@ export type LogRequest =
       readonly previous: RecordName;
       readonly committed: RecordName;
       readonly records: readonly EncodedRecord[];
+      /** Kept once it was made: the same append may go to several stores. */
+      encoded?: Uint8Array | undefined;
     }
   /** Is this epoch still the newest you promised? */
   | {
@@ -451,16 +453,11 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
   }
 }
 
-/** Of appends, which most often go to several stores. */
-const encoded = new WeakMap<LogMessage, Uint8Array>();
-
 /** The bytes of a message, in a buffer of their own: the same one each time for one append. */
 export function encodeMessage(message: LogMessage): Uint8Array {
-  const known = encoded.get(message);
-  if (known !== undefined) return known;
-  const bytes = frameOf((writer) => put(writer, message));
-  if (message.type === 'append') encoded.set(message, bytes);
-  return bytes;
+  if (message.type !== 'append') return frameOf((writer) => put(writer, message));
+  message.encoded ??= frameOf((writer) => put(writer, message));
+  return message.encoded;
 }
 
 function takeName(reader: WireReader): RecordName {

@@ -605,6 +605,7 @@ export class ReplicatedLog implements OwnedLog {
             previous,
             records,
             committed,
+            encoded: undefined,
           };
     this.#sent = message;
     this.#sendTo(to, message);
