@@ -8,7 +8,7 @@ export function putObjectId(writer: WireWriter, id: ObjectIdHex): void {
 }
 
 export function takeObjectId(reader: WireReader): ObjectIdHex {
-  return Buffer.from(reader.raw(objectIdBytes)).toString('hex') as ObjectIdHex;
+  return reader.hex(objectIdBytes) as ObjectIdHex;
 }
 
 export function putEpoch(writer: WireWriter, epoch: Epoch): void {

@@ -26,6 +26,7 @@ interface RawBuffer extends Buffer {
   ucs2Write(text: string, offset: number): number;
   latin1Slice(start: number, end: number): string;
   ucs2Slice(start: number, end: number): string;
+  hexSlice(start: number, end: number): string;
 }
 
 const float = new Float64Array(1);
@@ -230,6 +231,12 @@ export class WireReader {
     }
     const start = this.#take(units);
     return this.#bytes.latin1Slice(start, start + units);
+  }
+
+  /** The next `count` bytes in hex. */
+  hex(count: number): string {
+    const start = this.#take(count);
+    return this.#bytes.hexSlice(start, start + count);
   }
 
   /** A view of the next `count` bytes of the frame. */
