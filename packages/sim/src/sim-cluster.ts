@@ -117,6 +117,9 @@ export class SimCluster {
    * and has all it must.
    */
   get isWhole(): boolean {
+    const { regions, shards } = this.#options.profile;
+    // One that is yet to be made may be given a store that is gone by then.
+    if (this.sets.length < regions.length * shards) return false;
     return [...this.#coordinators.shards()].every(([key, { assignment }]) => {
       const { members } = assignment;
       const nodes = members.map((store) => this.nodes.find(({ disk }) => disk.storeId === store));
