@@ -112,6 +112,11 @@ export class Completion {
     asked?.heard();
   }
 
+  /** Whether the store was asked for the object's state, and has not said that it is through with it. */
+  isPulled(id: ObjectIdHex, from: string): boolean {
+    return this.#pulls.get(id)?.source === from;
+  }
+
   /** Done or not: what is here by now says so. */
   pulled(id: ObjectIdHex): void {
     this.#pulls.get(id)?.end();

@@ -56,6 +56,10 @@ export interface ReplicaOptions {
   /** Says to the node which set it does not know: before the next message to it. */
   readonly tellSet: (node: string, key: string) => void;
   readonly bugs: DeliberateBugs;
+  /** This node has asked that store for the object's state. */
+  readonly isPulled: (id: ObjectIdHex, from: string) => boolean;
+  /** How long a copy whose next page does not come counts as under way. */
+  readonly pageTimeoutMs: number;
   /** An owner had the object forgotten here. */
   readonly forgot: (id: ObjectIdHex) => void;
   /** The object has an owner of this epoch or a later one: one here of an older epoch must stop. */
@@ -82,6 +86,8 @@ export class Replica {
   readonly #options: ReplicaOptions;
   /** Looked at by object: a node that ends leaves many of them at once. */
   readonly #waiting = new Map<ObjectIdHex, WaitingSeal[]>();
+  /** Objects whose state an owner is sending: from which node, and when the last page came. */
+  readonly #arriving = new Map<ObjectIdHex, { readonly node: string; readonly atMs: number }>();
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
@@ -227,6 +233,13 @@ export class Replica {
     for (const id of ids) this.#answerWaiting(id);
   }
 
+  /** The link to the node is gone. */
+  down(node: string): void {
+    for (const [id, arriving] of this.#arriving) {
+      if (arriving.node === node) this.#arriving.delete(id);
+    }
+  }
+
   stop(): void {
     this.#timer?.cancel();
     this.#waiting.clear();
@@ -342,14 +355,37 @@ export class Replica {
   #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {
     const { store, answer } = this.#options;
     const { object, epoch, applied, index } = request;
+    if (this.#isInTheWay(from, request)) {
+      answer(from.node, { type: 'page-refused', id: object.id, epoch });
+      return;
+    }
     store.install(request).then(
       () => answer(from.node, { type: 'page-taken', id: object.id, epoch, applied, index }),
       (error: unknown) => {
+        if (this.#arriving.get(object.id)?.node === from.node) this.#arriving.delete(object.id);
         answer(from.node, { type: 'page-refused', id: object.id, epoch });
         if (isHomingError(error) && isGap(error)) return;
         this.#refuse(from, object.id, epoch, error);
       },
     );
+  }
+
+  /**
+   * A store takes one copy of an object at a time, and the first page of another ends it: two senders
+   * would end each other's for ever. What was asked for gives way to what an owner sends unasked.
+   */
+  #isInTheWay({ node, storeId }: PeerRun, request: Extract<LogRequest, { type: 'page' }>): boolean {
+    const { clock, isPulled, pageTimeoutMs } = this.#options;
+    const { id } = request.object;
+    const arriving = this.#arriving.get(id);
+    const nowMs = clock.monotonicMs();
+    if (isPulled(id, storeId)) {
+      const isUnderWay = arriving !== undefined && nowMs - arriving.atMs <= pageTimeoutMs;
+      return isUnderWay && arriving.node !== node;
+    }
+    if (request.isLast) this.#arriving.delete(id);
+    else this.#arriving.set(id, { node, atMs: nowMs });
+    return false;
   }
 
   #refuse(from: PeerRun, id: ObjectIdHex, epoch: Epoch, error: unknown): void {

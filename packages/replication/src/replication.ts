@@ -191,6 +191,8 @@ export class Replication implements ObjectLogs {
       standings: this.#standings,
       tellSet: (node, key) => this.#links.tell(node, key),
       bugs,
+      isPulled: (id, peer) => this.#completion.isPulled(id, peer),
+      pageTimeoutMs: limits.pageTimeoutMs,
       forgot: (id) => this.#sweeper.ordered(id),
       superseded: (id, epoch) => this.#superseded(id, epoch),
       failed: onFailure,
@@ -551,6 +553,7 @@ export class Replication implements ObjectLogs {
     this.#held.dropped(peer.storeId);
     this.#links.down(peer.node);
     this.#completion.down(peer.storeId);
+    this.#replica.down(peer.node);
     this.#copies.down(peer.node);
     for (const log of this.#logs.values()) log.down(peer.storeId);
   }
