@@ -85,9 +85,9 @@ test.skipIf(!hasEtcd)(
       expect(await increment('n2', name)).toBe(4);
       await until(async () => (await describe('n4', name)).remote?.records === 0);
     }
-    for (const node of lost) cluster.signal(node, 'SIGKILL');
     const early = await promote('--lose-what-is-missing');
     expect([early.status, early.stderr]).toEqual([1, expect.stringContaining('have sessions')]);
+    for (const node of lost) cluster.signal(node, 'SIGKILL');
     await until(async () => {
       const response = await fetch(`http://${cluster.node('n2').admin}/api/nodes`);
       return ((await response.json()) as object[]).length === 3;
