@@ -111,6 +111,12 @@ export class StagedCopy {
     return this.#followers.has(store);
   }
 
+  /** Whether the store has yet to acknowledge what it was sent. */
+  isAwaited(store: string): boolean {
+    const follower = this.#followers.get(store);
+    return follower?.state === 'streaming' && follower.next - 1 > follower.matched;
+  }
+
   /** Most is there: what is missing is on its way as it comes. */
   get isNear(): boolean {
     return this.#holdsAt((follower) => follower.state === 'streaming');

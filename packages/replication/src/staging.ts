@@ -146,6 +146,10 @@ export class ObjectStaging implements Staging, RemoteCopy {
       case 'acked':
         // What it was told is committed is what it was sent.
         if (answer.committed >= answer.lsn) this.step({ type: 'acked', store, lsn: answer.lsn });
+        // What was sent after it may have found no room on the disk.
+        if (this.#copy.isAwaited(store) && !this.#askedSinceMs.has(store)) {
+          this.#askedSinceMs.set(store, this.#options.context.clock.monotonicMs());
+        }
         return;
       case 'gap':
       case 'refused':
