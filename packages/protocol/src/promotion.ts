@@ -34,7 +34,10 @@ export interface Promotion {
   /** What there is at least, and what any store has. */
   readonly copy: RecordName;
   readonly newest: RecordName;
-  /** The last owner brought it up to date; else it is from before that owner's time. */
+  /**
+   * The stores have promised the last owner: it had begun to send them the copy, or a floor says more than
+   * they were told. Where it is false the copy is from before that owner's time, or that is not known.
+   */
   readonly isOfLastOwner: boolean;
 }
 
