@@ -392,6 +392,7 @@ export class ObjectTable {
         else this.#reset(entry, new HomingError('outcome_unknown', 'the object was moved'));
       });
     });
+    this.#foldSoon(entry);
     this.#leave(entry);
     const isAsleep = await asleep;
     timer?.cancel();
@@ -545,10 +546,18 @@ export class ObjectTable {
 
   // ── The log's events ───────────────────────────────────────────────────────────────────────
 
-  #onCommitted({ activation, groupsBefore }: Entry, count: number): void {
+  #onCommitted(entry: Entry, count: number): void {
+    const { activation, groupsBefore } = entry;
     const own = count - groupsBefore;
-    if (own <= 0) return;
-    activation?.executor.post({ type: 'committed', activation: activation.number, count: own });
+    if (own > 0) {
+      activation?.executor.post({ type: 'committed', activation: activation.number, count: own });
+    }
+    if (entry.leave !== undefined) this.#foldSoon(entry);
+  }
+
+  /** An activation does not end before all it wrote is folded in: somebody waits for that. */
+  #foldSoon({ log }: Entry): void {
+    void log?.settled();
   }
 
   #onFolded(entry: Entry, count: number): void {

@@ -1,5 +1,6 @@
 /** Objects that are to move while something else goes wrong. */
 import type { ObjectRef, ShardAssignment, Staging } from '@homing/base';
+import { replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import { drawProfile } from '../src/profile.ts';
 import { SeededRandom } from '../src/random.ts';
@@ -27,6 +28,7 @@ class Moving {
       shards: 1,
       objects: 1,
       overloadedShare: 0,
+      limits: replicationLimits,
       coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 } as const,
       network: {
         delayMs: [1, 5] as const,
@@ -97,6 +99,39 @@ test.each(['another region', 'another node'])(
     expect(await moving.run(60_000, () => isOver)).toBe(true);
     expect(await moving.append(caller, 2)).toBe('ok');
     expect(moving.owner?.self.node).toBe(owner.self.node);
+  },
+);
+
+test.each(['another region', 'another node'])(
+  'an object that was just written goes to %s before anybody is told what is committed',
+  async (where) => {
+    const moving = new Moving();
+    const { cluster, object } = moving;
+    await moving.run(30_000, () => cluster.setOf(object) !== undefined);
+    const [caller] = cluster.nodes as [SimNode];
+    expect(await moving.append(caller, 1)).toBe('ok');
+    const owner = moving.owner as SimNode;
+    const home = cluster.regionOf(owner.self.node);
+    const isNext = (node: SimNode) =>
+      node !== owner && (cluster.regionOf(node.self.node) === home) === (where === 'another node');
+    const next = cluster.nodes.find(isNext) as SimNode;
+    const written = moving.append(caller, 2);
+    await moving.run(30);
+    const begunMs = moving.world.nowMs;
+    let isOver = false;
+    const move =
+      where === 'another node'
+        ? owner.move(object.id, next.self.node)
+        : owner.moveHome(object.id, cluster.regionOf(next.self.node));
+    void move.then(() => {
+      isOver = true;
+    });
+    expect(await moving.run(10_000, () => isOver)).toBe(true);
+    expect(owner.owned()).toEqual([]);
+    const tookMs = moving.world.nowMs - begunMs;
+    expect(await written).toBe('ok');
+    // Of the clock of the run, on which nothing takes time but links and disks.
+    expect(tookMs).toBeLessThan(replicationLimits.noticeMs / 2);
   },
 );
 
