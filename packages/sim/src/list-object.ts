@@ -43,6 +43,7 @@ export class ListObject {
   #alarm: ListState['alarm'];
   #groups = 0;
   #durable = 0;
+  #folded = 0;
   #waiting: Waiting[] = [];
 
   constructor(options: ListObjectOptions) {
@@ -57,7 +58,7 @@ export class ListObject {
   }
 
   get isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#durable === this.#groups;
+    return this.#waiting.length === 0 && this.#folded === this.#groups;
   }
 
   run(command: Command, answer: (reply: Reply) => void): void {
@@ -83,12 +84,18 @@ export class ListObject {
     this.#output(() => done('done'));
   }
 
-  /** Groups up to the `count`-th are durable. */
-  appended(count: number): void {
-    this.#durable = count;
-    while ((this.#waiting[0]?.group ?? Number.POSITIVE_INFINITY) <= count) {
+  /** Groups up to the `count`-th are durable: what waited for them leaves. */
+  committed(count: number): void {
+    this.#durable = Math.max(this.#durable, count);
+    while ((this.#waiting[0]?.group ?? Number.POSITIVE_INFINITY) <= this.#durable) {
       this.#waiting.shift()?.send();
     }
+  }
+
+  /** Groups up to the `count`-th are part of the state. */
+  folded(count: number): void {
+    this.#folded = count;
+    this.committed(count);
   }
 
   #reply(command: Command): Reply {

@@ -124,9 +124,12 @@ class SimExecutor implements ExecutorLink {
         if (number !== undefined) this.#hosted.get(number)?.sessions.delete(message.session);
         return;
       }
+      case 'committed':
+        this.#hosted.get(message.activation)?.object.committed(message.count);
+        return;
       case 'appended': {
         const hosted = this.#hosted.get(message.activation);
-        hosted?.object.appended(message.count);
+        hosted?.object.folded(message.count);
         if (hosted !== undefined) this.#watchIdle(message.activation, hosted);
         return;
       }
