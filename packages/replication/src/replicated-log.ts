@@ -451,7 +451,8 @@ export class ReplicatedLog implements OwnedLog {
       copy.onAnswer(store, answer);
       return;
     }
-    this.#awaitedSinceMs.delete(store);
+    // A round of reads that it took part in says nothing of what it was sent.
+    if (answer.type !== 'confirmed') this.#awaitedSinceMs.delete(store);
     switch (answer.type) {
       case 'sealed':
         this.#step({ ...answer, store, isVote: true });

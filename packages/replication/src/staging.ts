@@ -140,10 +140,10 @@ export class ObjectStaging implements Staging, RemoteCopy {
   }
 
   onAnswer(store: string, answer: LogAnswer): void {
-    // Answers to pages of the state are not to what was asked here.
-    if (answer.type !== 'page-taken') this.#askedSinceMs.delete(store);
+    // Others, as those to pages of the state and to rounds of reads, are not to what was asked here.
     switch (answer.type) {
       case 'acked':
+        this.#askedSinceMs.delete(store);
         // What it was told is committed is what it was sent.
         if (answer.committed >= answer.lsn) this.step({ type: 'acked', store, lsn: answer.lsn });
         // What was sent after it may have found no room on the disk.
@@ -153,9 +153,11 @@ export class ObjectStaging implements Staging, RemoteCopy {
         return;
       case 'gap':
       case 'refused':
+        this.#askedSinceMs.delete(store);
         this.step({ type: answer.type, store });
         return;
       case 'stale-generation':
+        this.#askedSinceMs.delete(store);
         this.step({ type: 'down', store });
         this.#later(store);
         return;
