@@ -62,6 +62,8 @@ export class Disk {
   readonly #damaged = new Map<ObjectIdHex, Damage>();
   /** How long an fsync takes at most while the disk is slow. */
   slowMs: number | undefined;
+  /** It refuses nothing any more. */
+  keepsUp = false;
 
   constructor(
     world: World,
@@ -156,7 +158,7 @@ export class Disk {
       });
     };
     const isOverloaded = () => {
-      return this.#random.chance(this.#faults.overloadedShare ?? 0);
+      return this.#random.chance(this.keepsUp ? 0 : (this.#faults.overloadedShare ?? 0));
     };
     const ask = (id: ObjectIdHex | undefined, apply: () => Promise<void>) => {
       if (!process.isAlive) return Promise.reject(closed());

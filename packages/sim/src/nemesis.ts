@@ -48,6 +48,7 @@ export class Nemesis {
     cluster.setCoordinatorAway(false);
     for (const name of cluster.names) {
       cluster.disk(name).slowMs = undefined;
+      cluster.disk(name).keepsUp = true;
       const node = cluster.node(name);
       node?.process.resume();
       if (node?.isDraining === true) cluster.kill(name);
