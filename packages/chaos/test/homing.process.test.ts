@@ -60,11 +60,12 @@ test(`lists and registers are kept over ${kills} kills under load`, async () => 
   expect(operations.filter(({ outcome }) => outcome !== 'ok').length).toBeGreaterThanOrEqual(kills);
   expect(node.crashes).toBe(0);
 
-  // The checker sees what it should: without one acknowledged value the same history is wrong.
+  // The checker sees what it should: without a value that others saw the same history is wrong. The
+  // newest one may be of a call without an answer, and nobody else's.
   const lists = operations.filter((one): one is ListOperation => one.kind === 'list');
   const last = lists.findLast(({ output = [] }) => output.length > 1) as ListOperation;
   const robbed = operations.map((one) =>
-    one === last ? { ...last, output: last.output?.slice(0, -1) } : one,
+    one === last ? { ...last, output: last.output?.slice(1) } : one,
   );
   expect(checkHistory(robbed)).not.toEqual([]);
 });
