@@ -299,9 +299,14 @@ class Run {
   /** What is to have a copy elsewhere has it, whole and as new as the object. */
   async #demandRemotes(): Promise<void> {
     const cluster = this.#cluster;
+    // A disk that was lost has nothing, and may stay in its sets for ever.
+    const isThere = (store: string) =>
+      cluster.names.some((name) => cluster.disk(name).storeId === store);
     const copies = () =>
       cluster.objects.flatMap((object) =>
-        (cluster.remoteSetOf(object)?.members ?? []).map((store) => ({ object, store })),
+        (cluster.remoteSetOf(object)?.members ?? [])
+          .filter(isThere)
+          .map((store) => ({ object, store })),
       );
     const behind = () =>
       copies().filter(({ object, store }) => {
