@@ -17,7 +17,7 @@
 import type { NodeInfo, ShardAssignment, VersionedShard } from '@homing/base';
 import { copiesOf, planExchanges } from './balance.ts';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
-import { isChanging, isMajority, type Standing } from './replica-set.ts';
+import { isChanging, isMajority, type Standing, targetOf } from './replica-set.ts';
 
 export interface AssignmentInput {
   /** Live nodes. */
@@ -152,7 +152,7 @@ function goOn(
   copies: Copies,
 ): ShardAssignment | undefined {
   const { region, shard, members } = known;
-  const list = known.next ?? known.coming ?? [];
+  const list = targetOf(known);
   const generation = known.generation + 1;
   if (known.next === undefined && isLearned(input, known, list)) {
     return { region, shard, generation, members, next: list };
@@ -237,7 +237,7 @@ function wantedMembers(
   const { factor, isGone } = input;
   const { members } = known;
   const ready = candidates(input).map(({ storeId }) => storeId);
-  const joining = without(known.next ?? known.coming ?? [], members);
+  const joining = without(targetOf(known), members);
   const kept = [
     ...members.filter((store) => !isGone(store)),
     ...joining.filter((store) => ready.includes(store)),

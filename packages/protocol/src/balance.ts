@@ -15,7 +15,7 @@
  */
 import type { NodeInfo, ShardAssignment } from '@homing/base';
 import type { DeliberateBugs } from './deliberate-bugs.ts';
-import { isChanging, storesOf } from './replica-set.ts';
+import { isChanging, storesOf, targetOf } from './replica-set.ts';
 
 export interface BalanceInput {
   /** Live nodes of the region. */
@@ -43,8 +43,8 @@ export interface Exchange {
 /** How many copies each store is to hold, once what changes has changed. */
 export function copiesOf(sets: Iterable<ShardAssignment>): Map<string, number> {
   const copies = new Map<string, number>();
-  for (const { members, next, coming } of sets) {
-    for (const store of next ?? coming ?? members) copies.set(store, (copies.get(store) ?? 0) + 1);
+  for (const set of sets) {
+    for (const store of targetOf(set)) copies.set(store, (copies.get(store) ?? 0) + 1);
   }
   return copies;
 }
@@ -65,8 +65,7 @@ function isWhole({ nodes, sets, factor }: BalanceInput): boolean {
   const size = Math.min(factor, staying.size);
   return sets.every((set) => {
     const { members } = set;
-    const list = set.next ?? set.coming ?? members;
-    const isGrowing = members.length < size || list.length > members.length;
+    const isGrowing = members.length < size || targetOf(set).length > members.length;
     return !isGrowing && storesOf(set).every((store) => staying.has(store));
   });
 }

@@ -1,7 +1,8 @@
 /**
  * Which stores hold a shard, and what counts as a majority of them. Before a set changes those that are
- * to join it are sent what it holds, and have no vote: learners. While it changes it has two lists, and every quorum (append, seal, promise, confirm) needs a majority of both: so a decision
- * by the old list alone, the joint one, or the new one alone always meets the others'.
+ * to join it are sent what it holds, and have no vote: learners. While it changes it has two lists, and
+ * every quorum (append, seal, promise, confirm) needs a majority of both: so a decision by the old list
+ * alone, the joint one, or the new one alone always meets the others'.
  */
 import type { ObjectIdHex } from '@homing/base';
 
@@ -31,10 +32,14 @@ export function ownersOf(set: ReplicaSet): readonly string[] {
   return set.next ?? set.members;
 }
 
+/** The list that is to be the only one in the end. */
+export function targetOf({ members, next, coming }: ReplicaSet): readonly string[] {
+  return next ?? coming ?? members;
+}
+
 /** Every store that is in one of the lists, once. */
-export function storesOf({ members, next, coming }: ReplicaSet): readonly string[] {
-  if (next === undefined && coming === undefined) return members;
-  return [...new Set([...members, ...(next ?? coming ?? [])])];
+export function storesOf(set: ReplicaSet): readonly string[] {
+  return isChanging(set) ? [...new Set([...set.members, ...targetOf(set)])] : set.members;
 }
 
 /** Those of them that have a vote. */
