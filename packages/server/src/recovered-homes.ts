@@ -16,26 +16,8 @@ import {
   storesOf,
 } from '@homing/protocol';
 import { ask } from './admin-client.ts';
-import type { RecoveryPlan, RecoveryState } from './recovery.ts';
+import type { HeldObject, HeldPage, RecoveryPlan, RecoveryState } from './recovery.ts';
 import { CommandError } from './usage-error.ts';
-
-/** What a node holds of one object; plain data, epochs in decimal digits. */
-export interface HeldObject {
-  readonly namespace: string;
-  readonly id: ObjectIdHex;
-  readonly promised: string;
-  readonly epoch: string;
-  readonly lsn: number;
-  /** Under which the node owns it, where it does. */
-  readonly owned: string | null;
-}
-
-export interface HeldPage {
-  /** In the order of ids. */
-  readonly held: readonly HeldObject[];
-  /** The last id that the page covers; null where there is no more. */
-  readonly until: ObjectIdHex | null;
-}
 
 interface Page extends HeldPage {
   readonly storeId: string;

@@ -19,7 +19,6 @@ import type {
 import type { ClusterFacts, EtcdCoordinatorExtras, RecoveredHome } from '@homing/coordinator';
 import type { Replication } from '@homing/replication';
 import type { DiskIdentity } from './disk-identity.ts';
-import type { HeldObject, HeldPage } from './recovered-homes.ts';
 import type { RegionNote } from './region-note.ts';
 import { CommandError } from './usage-error.ts';
 
@@ -35,6 +34,24 @@ export interface RecoveryState {
   /** Undefined where it never heard of any. */
   readonly regions?: RegionList | undefined;
   readonly shardsPerRegion: number;
+}
+
+/** What a node holds of one object; plain data, epochs in decimal digits. */
+export interface HeldObject {
+  readonly namespace: string;
+  readonly id: ObjectIdHex;
+  readonly promised: string;
+  readonly epoch: string;
+  readonly lsn: number;
+  /** Under which the node owns it, where it does. */
+  readonly owned: string | null;
+}
+
+export interface HeldPage {
+  /** In the order of ids. */
+  readonly held: readonly HeldObject[];
+  /** The last id that the page covers; null where there is no more. */
+  readonly until: ObjectIdHex | null;
 }
 
 export interface RecoveryOptions {
