@@ -13,6 +13,7 @@ import type {
   Timers,
 } from '@homing/base';
 import { type DeliberateBugs, isQuorum, mayLiveIn, storesOf } from '@homing/protocol';
+import { coordinatorAnswers } from './coordinator-answers.ts';
 import type { ObjectTable } from './object-table.ts';
 import type { PlacementCluster } from './placement.ts';
 import { RegionMove } from './region-move.ts';
@@ -99,14 +100,14 @@ export class Mover {
       .filter((node) => node.draining !== true && stores.includes(node.storeId))
       .filter((node) => this.#reaches(node));
     const taker = takers[this.#turn++ % Math.max(1, takers.length)];
-    if (taker === undefined || !(await this.#isAnswered(id))) return;
+    if (taker === undefined || !(await this.#mayLeave(id))) return;
     const outcome = (await objects.move(id, taker)) ? 'moved' : 'stayed';
     metrics.increment('migrations_total', { reason: 'set_change', outcome });
   }
 
   /** Gives the object up once it is at rest: whoever needs it next claims it, under a newer epoch. */
   async renew(id: ObjectIdHex): Promise<void> {
-    if (await this.#isAnswered(id)) await this.#options.objects.move(id, undefined, false);
+    if (await this.#mayLeave(id)) await this.#options.objects.move(id, undefined, false);
   }
 
   async #move(
@@ -121,7 +122,7 @@ export class Mover {
     const to = this.#choose(id, home, target);
     if ('outcome' in to) return to;
     if (to.home !== home) return this.#moveHome(id, to, reason, isForced);
-    if (!(await this.#isAnswered(id))) {
+    if (!(await this.#mayLeave(id))) {
       return { outcome: 'stayed', why: 'the coordinator does not answer: try again' };
     }
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
@@ -132,15 +133,8 @@ export class Mover {
     return { outcome: 'stayed', why: 'the object could not be handed over: try again' };
   }
 
-  /** While the coordinator is away, an object that it is asked to hand over would have no owner. */
-  async #isAnswered(id: ObjectIdHex): Promise<boolean> {
-    const { coordinator, objects } = this.#options;
-    const object = objects.status(id)?.object;
-    if (object === undefined) return false;
-    return await coordinator.locate(object).then(
-      () => true,
-      () => false,
-    );
+  #mayLeave(id: ObjectIdHex): Promise<boolean> {
+    return coordinatorAnswers(this.#options, id).catch(() => false);
   }
 
   async #moveHome(

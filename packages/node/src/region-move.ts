@@ -22,6 +22,7 @@ import {
   type MigrationInput,
   shardKey,
 } from '@homing/protocol';
+import { coordinatorAnswers } from './coordinator-answers.ts';
 import type { MoveLimits, MoveOutcome } from './mover.ts';
 import type { ObjectTable } from './object-table.ts';
 import type { PlacementCluster } from './placement.ts';
@@ -85,11 +86,8 @@ export class RegionMove {
     return outcome;
   }
 
-  /** Rejects while the coordinator is away: then the object would be frozen, and lost, for nothing. */
   async #answered(): Promise<void> {
-    const { objects, coordinator, id } = this.#options;
-    const object = objects.status(id)?.object;
-    if (object !== undefined) await coordinator.locate(object);
+    await coordinatorAnswers(this.#options, this.#options.id);
   }
 
   /** Tells the migration of `met`, or of what kept it from coming. */
