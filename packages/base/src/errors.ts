@@ -68,6 +68,11 @@ export class HomingError extends Error {
   }
 }
 
+/** What is to be said of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** `instanceof` that also holds across duplicate copies of this module and across threads' realms. */
 export function isHomingError(value: unknown): value is HomingError {
   return typeof value === 'object' && value !== null && brand in value;

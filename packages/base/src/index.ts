@@ -26,6 +26,7 @@ export {
   HomingError,
   type HomingErrorOptions,
   isHomingError,
+  messageOf,
 } from './errors.ts';
 export type {
   AlarmOutcome,

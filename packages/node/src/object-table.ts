@@ -24,6 +24,7 @@ import {
   type Logger,
   type Metrics,
   type MoveHome,
+  messageOf,
   type NodeInfo,
   type ObjectIdHex,
   type ObjectLogs,
@@ -328,7 +329,7 @@ export class ObjectTable {
   #onUnreadable(id: ObjectIdHex, error: unknown): void {
     const { logs, storeFailed } = this.#options;
     if (damagedObjectOf(error) === undefined || logs.damaged === undefined) storeFailed(error);
-    else logs.damaged(id, error instanceof Error ? error.message : String(error));
+    else logs.damaged(id, messageOf(error));
   }
 
   /** What comes for it meanwhile waits, and claims it anew. */

@@ -18,6 +18,7 @@ import {
   HomingError,
   type LogEvents,
   type Logger,
+  messageOf,
   type Network,
   type ObjectIdHex,
   type ObjectLogs,
@@ -354,7 +355,7 @@ export class Replication implements ObjectLogs {
     if (this.#isClosed) return;
     const id = damagedObjectOf(error);
     if (id === undefined) this.#options.failed(error);
-    else this.damaged(id, error instanceof Error ? error.message : String(error));
+    else this.damaged(id, messageOf(error));
   }
 
   #startSweeper(bugs: DeliberateBugs): Sweeper {

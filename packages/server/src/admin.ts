@@ -9,6 +9,7 @@ import {
   type Epoch,
   HomingError,
   isHomingError,
+  messageOf,
   type ObjectIdHex,
   type ShardAssignment,
 } from '@homing/base';
@@ -93,7 +94,7 @@ export async function startAdmin(options: {
   const server = createServer((request, response) => {
     answer(options.view, request, response).catch((error: unknown) => {
       const status = isHomingError(error) && error.code === 'invalid_argument' ? 400 : 500;
-      json(response, status, { error: error instanceof Error ? error.message : String(error) });
+      json(response, status, { error: messageOf(error) });
     });
   });
   await new Promise<void>((resolve, reject) => {

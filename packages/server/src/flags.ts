@@ -1,5 +1,7 @@
 /** Flags of commands: parsed by Node, checked here. Throws `UsageError` for what is not understood. */
+
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { messageOf } from '@homing/base';
 import { UsageError } from './usage-error.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -30,7 +32,7 @@ export function parseFlags(
       allowNegative: true,
     }) as { values: Record<string, unknown>; positionals: string[] });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(messageOf(error));
   }
   if (positionals.length > positionalsMax) {
     throw new UsageError(`unexpected argument ${JSON.stringify(positionals[positionalsMax])}`);

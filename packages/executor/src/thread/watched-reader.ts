@@ -5,6 +5,7 @@
 import {
   damagedObjectOf,
   type ListRange,
+  messageOf,
   type ObjectIdHex,
   type Space,
   type StateEntry,
@@ -42,7 +43,7 @@ export class WatchedReader implements StateReader {
 
   #report(error: unknown): unknown {
     const id = damagedObjectOf(error);
-    if (id !== undefined) this.#damaged(id, error instanceof Error ? error.message : String(error));
+    if (id !== undefined) this.#damaged(id, messageOf(error));
     return error;
   }
 }

@@ -30,7 +30,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { HomingError, readUint64, writeUint64 } from '@homing/base';
+import { HomingError, messageOf, readUint64, writeUint64 } from '@homing/base';
 
 /** Version of everything on disk: keys, values, record bodies. */
 export const formatVersion = 1;
@@ -169,7 +169,7 @@ export function inspectDirectory(directory: string): StoreFile {
     return known;
   } catch (error) {
     if (error instanceof HomingError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new HomingError('unavailable', `cannot use data directory ${directory}: ${reason}`, {
       cause: error,
     });

@@ -94,10 +94,6 @@ export function isDamage(error: unknown): boolean {
   return (error as { readonly code?: unknown } | undefined)?.code === 'LEVEL_CORRUPTION';
 }
 
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** All rows of a range that is known to be small. */
 export function readRange(database: Database, range: RangeOptions, limit: number): Buffer[] {
   const iterator = native.iterator_init(database, {

@@ -10,6 +10,7 @@
 import {
   damagedObject,
   type Epoch,
+  messageOf,
   noRecord,
   OperationCursor,
   objectIdBytes,
@@ -30,7 +31,7 @@ import {
   logPrefixOf,
   quarantineKeyOf,
 } from './keys.ts';
-import { type Database, messageOf, native, noOptions, readRange } from './native.ts';
+import { type Database, native, noOptions, readRange } from './native.ts';
 import { readQuarantine } from './quarantine.ts';
 
 /** A record held above `applied`. */

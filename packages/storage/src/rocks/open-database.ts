@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { HomingError, readUint64, type Store, writeUint64 } from '@homing/base';
+import { HomingError, messageOf, readUint64, type Store, writeUint64 } from '@homing/base';
 import {
   createWatermark,
   damaged,
@@ -20,7 +20,7 @@ import {
   writeStoreFile,
 } from './directory.ts';
 import { metaKey } from './keys.ts';
-import { type Database, isDamage, messageOf, native, noOptions } from './native.ts';
+import { type Database, isDamage, native, noOptions } from './native.ts';
 import { readNotes } from './notes.ts';
 import { removeOtherDatabases, rescueInto } from './rescue.ts';
 

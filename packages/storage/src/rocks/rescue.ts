@@ -15,8 +15,10 @@
  *
  * Called by open-database.ts, with the old database open, before anything else uses it.
  */
+
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '@homing/base';
 import { Committer } from './committer.ts';
 import { damaged, databasesIn } from './directory.ts';
 import {
@@ -27,14 +29,7 @@ import {
   logPrefixOf,
   statePrefixOf,
 } from './keys.ts';
-import {
-  type Database,
-  isDamage,
-  messageOf,
-  native,
-  noOptions,
-  type RangeOptions,
-} from './native.ts';
+import { type Database, isDamage, native, noOptions, type RangeOptions } from './native.ts';
 import { spaceNumbers } from './object-cache.ts';
 import { WireWriter } from './wire.ts';
 

@@ -25,6 +25,7 @@ import {
   type InstallRequest,
   type Logger,
   type Metrics,
+  messageOf,
   type ObjectHead,
   type ObjectIdHex,
   type ObjectRef,
@@ -256,7 +257,7 @@ export class RocksStore implements Store {
     try {
       return unsealBody(sealed);
     } catch (error) {
-      throw damagedObject(id, error instanceof Error ? error.message : String(error), error);
+      throw damagedObject(id, messageOf(error), error);
     }
   }
 

@@ -13,6 +13,7 @@ import {
   damagedObject,
   HomingError,
   type ListRange,
+  messageOf,
   type ObjectIdHex,
   objectIdBytes,
   type ReaderHandle,
@@ -36,7 +37,7 @@ const pageBytes = 256 * 1024;
  */
 export function readFailure(error: unknown, id?: ObjectIdHex): HomingError {
   if (error instanceof HomingError) return error;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   if (id !== undefined && isDamage(error)) return damagedObject(id, reason, error);
   return new HomingError('corruption', `cannot read the data directory: ${reason}`, {
     cause: error,

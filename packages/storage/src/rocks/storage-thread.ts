@@ -7,11 +7,11 @@
  * of them before the next batch is begun, so whatever came during one fsync goes into the next.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { assert, type ErrorData, errorToData } from '@homing/base';
+import { assert, type ErrorData, errorToData, messageOf } from '@homing/base';
 import { type CommitLimits, type CommitReport, Committer } from './committer.ts';
 import { Watermark, writeDamage } from './directory.ts';
 import { discardLeftovers } from './install.ts';
-import { isDamage, messageOf, native } from './native.ts';
+import { isDamage, native } from './native.ts';
 import { Purge } from './purge.ts';
 
 export interface StorageThreadData {
