@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Profile } from '../src/profile.ts';
 import { runSimulation } from '../src/simulation.ts';
+import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
 
 /** On a machine that does other work. */
 const timeoutMs = 300_000;
@@ -27,26 +28,11 @@ const joining: Partial<Profile> = {
   overloadedShare: 0,
   sessionTtlMs: 5000,
   faultEveryMs: [2000, 5000],
-  coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 },
-  network: {
-    delayMs: [1, 5],
-    slowShare: 0,
-    keepaliveMs: 6000,
-    reconnectMs: [5, 50],
-    bufferBytesMax: 1_000_000,
-  },
+  coordinator: steadyCoordinator,
+  network: steadyNetwork,
   kinds: ['join'],
   isDamaging: false,
-  controller: {
-    settleMs: 200,
-    assignDelayMs: 500,
-    rebuildDelayMs: 500,
-    balanceDelayMs: 500,
-    balancePercent: 100,
-    changesMax: 2,
-    vacateTimeoutMs: 60_000,
-    lookMs: 200,
-  },
+  controller: { ...hastyController, changesMax: 2 },
 };
 
 test(

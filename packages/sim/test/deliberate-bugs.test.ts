@@ -8,6 +8,7 @@ import { replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import type { Profile } from '../src/profile.ts';
 import { runSimulation, type SimulationOptions } from '../src/simulation.ts';
+import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
 
 interface Noticed {
   readonly bug: DeliberateBug | Exclude<keyof NonNullable<SimulationOptions['bugs']>, 'protocol'>;
@@ -37,16 +38,7 @@ const changingSets: Partial<Profile> = {
   faultEveryMs: [300, 2500],
   faultMs: [1000, 8000],
   kinds: ['wipe', 'crash', 'join', 'isolate', 'cut-off', 'coordinator-cut'],
-  controller: {
-    settleMs: 200,
-    assignDelayMs: 500,
-    rebuildDelayMs: 500,
-    balanceDelayMs: 500,
-    balancePercent: 100,
-    changesMax: 16,
-    vacateTimeoutMs: 60_000,
-    lookMs: 200,
-  },
+  controller: hastyController,
 };
 
 /** Objects go to and fro between two regions, while nodes die and calls go on. */
@@ -127,14 +119,8 @@ const cutOffOwners: Partial<Profile> = {
   overloadedShare: 0,
   faultEveryMs: [300, 1500],
   faultMs: [500, 3000],
-  network: {
-    delayMs: [1, 5],
-    slowShare: 0,
-    keepaliveMs: 6000,
-    reconnectMs: [5, 50],
-    bufferBytesMax: 1_000_000,
-  },
-  coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 },
+  network: steadyNetwork,
+  coordinator: steadyCoordinator,
   kinds: ['cut-off', 'cut-both-ways', 'coordinator-cut', 'session-expires'],
 };
 
@@ -161,13 +147,7 @@ const lostRegions: Partial<Profile> = {
   ...soonErased,
   isRemote: true,
   isRegionLost: true,
-  network: {
-    delayMs: [1, 5],
-    slowShare: 0,
-    keepaliveMs: 6000,
-    reconnectMs: [5, 50],
-    bufferBytesMax: 1_000_000,
-  },
+  network: steadyNetwork,
   faultEveryMs: [100, 600],
   faultMs: [500, 3000],
   kinds: [

@@ -8,8 +8,12 @@ import { SimCluster } from '../src/sim-cluster.ts';
 import type { CallOutcome, SimNode } from '../src/sim-node.ts';
 import { World } from '../src/world.ts';
 import { epochOf, put, Replicas, id as replicatedId } from './replicas.ts';
+import { steadyCoordinator, steadyNetwork } from './steady.ts';
 
 const nothing = () => {};
+
+const wheres = ['another region', 'another node'] as const;
+type Where = (typeof wheres)[number];
 
 class Moving {
   readonly world = new World();
@@ -29,14 +33,8 @@ class Moving {
       objects: 1,
       overloadedShare: 0,
       limits: replicationLimits,
-      coordinator: { delayMs: [0, 4], lostShare: 0, unknownShare: 0 } as const,
-      network: {
-        delayMs: [1, 5] as const,
-        slowShare: 0,
-        keepaliveMs: 6000,
-        reconnectMs: [5, 50] as const,
-        bufferBytesMax: 1_000_000,
-      },
+      coordinator: steadyCoordinator,
+      network: steadyNetwork,
     };
     this.cluster = new SimCluster({
       world: this.world,
@@ -60,6 +58,34 @@ class Moving {
     return this.cluster.nodes.find((node) => node.owned().includes(this.object.id));
   }
 
+  /** Writes the object for the first time. */
+  async begin(): Promise<{ readonly caller: SimNode; readonly owner: SimNode }> {
+    const { cluster, object } = this;
+    await this.run(30_000, () => cluster.setOf(object) !== undefined);
+    const [caller] = cluster.nodes as [SimNode];
+    expect(await this.append(caller, 1)).toBe('ok');
+    return { caller, owner: this.owner as SimNode };
+  }
+
+  /** Resolves when it has moved, or was found not to. */
+  async move(owner: SimNode, where: Where): Promise<void> {
+    const { cluster, object } = this;
+    const isNear = where === 'another node';
+    const home = cluster.regionOf(owner.self.node);
+    const next = cluster.nodes.find(
+      ({ self }) =>
+        self.node !== owner.self.node && (cluster.regionOf(self.node) === home) === isNear,
+    ) as SimNode;
+    let isOver = false;
+    const move = isNear
+      ? owner.move(object.id, next.self.node)
+      : owner.moveHome(object.id, cluster.regionOf(next.self.node));
+    void move.then(() => {
+      isOver = true;
+    });
+    expect(await this.run(60_000, () => isOver)).toBe(true);
+  }
+
   async append(node: SimNode, value: number): Promise<CallOutcome['outcome'] | undefined> {
     let outcome: CallOutcome['outcome'] | undefined;
     node.process.run(() => {
@@ -72,61 +98,28 @@ class Moving {
   }
 }
 
-test.each(['another region', 'another node'])(
+test.each(wheres)(
   'an object that is to go to %s while the coordinator is away stays, and is served',
   async (where) => {
     const moving = new Moving();
-    const { cluster, object } = moving;
-    await moving.run(30_000, () => cluster.setOf(object) !== undefined);
-    const [caller] = cluster.nodes as [SimNode];
-    expect(await moving.append(caller, 1)).toBe('ok');
-    const owner = moving.owner as SimNode;
-    cluster.setCoordinatorAway(true);
+    const { caller, owner } = await moving.begin();
+    moving.cluster.setCoordinatorAway(true);
     await moving.run(100);
-    const home = cluster.regionOf(owner.self.node);
-    const next = cluster.nodes.find(({ self }) => {
-      const isNear = cluster.regionOf(self.node) === home;
-      return self.node !== owner.self.node && isNear === (where === 'another node');
-    }) as SimNode;
-    let isOver = false;
-    const move =
-      where === 'another node'
-        ? owner.move(object.id, next.self.node)
-        : owner.moveHome(object.id, cluster.regionOf(next.self.node));
-    void move.then(() => {
-      isOver = true;
-    });
-    expect(await moving.run(60_000, () => isOver)).toBe(true);
+    await moving.move(owner, where);
     expect(await moving.append(caller, 2)).toBe('ok');
     expect(moving.owner?.self.node).toBe(owner.self.node);
   },
 );
 
-test.each(['another region', 'another node'])(
+test.each(wheres)(
   'an object that was just written goes to %s before anybody is told what is committed',
   async (where) => {
     const moving = new Moving();
-    const { cluster, object } = moving;
-    await moving.run(30_000, () => cluster.setOf(object) !== undefined);
-    const [caller] = cluster.nodes as [SimNode];
-    expect(await moving.append(caller, 1)).toBe('ok');
-    const owner = moving.owner as SimNode;
-    const home = cluster.regionOf(owner.self.node);
-    const isNext = (node: SimNode) =>
-      node !== owner && (cluster.regionOf(node.self.node) === home) === (where === 'another node');
-    const next = cluster.nodes.find(isNext) as SimNode;
+    const { caller, owner } = await moving.begin();
     const written = moving.append(caller, 2);
     await moving.run(30);
     const begunMs = moving.world.nowMs;
-    let isOver = false;
-    const move =
-      where === 'another node'
-        ? owner.move(object.id, next.self.node)
-        : owner.moveHome(object.id, cluster.regionOf(next.self.node));
-    void move.then(() => {
-      isOver = true;
-    });
-    expect(await moving.run(10_000, () => isOver)).toBe(true);
+    await moving.move(owner, where);
     expect(owner.owned()).toEqual([]);
     const tookMs = moving.world.nowMs - begunMs;
     expect(await written).toBe('ok');

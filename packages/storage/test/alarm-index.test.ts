@@ -10,10 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   decodeBody,
-  type Epoch,
   encodeBody,
   isHomingError,
-  makeEpoch,
   noRecord,
   type ObjectIdHex,
   type RecordName,
@@ -27,23 +25,11 @@ import { memoryStore, openRocksStore } from '../src/index.ts';
 import { logKeyOf } from '../src/rocks/keys.ts';
 import { native, noOptions } from '../src/rocks/native.ts';
 import { closeDatabase, openDatabase } from '../src/rocks/open-database.ts';
+import { epochOf, numbers, type Random } from './records.ts';
 
 const steps = 300;
 const ids = ['01', '02', '03'].map((byte) => byte.repeat(32) as ObjectIdHex);
 const forever = Number.MAX_SAFE_INTEGER as WallMs;
-
-/** The same numbers for the same seed: 0 up to `below`. */
-type Random = (below: number) => number;
-
-function numbers(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
-
-const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
 
 /** Few times, so that objects and records share them. */
 const someAlarm = (random: Random) => (random(4) === 0 ? null : ((1 + random(6)) as WallMs));

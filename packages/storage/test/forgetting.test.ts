@@ -3,9 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  type Epoch,
   encodeBody,
-  makeEpoch,
   noRecord,
   type ObjectIdHex,
   type RecordName,
@@ -18,20 +16,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { memoryStore, openRocksStore } from '../src/index.ts';
 import { families } from '../src/rocks/keys.ts';
 import { native, readRange } from '../src/rocks/native.ts';
+import { alarm, epochOf, keysOf, put } from './records.ts';
 
 const idA = `${'a1'.repeat(31)}07` as ObjectIdHex;
 /** Of the same bucket. */
 const idB = `${'b2'.repeat(31)}07` as ObjectIdHex;
 const idC = `${'c3'.repeat(31)}08` as ObjectIdHex;
 const namespace = 'worker/Class';
-const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
-const put = (key: string, value: string): RecordOperation => ({
-  type: 'put',
-  space: spaces.kv,
-  key: Buffer.from(key),
-  value: Buffer.from(value),
-});
-const alarm = (dueMs: number): RecordOperation => ({ type: 'alarm', dueMs: dueMs as WallMs });
 
 function send(
   store: Store,
@@ -48,9 +39,6 @@ function send(
     committed,
   });
 }
-
-const keysOf = (store: Store, id: ObjectIdHex) =>
-  [...store.reader().list(id, spaces.kv, {})].map(({ key }) => Buffer.from(key).toString());
 
 let directory: string;
 beforeEach(() => {

@@ -24,6 +24,7 @@ import { Watermark } from '../src/rocks/directory.ts';
 import { type Database, native } from '../src/rocks/native.ts';
 import { closeDatabase, openDatabase } from '../src/rocks/open-database.ts';
 import { WireWriter } from '../src/rocks/wire.ts';
+import { numbers } from './records.ts';
 
 const cuts = 30;
 const steps = 50;
@@ -31,15 +32,6 @@ const mebibyte = 1024 * 1024;
 const epoch = makeEpoch(7n, 0);
 const ids = ['01', '02', '03', '04'].map((byte) => byte.repeat(32) as ObjectIdHex);
 const nameOf = (lsn: number): RecordName => ({ epoch, lsn });
-
-/** The same numbers for the same seed: 0 up to `below`. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 interface Acked {
   readonly lsns: readonly number[];

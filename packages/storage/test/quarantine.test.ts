@@ -12,34 +12,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   damagedObjectOf,
-  type Epoch,
   encodeBody,
-  makeEpoch,
   noRecord,
   type ObjectIdHex,
   type RecordName,
   type RecordOperation,
   type Store,
-  spaces,
   type WallMs,
 } from '@homing/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { memoryStore, openRocksStore } from '../src/index.ts';
 import { logKeyOf } from '../src/rocks/keys.ts';
 import { type Database, native, noOptions } from '../src/rocks/native.ts';
+import { alarm, epochOf, keysOf, put } from './records.ts';
 
 const idA = 'a1'.repeat(32) as ObjectIdHex;
 const idB = 'b2'.repeat(32) as ObjectIdHex;
 const object = { namespace: 'worker/Class', id: idA, name: 'alice' };
-const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
 const epoch = epochOf(5);
-const put = (key: string, value: string): RecordOperation => ({
-  type: 'put',
-  space: spaces.kv,
-  key: Buffer.from(key),
-  value: Buffer.from(value),
-});
-const alarm = (dueMs: number): RecordOperation => ({ type: 'alarm', dueMs: dueMs as WallMs });
 
 function send(
   store: Store,
@@ -55,9 +45,6 @@ function send(
     committed,
   });
 }
-
-const keysOf = (store: Store, id: ObjectIdHex) =>
-  [...store.reader().list(id, spaces.kv, {})].map(({ key }) => Buffer.from(key).toString());
 
 let directory: string;
 beforeEach(() => {
