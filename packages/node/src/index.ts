@@ -4,7 +4,7 @@ export type { CallersView } from './callers.ts';
 export type { ConnectWebSocket, ExternalSocket } from './client-ends.ts';
 export { localLogs } from './local-log.ts';
 export type { MigrationOptions } from './migrator.ts';
-export type { MoveOutcome, MoveReason, MoveTarget } from './mover.ts';
+export type { MoveOutcome, MoveReason, MoveTarget } from './moves.ts';
 export {
   type ChooseNode,
   HomingNode,

@@ -13,7 +13,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { Callers } from './callers.ts';
 import type { Distances } from './distances.ts';
 import { Migrator } from './migrator.ts';
-import type { MoveOutcome } from './mover.ts';
+import type { MoveOutcome } from './moves.ts';
 
 const rules: MigrationRules = {
   windowMs: 6000,

@@ -17,7 +17,7 @@ import {
 } from '@homing/protocol';
 import type { Called, Callers } from './callers.ts';
 import type { Distances } from './distances.ts';
-import type { MoveOutcome } from './mover.ts';
+import type { MoveOutcome } from './moves.ts';
 
 /** How the objects of a cluster move toward their callers. */
 export interface MigrationOptions {

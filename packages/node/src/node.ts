@@ -48,13 +48,8 @@ import {
   ExecutorPool,
 } from './executor-pool.ts';
 import { type MigrationOptions, Migrator } from './migrator.ts';
-import {
-  type MoveLimits,
-  type MoveOutcome,
-  type MoveReason,
-  Mover,
-  type MoveTarget,
-} from './mover.ts';
+import { Mover } from './mover.ts';
+import type { MoveLimits, MoveOutcome, MoveReason, MoveTarget } from './moves.ts';
 import type { ObjectStatus } from './object-entry.ts';
 import { ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';

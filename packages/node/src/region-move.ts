@@ -23,7 +23,7 @@ import {
   shardKey,
 } from '@homing/protocol';
 import { coordinatorAnswers } from './coordinator-answers.ts';
-import type { MoveLimits, MoveOutcome } from './mover.ts';
+import type { MoveLimits, MoveOutcome } from './moves.ts';
 import type { ObjectTable } from './object-table.ts';
 import type { PlacementCluster } from './placement.ts';
 
