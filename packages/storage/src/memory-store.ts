@@ -67,6 +67,11 @@ function keyString(key: Uint8Array): string {
   return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
 }
 
+/** In the order of RocksDB, whatever was written first: states that are equal read alike. */
+function byKey<T>(entries: Iterable<readonly [string, T]>): (readonly [string, T])[] {
+  return [...entries].sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
 /** A copy that shares no memory with the argument. */
 function copyOf(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
@@ -194,9 +199,9 @@ class MemoryReader implements StateReader {
     this.#check();
     const start = range.start === undefined ? '' : keyString(range.start);
     const end = range.end === undefined ? undefined : keyString(range.end);
-    const selected = [...(this.#objects.get(id)?.spaces.get(space) ?? [])]
-      .filter(([key]) => key >= start && (end === undefined || key < end))
-      .sort(([a], [b]) => (a < b ? -1 : 1));
+    const selected = byKey(this.#objects.get(id)?.spaces.get(space) ?? []).filter(
+      ([key]) => key >= start && (end === undefined || key < end),
+    );
     if (range.reverse) selected.reverse();
     for (const [key, value] of selected.slice(0, limit)) {
       this.#check();
@@ -352,8 +357,8 @@ class MemoryStore implements Store {
     if (object === undefined) return undefined;
     const head = headOf(object);
     const puts: RecordOperation[] = [];
-    for (const [space, entries] of object.spaces) {
-      for (const [key, value] of entries) {
+    for (const [space, entries] of [...object.spaces].sort(([a], [b]) => a - b)) {
+      for (const [key, value] of byKey(entries)) {
         puts.push({ type: 'put', space, key: Buffer.from(key, 'latin1'), value });
       }
     }
@@ -379,9 +384,8 @@ class MemoryStore implements Store {
 
   notes(prefix: string): readonly { readonly name: string; readonly value: Uint8Array }[] {
     this.#checkOpen();
-    return [...this.#notes]
+    return byKey(this.#notes)
       .filter(([name]) => name.startsWith(prefix))
-      .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, value]) => ({ name, value }));
   }
 

@@ -10,6 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  decodeBody,
   type Epoch,
   encodeBody,
   makeEpoch,
@@ -224,6 +225,30 @@ describe.each(adapters)('%s store as a replica', (_, open) => {
     await fold({ epoch, lsn: 1 });
     expect(contents(store, idA)).toEqual([['a', '1']]);
     expect(store.tail(idA)).toEqual([]);
+  });
+
+  test('a snapshot is the same for the same state, whatever was written in between', async () => {
+    const system = (key: string): RecordOperation => ({
+      type: 'put',
+      space: spaces.system,
+      key: bytes(key),
+      value: bytes('value'),
+    });
+    await append(store, idA, 1, [put('b', '2'), put('a', '1'), system('s')]);
+    await append(store, idB, 1, [system('s'), put('x', '0'), put('b', '2')]);
+    await append(store, idB, 2, [
+      { type: 'clear', space: spaces.kv },
+      put('a', '1'),
+      put('b', '2'),
+    ]);
+    const pagesOf = (id: ObjectIdHex) => {
+      const snapshot = store.snapshot(id);
+      const page = decodeBody(snapshot?.next(1 << 20) ?? new Uint8Array());
+      snapshot?.close();
+      return page.operations;
+    };
+    expect(pagesOf(idB)).toEqual(pagesOf(idA));
+    expect(pagesOf(idA)).toHaveLength(3);
   });
 
   test('a snapshot takes the place of what another replica holds, all at once', async () => {
