@@ -400,6 +400,7 @@ export class ReplicatedLog implements OwnedLog {
     this.#step({ type: 'set', set });
     for (const store of peers.stores()) if (!before.has(store)) this.up(store);
     if (this.#isOver) return;
+    for (const store of before) if (!storesOf(set).includes(store)) this.#keepFrom(store);
     for (const number of this.#rounds.keys()) this.#askToConfirm(number);
     this.#context.changed(this);
   }
@@ -670,6 +671,13 @@ export class ReplicatedLog implements OwnedLog {
       done: (applied) => this.#step({ type: 'copied', store, applied }),
       failed: () => this.#context.blocked(this, store),
     });
+  }
+
+  /** The store has left the set, and erases what it holds: a copy that waits its turn would stay there. */
+  #keepFrom(store: string): void {
+    const { copies, peers } = this.#context;
+    const node = peers.nodeOf(store);
+    if (node !== undefined) copies.giveUp(node, this.object.id, this.epoch);
   }
 
   // ── Recovery from another replica ──────────────────────────────────────────────────────────

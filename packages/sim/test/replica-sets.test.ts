@@ -178,6 +178,38 @@ test('a joiner is complete with what nobody sends it, and a leaver erases what i
   expect(replicas.replication(2).setOf('main', id)?.generation).toBe(3);
 });
 
+test('a copy that waits its turn is not sent to a store that has left', async () => {
+  const limits = { copiesMax: 1, windowBytesMax: 0, pageBytes: 100, pagesInFlightMax: 1 };
+  const replicas = new Replicas({}, limits, names);
+  const tellAll = (generation: number, ...members: number[]) => {
+    for (const index of names.keys()) {
+      replicas.tell(index, { generation, members: replicas.stores(...members) });
+    }
+  };
+  tellAll(2, 0, 1, 2, 3, 4);
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  for (const index of [3, 4]) {
+    replicas.network.cut('n0', `n${index}`);
+    replicas.network.cut(`n${index}`, 'n0');
+  }
+  await replicas.run(3000);
+  for (let n = 0; n < 300; n++) log.append([put(`k${n}`, 'x'.repeat(90))]);
+  await replicas.run(2000);
+  replicas.network.mend('n0', 'n3');
+  replicas.network.mend('n3', 'n0');
+  await replicas.run(200);
+  replicas.network.heal();
+  await replicas.run(200);
+  // One is under way, and the other waits for it.
+  tellAll(3, 0, 1, 2, 3);
+  await replicas.run(1000);
+  expect([3, 4].map((index) => replicas.value(index, 'k299'))).toEqual([undefined, undefined]);
+  await replicas.run(30_000);
+  expect(replicas.value(3, 'k299')).toHaveLength(90);
+  expect(replicas.last(4)).toBeUndefined();
+});
+
 test('a vow is part of what a joiner takes over', async () => {
   const replicas = new Replicas({}, {}, names);
   await replicas.run(200);
