@@ -13,6 +13,7 @@ import {
   type ShardAssignment,
   type Staging,
   type Timers,
+  type VersionedShard,
 } from '@homing/base';
 import {
   type DeliberateBugs,
@@ -62,7 +63,7 @@ export class RegionMove {
 
   /** Resolves when it is over. Never rejects. */
   async run(): Promise<MoveOutcome> {
-    const { objects, id, set, node, isFirst, limits } = this.#options;
+    const { objects, coordinator, id, set, node, isFirst, limits } = this.#options;
     const frozen = isFirst ? await this.#freezeTable() : undefined;
     this.#log = frozen ?? objects.logOf(id);
     if (this.#log === undefined || this.#log.isOver) {
@@ -75,7 +76,9 @@ export class RegionMove {
     const { near } = this.#staging;
     const begins = isFirst ? near : near.then(() => this.#answered());
     this.#wait(begins, limits.moveCopyTimeoutMs, { type: 'near' });
+    const watching = coordinator.watch(() => this.#checkTarget());
     const outcome = await over;
+    watching.stop();
     // Under its next epoch it can move: whoever needs it next claims it.
     if (this.#isFenced && outcome.outcome === 'stayed') {
       await this.#answered().then(
@@ -107,6 +110,25 @@ export class RegionMove {
         this.#step({ type: 'failed', why });
       },
     );
+  }
+
+  /** A copy that could not be switched to any more is waited for no longer. */
+  #checkTarget(): void {
+    if (this.#migration.phase !== 'copying') return;
+    const { coordinator, node, set } = this.#options;
+    const isThere = coordinator
+      .nodes()
+      .some((other) => other.node === node.node && other.storeId === node.storeId);
+    if (!isThere) this.#step({ type: 'failed', why: `node ${node.node} is gone` });
+    else if ((this.#shard?.assignment.generation ?? 0) > set.generation) {
+      this.#step({ type: 'failed', why: 'the replica set there has changed' });
+    }
+  }
+
+  /** That of the set which the object is copied to, as the coordinator has it. */
+  get #shard(): VersionedShard | undefined {
+    const { coordinator, set } = this.#options;
+    return coordinator.shards().get(shardKey(set.region, set.shard));
   }
 
   #step(input: MigrationInput): void {
@@ -175,9 +197,8 @@ export class RegionMove {
   }
 
   async #switch(): Promise<void> {
-    const { objects, id, node, home, set, coordinator, cluster } = this.#options;
-    const key = shardKey(set.region, set.shard);
-    const shard = coordinator.shards().get(key);
+    const { objects, id, node, home, set, cluster } = this.#options;
+    const shard = this.#shard;
     const list = cluster?.regions();
     const log = this.#log;
     const isSame = shard?.assignment.generation === set.generation;

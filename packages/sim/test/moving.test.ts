@@ -1,6 +1,6 @@
 /** Objects that are to move while something else goes wrong. */
 import type { ObjectRef, ShardAssignment, Staging } from '@homing/base';
-import { replicationLimits } from '@homing/replication';
+import { type ReplicationLimits, replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import { drawProfile } from '../src/profile.ts';
 import { SeededRandom } from '../src/random.ts';
@@ -20,7 +20,7 @@ class Moving {
   readonly cluster: SimCluster;
   readonly object: ObjectRef;
 
-  constructor() {
+  constructor(limits: Partial<ReplicationLimits> = {}) {
     const random = new SeededRandom(1);
     const profile = {
       ...drawProfile(random.child('profile')),
@@ -31,8 +31,9 @@ class Moving {
       factor: 3,
       shards: 1,
       objects: 1,
+      isRemote: false,
       overloadedShare: 0,
-      limits: replicationLimits,
+      limits: { ...replicationLimits, ...limits },
       coordinator: steadyCoordinator,
       network: steadyNetwork,
     };
@@ -125,6 +126,35 @@ test.each(wheres)(
     expect(await written).toBe('ok');
     // Of the clock of the run, on which nothing takes time but links and disks.
     expect(tookMs).toBeLessThan(replicationLimits.noticeMs / 2);
+  },
+);
+
+test.each(['dies', 'comes back with an empty disk'] as const)(
+  'a move whose next owner %s is called off, and leaves nothing behind',
+  async (what) => {
+    const moving = new Moving({ leftoverSweepMs: 1000, leftoverDelayMs: 500 });
+    const { cluster, object } = moving;
+    const { caller, owner } = await moving.begin();
+    const home = cluster.regionOf(owner.self.node);
+    const there = cluster.names.filter((name) => cluster.regionOf(name) !== home);
+    const [next] = there as [string];
+    let isOver = false;
+    void owner.moveHome(object.id, cluster.regionOf(next)).then(() => {
+      isOver = true;
+    });
+    cluster.kill(next);
+    if (what !== 'dies') {
+      cluster.replaceDisk(next);
+      cluster.start(next);
+    }
+    const copies = () =>
+      there.filter((name) => cluster.disk(name).contents.head(object.id) !== undefined);
+    await moving.run(1000);
+    expect(copies()).not.toEqual([]);
+    expect(await moving.run(60_000, () => isOver)).toBe(true);
+    expect(cluster.homeOf(object)).toBe(home);
+    expect(await moving.run(60_000, () => copies().length === 0)).toBe(true);
+    expect(await moving.append(caller, 2)).toBe('ok');
   },
 );
 
