@@ -11,6 +11,7 @@ import {
   type AlarmOutcome,
   AssertionFailed,
   type AutoResponsePair,
+  Chain,
   currentFrame,
   type EntryKind,
   type IoContext,
@@ -53,8 +54,8 @@ export class Actor implements IoContext {
   readonly #alarms: Alarms;
   readonly #hibernation: Hibernation;
   readonly #results: RequestResults;
-  readonly #entries = new Set<Entry>();
-  readonly #undo = new Map<(reason: unknown) => void, boolean>();
+  readonly #entries = new Chain<Entry>();
+  readonly #undo = new Chain<(reason: unknown) => void>();
   #roomWaiters: (() => void)[] = [];
   #instance: object | undefined;
   #broken: { readonly reason: unknown } | undefined;
@@ -164,11 +165,10 @@ export class Actor implements IoContext {
       this.#queued++;
       this.#busy();
     }
-    const entry: Entry = { refuse };
-    this.#entries.add(entry);
+    const entry = this.#entries.add({ refuse });
     const gate = scope instanceof InputGate ? scope : this.#gate;
     gate.current.enter(() => {
-      if (!this.#entries.delete(entry)) return;
+      if (!entry.remove()) return;
       this.#flush();
       if (isEvent) {
         this.#queued--;
@@ -207,13 +207,13 @@ export class Actor implements IoContext {
       undo(this.#broken.reason);
       return () => {};
     }
-    this.#undo.set(undo, keepsAlive);
+    const place = this.#undo.add(undo);
     if (keepsAlive) {
       this.#keepers++;
       this.#busy();
     }
     return () => {
-      if (!this.#undo.delete(undo) || !keepsAlive) return;
+      if (!place.remove() || !keepsAlive) return;
       this.#keepers--;
       this.#checkIdle();
     };
@@ -500,12 +500,8 @@ export class Actor implements IoContext {
     if (this.#broken !== undefined) return;
     this.#broken = { reason };
     this.#outputs.close();
-    const entries = [...this.#entries];
-    this.#entries.clear();
-    for (const { refuse } of entries) refuse(reason);
-    const undo = [...this.#undo.keys()];
-    this.#undo.clear();
-    for (const run of undo) run(reason);
+    for (const { refuse } of this.#entries.drain()) refuse(reason);
+    for (const run of this.#undo.drain()) run(reason);
     this.#host.ended(cause, reason);
   }
 }

@@ -1,5 +1,6 @@
 /** The vocabulary that every package shares. */
 export { AssertionFailed, assert, unreachable } from './assert.ts';
+export { Chain, type Link } from './chain.ts';
 export { damagedObject, damagedObjectOf } from './damage.ts';
 export type {
   Dispatcher,
@@ -43,6 +44,7 @@ export type {
   ToExecutor,
   WorkerExports,
 } from './executor-port.ts';
+export { type HiddenSlot, hiddenSlot } from './hidden-slot.ts';
 export {
   currentContext,
   currentFrame,

@@ -1,5 +1,5 @@
 /** What stands in a frame besides values; see session.ts for what each frame is. */
-import type { WireWriter } from '@homing/base';
+import { WireError, WireReader, type WireWriter } from '@homing/base';
 
 export const frames = {
   call: 1,
@@ -30,7 +30,7 @@ export const resultFlags = { threw: 1, kept: 2, replayed: 4, own: 8 } as const;
 export const referenceKinds = { stub: 0, yours: 1, readable: 2, writable: 3, signal: 4 } as const;
 
 /** A kind and a number. */
-export const lineBytes = 5;
+const lineBytes = 5;
 const linesMax = 255;
 
 /** The streams and signals of a message stand at its end, so that they are found without reading it. */
@@ -42,4 +42,14 @@ export function writeLines(writer: WireWriter, lines: readonly number[]): void {
     writer.u32(lines[index * 2 + 1] as number);
   }
   writer.u8(count);
+}
+
+/** Takes them off the end again; undefined where there are none. */
+export function takeLines(reader: WireReader): WireReader | undefined {
+  const last = reader.end - 1;
+  if (last < reader.position) throw new WireError('it ends too early');
+  const start = last - (reader.frame[last] as number) * lineBytes;
+  if (start < reader.position) throw new WireError('it ends too early');
+  reader.end = start;
+  return start === last ? undefined : new WireReader(reader.frame, start, last);
 }

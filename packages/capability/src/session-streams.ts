@@ -5,9 +5,10 @@
  * received: what comes for them may be here before the value they stand in is read. A pipe ends at
  * both ends on its own, so frames for one that is gone are no error.
  */
-import { WireError, WireReader, type WireWriter } from '@homing/base';
-import { frames, lineBytes, referenceKinds } from './frames.ts';
+import { WireError, type WireReader, type WireWriter } from '@homing/base';
+import { frames, referenceKinds } from './frames.ts';
 import type { SessionHost } from './host.ts';
+import { LazyMap } from './lazy-map.ts';
 import type { CapabilityLimits } from './limits.ts';
 import type { PayloadReader, PayloadWriter } from './payload.ts';
 import {
@@ -49,15 +50,26 @@ interface Line {
   readonly wire: ScopedWire | undefined;
 }
 
+type Streamed = ReadableStream | WritableStream | AbortSignal;
+
+/** What a session's streams carry. */
+export function isStreamed(value: object): value is Streamed {
+  return (
+    value instanceof ReadableStream ||
+    value instanceof WritableStream ||
+    value instanceof AbortSignal
+  );
+}
+
 export class SessionStreams {
   readonly #options: SessionStreamsOptions;
   /** Pipes by who numbered them. */
-  readonly #myPipes = new Map<number, Pipe>();
-  readonly #theirPipes = new Map<number, Pipe>();
-  readonly #mySignals = new Map<number, () => void>();
-  readonly #signals = new Map<number, AbortController>();
+  readonly #myPipes = new LazyMap<number, Pipe>();
+  readonly #theirPipes = new LazyMap<number, Pipe>();
+  readonly #mySignals = new LazyMap<number, () => void>();
+  readonly #signals = new LazyMap<number, AbortController>();
   /** Announced and not read yet. */
-  readonly #lines = new Map<number, Line>();
+  readonly #lines = new LazyMap<number, Line>();
 
   constructor(options: SessionStreamsOptions) {
     this.#options = options;
@@ -68,8 +80,7 @@ export class SessionStreams {
     return this.#myPipes.size + this.#theirPipes.size > 0;
   }
 
-  /** Writes a stream or signal and returns true; false for anything else. */
-  write(writer: WireWriter, value: object, { started, lines }: Announced): boolean {
+  write(writer: WireWriter, value: Streamed, { started, lines }: Announced): void {
     if (value instanceof ReadableStream) {
       requireUnlocked(value);
       const number = this.#options.nextNumber();
@@ -83,7 +94,7 @@ export class SessionStreams {
           new OutgoingReadable(wire, value, this.#options.limits.streamWindowBytes),
         );
       });
-      return true;
+      return;
     }
     if (value instanceof WritableStream) {
       requireUnlocked(value);
@@ -95,27 +106,17 @@ export class SessionStreams {
         const wire = this.#pipeWire(this.#myPipes, number, true);
         this.#myPipes.set(number, new IncomingWrites(wire, value));
       });
-      return true;
+      return;
     }
-    if (value instanceof AbortSignal) {
-      lines.push(referenceKinds.signal, this.#writeSignal(writer, value, started));
-      return true;
-    }
-    return false;
+    lines.push(referenceKinds.signal, this.#writeSignal(writer, value, started));
   }
 
   /**
    * Makes the streams and signals that the frame brings, before anything else is received: what
    * comes for them may be here before the value they stand in is read.
    */
-  announce(reader: WireReader): void {
-    const last = new WireReader(reader.frame, reader.end - 1);
-    const count = last.u8();
-    const start = reader.end - 1 - count * lineBytes;
-    if (start < reader.position) throw new WireError('it ends too early');
-    const lines = new WireReader(reader.frame, start);
-    reader.end = start;
-    for (let index = 0; index < count; index++) this.#makeLine(lines.u8(), lines.u32());
+  announce(lines: WireReader): void {
+    while (lines.remaining > 0) this.#makeLine(lines.u8(), lines.u32());
   }
 
   #makeLine(kind: number, number: number): void {
@@ -184,15 +185,11 @@ export class SessionStreams {
 
   /** The session is over. */
   close(error: unknown): void {
-    const pipes = [...this.#myPipes.values(), ...this.#theirPipes.values()];
-    const signals = [...this.#signals.values()];
-    for (const stop of this.#mySignals.values()) stop();
-    this.#mySignals.clear();
-    this.#signals.clear();
-    this.#lines.clear();
+    const pipes = [...this.#myPipes.drain(), ...this.#theirPipes.drain()];
+    const signals = this.#signals.drain();
+    for (const stop of this.#mySignals.drain()) stop();
+    this.#lines.drain();
     for (const pipe of pipes) pipe.onBroken(error);
-    this.#myPipes.clear();
-    this.#theirPipes.clear();
     if (signals.length === 0) return;
     const abort = () => {
       for (const signal of signals) signal.abort(error);
@@ -236,7 +233,7 @@ export class SessionStreams {
     }
   }
 
-  #pipeWire(table: Map<number, Pipe>, number: number, mine: boolean): ScopedWire {
+  #pipeWire(table: LazyMap<number, Pipe>, number: number, mine: boolean): ScopedWire {
     const plain = (type: number) =>
       this.#options.send((writer) => {
         writer.u8(type);

@@ -39,10 +39,12 @@ import {
   framesWithValues,
   referenceKinds,
   resultFlags,
+  takeLines,
   targets,
   writeLines,
 } from './frames.ts';
 import type { SessionHost } from './host.ts';
+import { LazyMap } from './lazy-map.ts';
 import { type CapabilityLimits, capabilityLimits } from './limits.ts';
 import { PayloadReader, PayloadWriter } from './payload.ts';
 import { RemoteHook, type RemoteOwner } from './remote-hook.ts';
@@ -54,7 +56,7 @@ import {
   OutgoingCall,
   type Target,
 } from './session-calls.ts';
-import { SessionStreams } from './session-streams.ts';
+import { isStreamed, SessionStreams } from './session-streams.ts';
 import { disposeStub, isStub, makeStub, stubHook } from './stub.ts';
 import { invokeMain, invokePath, LocalHook, type MainTarget, pipelineLocally } from './target.ts';
 
@@ -62,7 +64,7 @@ export interface SessionOptions {
   readonly host: SessionHost;
   /** What the other end calls. Without it the other end can call references only. */
   readonly main?: MainTarget | undefined;
-  readonly limits?: Partial<CapabilityLimits>;
+  readonly limits?: CapabilityLimits;
   /** See `rpc_params_dup_stubs`: stubs among arguments stay the caller's. */
   readonly dupParams?: boolean;
 }
@@ -80,29 +82,21 @@ export class Session implements Pipeline, RemoteOwner {
   #closed: { readonly error: unknown } | undefined;
 
   #nextCall = 1;
-  readonly #outgoing = new Map<number, OutgoingCall>();
-  readonly #incoming = new Map<number, IncomingCall>();
+  readonly #outgoing = new LazyMap<number, OutgoingCall>();
+  readonly #incoming = new LazyMap<number, IncomingCall>();
   #running = 0;
   #forgotten: number[] = [];
 
   #nextExport = 1;
-  readonly #exports = new Map<number, Export>();
+  readonly #exports = new LazyMap<number, Export>();
   #imports = 0;
-  readonly #streams: SessionStreams;
+  #streamsMade: SessionStreams | undefined;
 
   constructor(options: SessionOptions) {
     this.#host = options.host;
     this.#main = options.main;
-    this.#limits = { ...capabilityLimits, ...options.limits };
+    this.#limits = options.limits ?? capabilityLimits;
     this.#dupParams = options.dupParams ?? true;
-    this.#streams = new SessionStreams({
-      host: this.#host,
-      limits: this.#limits,
-      nextNumber: () => this.#nextExport++,
-      send: (write) => this.#send(write),
-      payload: (reader) => this.#payload(reader, []),
-      settled: () => this.#checkIdle(),
-    });
   }
 
   /** Nothing is outstanding either way: no call, reference or stream. */
@@ -112,7 +106,7 @@ export class Session implements Pipeline, RemoteOwner {
 
   /** A call or stream is under way. */
   get isBusy(): boolean {
-    return this.#outgoing.size + this.#running > 0 || this.#streams.isFlowing;
+    return this.#outgoing.size + this.#running > 0 || this.#streamsMade?.isFlowing === true;
   }
 
   /** Calls the other end's main target. Never throws. */
@@ -212,16 +206,14 @@ export class Session implements Pipeline, RemoteOwner {
   close(error: unknown): void {
     if (this.#closed !== undefined) return;
     this.#closed = { error };
-    const calls = [...this.#outgoing.values()];
-    const exports = [...this.#exports.values()];
-    this.#outgoing.clear();
-    this.#exports.clear();
-    this.#incoming.clear();
+    const calls = this.#outgoing.drain();
+    const exports = this.#exports.drain();
+    this.#incoming.drain();
     for (const call of calls) {
       const reject = () => call.reject(this.#present(error));
       this.#host.enter('answer', call.scope, reject, reject);
     }
-    this.#streams.close(error);
+    this.#streamsMade?.close(error);
     if (exports.length === 0) return;
     const letGo = () => {
       for (const { hook } of exports) hook.dispose();
@@ -272,8 +264,24 @@ export class Session implements Pipeline, RemoteOwner {
     for (const start of started) start();
   }
 
+  /** Made when there is a stream or signal: most sessions end without. */
+  get #streams(): SessionStreams {
+    this.#streamsMade ??= new SessionStreams({
+      host: this.#host,
+      limits: this.#limits,
+      nextNumber: () => this.#nextExport++,
+      send: (write) => this.#send(write),
+      payload: (reader) => this.#payload(reader, []),
+      settled: () => this.#checkIdle(),
+    });
+    return this.#streamsMade;
+  }
+
   #writeReference(writer: WireWriter, value: object, { made, started, lines }: Written): void {
-    if (this.#streams.write(writer, value, { started, lines })) return;
+    if (isStreamed(value)) {
+      this.#streams.write(writer, value, { started, lines });
+      return;
+    }
     const hook = isStub(value) ? stubHook(value) : undefined;
     const theirs = hook instanceof RemoteHook ? hook.numberIn(this) : undefined;
     if (theirs !== undefined) {
@@ -299,7 +307,10 @@ export class Session implements Pipeline, RemoteOwner {
 
   #receive(reader: WireReader): void {
     const type = reader.u8();
-    if (framesWithValues.has(type)) this.#streams.announce(reader);
+    if (framesWithValues.has(type)) {
+      const lines = takeLines(reader);
+      if (lines !== undefined) this.#streams.announce(lines);
+    }
     switch (type) {
       case frames.call:
         this.#onCall(reader);
@@ -315,14 +326,14 @@ export class Session implements Pipeline, RemoteOwner {
         this.#onRelease(reader.varint(), reader.varint());
         return;
       case frames.abort:
-        this.#streams.onAbort(reader);
+        this.#streamsMade?.onAbort(reader);
         return;
       case frames.chunk:
       case frames.end:
       case frames.fail:
       case frames.credit:
       case frames.cancel:
-        this.#streams.onFrame(type, reader);
+        this.#streamsMade?.onFrame(type, reader);
         return;
       default:
         throw new WireError(`a frame has the unknown type ${type}`);

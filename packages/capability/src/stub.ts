@@ -8,16 +8,17 @@
  * As on the platform a name that the class itself defines (`then` of a promise, `dup` of a stub, and
  * what every object inherits) is local, and any other is remote. Calls never throw synchronously.
  */
+import { hiddenSlot } from '@homing/base';
 import { type Callee, type Hook, type Path, PendingCall } from './callee.ts';
 
 /** Base class of objects that travel by reference. A mark only: it has no members. */
 export class RpcTarget {}
 
-const stubHooks = new WeakMap<object, StubReference>();
-const pendingCalls = new WeakMap<object, PendingCall>();
-const properties = new WeakMap<object, PropertyReference>();
+const stubHooks = hiddenSlot<StubReference>();
+const pendingCalls = hiddenSlot<PendingCall>();
+const properties = hiddenSlot<PropertyReference>();
 /** Stubs of objects and services: the host takes them apart, whatever prototype they show. */
-const serviceStubs = new WeakSet<object>();
+const serviceStubs = hiddenSlot<true>();
 
 /** A stub's hold on its hook: gone once it is disposed. */
 class StubReference implements Callee {
@@ -236,7 +237,7 @@ export function pendingTypeName(value: object): 'RpcPromise' | 'RpcProperty' | u
 }
 
 export function markServiceStub(stub: object): void {
-  serviceStubs.add(stub);
+  serviceStubs.set(stub, true);
 }
 
 export function isServiceStub(value: object): boolean {

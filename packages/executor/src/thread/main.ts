@@ -18,7 +18,7 @@ import {
   type IoContext,
   type ToExecutor,
 } from '@homing/base';
-import type { SessionHost } from '@homing/capability';
+import { capabilityLimits, type SessionHost } from '@homing/capability';
 import { openStateReader } from '@homing/storage';
 import { installGlobals, installSocketTransport, setCompatibility } from '@homing/web';
 import { type Batch, readBatch } from '../batch.ts';
@@ -60,7 +60,7 @@ const env: Record<string, unknown> = {};
 const exports: Record<string, unknown> = {};
 const sessionOptions = {
   dupParams: worker.compatibility['rpc_params_dup_stubs'] === true,
-  limits: { messageBytesMax: limits.messageBytes },
+  limits: { ...capabilityLimits, messageBytesMax: limits.messageBytes },
 };
 let module = new WorkerModule({}, new Set());
 

@@ -9,6 +9,7 @@
 import { Actor, type ActorLimits } from '@homing/actor';
 import {
   assert,
+  Chain,
   errorToData,
   type FromExecutor,
   HomingError,
@@ -45,12 +46,17 @@ export interface CallerSide {
   closed(error: unknown): void;
 }
 
+interface OpenSession {
+  readonly session: Session;
+  readonly caller: CallerSide;
+}
+
 interface Hosted {
   readonly number: number;
   readonly object: ObjectRef;
   readonly actor: Actor;
   readonly target: ObjectTarget;
-  readonly sessions: Map<Session, CallerSide>;
+  readonly sessions: Chain<OpenSession>;
   /** When it became idle; undefined while it is busy. */
   idleSinceMs: number | undefined;
   offered: boolean;
@@ -123,7 +129,7 @@ export class ObjectHost {
       object,
       actor,
       target,
-      sessions: new Map(),
+      sessions: new Chain(),
       idleSinceMs: undefined,
       offered: false,
     };
@@ -223,8 +229,7 @@ export class ObjectHost {
   /** Idle, and no call or stream of a session is under way. */
   #mayGo(hosted: Hosted): boolean {
     if (hosted.idleSinceMs === undefined) return false;
-    for (const session of hosted.sessions.keys()) if (session.isBusy) return false;
-    return true;
+    return !hosted.sessions.some(({ session }) => session.isBusy);
   }
 
   #construct(className: string, ctx: object): object {
@@ -281,18 +286,18 @@ export class ObjectHost {
         once: (call, run) => actor.once(call, run),
         isOwnError: (error) => actor.isOwnError(error),
         broken: (error) => {
-          sessions.delete(session);
+          place.remove();
           caller.closed(error);
         },
       },
       main: target,
       ...this.#options.sessionOptions,
     });
-    sessions.set(session, caller);
+    const place = sessions.add({ session, caller });
     return {
       receive: (frame) => session.receive(frame),
       close: (error) => {
-        sessions.delete(session);
+        place.remove();
         session.close(error);
       },
     };
@@ -318,9 +323,7 @@ export class ObjectHost {
     this.#byContext.delete(hosted.actor);
     this.#idle.delete(hosted);
     const error = cause === 'evicted' ? evictedError() : reason;
-    const sessions = [...hosted.sessions];
-    hosted.sessions.clear();
-    for (const [session, caller] of sessions) {
+    for (const { session, caller } of hosted.sessions.drain()) {
       session.close(error);
       caller.closed(error);
     }

@@ -1,6 +1,12 @@
 /** Stubs of objects and of the worker's own entrypoints, as user code holds them. */
 import type { DurableObjectId } from '@homing/actor';
-import { currentContext, type FrameSink, type IoContext, type ObjectRef } from '@homing/base';
+import {
+  currentContext,
+  type FrameSink,
+  hiddenSlot,
+  type IoContext,
+  type ObjectRef,
+} from '@homing/base';
 import { makeServiceStub, type Path, type PendingCall } from '@homing/capability';
 import { answeredResponse, Request, Response } from '@homing/web';
 import {
@@ -16,9 +22,9 @@ const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 type RequestInit = ConstructorParameters<typeof Request>[1];
 type Send = (path: Path, args: readonly unknown[] | undefined) => PendingCall;
 
-const sends = new WeakMap<object, Send>();
-const objectOf = new WeakMap<object, ObjectRef>();
-const serviceOf = new WeakMap<object, ServiceRef>();
+const sends = hiddenSlot<Send>();
+const objectOf = hiddenSlot<ObjectRef>();
+const serviceOf = hiddenSlot<ServiceRef>();
 
 /** An entrypoint of this worker, and what it is given as `ctx.props`. */
 export interface ServiceRef {
@@ -104,24 +110,40 @@ export interface StubConnector {
   readonly sessionOptions: SharedSessionOptions;
 }
 
+/** A stub's channels: one for each context that calls it, and few are called from more than one. */
+class ContextChannels {
+  readonly #make: (context: IoContext) => Channel;
+  #first: { readonly context: IoContext; readonly channel: Channel } | undefined;
+  #others: WeakMap<IoContext, Channel> | undefined;
+
+  constructor(make: (context: IoContext) => Channel) {
+    this.#make = make;
+  }
+
+  of(context: IoContext): Channel {
+    this.#first ??= { context, channel: this.#make(context) };
+    if (this.#first.context === context) return this.#first.channel;
+    this.#others ??= new WeakMap();
+    const known = this.#others.get(context);
+    if (known !== undefined) return known;
+    const channel = this.#make(context);
+    this.#others.set(context, channel);
+    return channel;
+  }
+}
+
 /** `id` is undefined for a stub that came over a session. */
 export function objectStub(
   connector: StubConnector,
   object: ObjectRef,
   id: DurableObjectId,
 ): object {
-  const channels = new WeakMap<IoContext, Channel>();
-  const send: Send = (path, args) => {
-    const context = currentContext();
-    let channel = channels.get(context);
-    if (channel === undefined) {
-      const open = (sink: FrameSink) => connector.openObject(object, context, sink);
-      const { host, sessionOptions } = connector;
-      channel = new Channel({ context, open, host, sessionOptions });
-      channels.set(context, channel);
-    }
-    return channel.send(path, args);
-  };
+  const channels = new ContextChannels((context) => {
+    const open = (sink: FrameSink) => connector.openObject(object, context, sink);
+    const { host, sessionOptions } = connector;
+    return new Channel({ context, open, host, sessionOptions });
+  });
+  const send: Send = (path, args) => channels.of(currentContext()).send(path, args);
   const own = { name: id.name, id };
   const stub = makeServiceStub({ send, members: DurableObjectStub.prototype, own });
   sends.set(stub, send);
