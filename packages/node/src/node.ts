@@ -275,7 +275,7 @@ export class HomingNode implements Dispatcher {
               const origin = { kind: 'peer', node, accepted } as const;
               return this.#sessions.open({ kind: 'object', object }, sink, origin);
             },
-            alarmDue: (object) => this.#ringHere(object),
+            needed: (object) => this.#onNeeded(object),
             bugs: options.bugs,
             migration: migration && this.#callers && { ...migration, callers: this.#callers },
           });
@@ -686,16 +686,24 @@ export class HomingNode implements Dispatcher {
    */
   async settle(object: ObjectRef, region: string): Promise<boolean> {
     if ((await this.whereabouts(object)).home !== region) return false;
-    this.take(object, false).catch(() => {});
+    this.#need(object, false, () => {});
     return true;
   }
 
+  /** Sees to it that the object has an owner, and that this knows of it. */
+  #need(object: ObjectRef, isForwarded: boolean, deliver: () => void): void {
+    const forward = (node: string) => this.#links?.wake(node, object);
+    const refuse = () => {};
+    this.#objects.deliver(object, 'recovery', { isForwarded, deliver, forward, refuse });
+  }
+
   /** Has the object claimed and recovered. Resolves with whether this node owns it then. */
-  take(object: ObjectRef, isForwarded = true): Promise<boolean> {
+  take(object: ObjectRef): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const deliver = () => resolve(true);
       const forward = () => resolve(false);
-      this.#objects.deliver(object, 'recovery', { isForwarded, deliver, forward, refuse: reject });
+      const delivery = { isForwarded: true, deliver, forward, refuse: reject };
+      this.#objects.deliver(object, 'recovery', delivery);
     });
   }
 
@@ -728,11 +736,15 @@ export class HomingNode implements Dispatcher {
     return rank === undefined ? Number.POSITIVE_INFINITY : limits.alarmGraceMs * (rank + 1);
   }
 
-  /** Another node has seen that the object's alarm is due. */
-  #ringHere(object: ObjectRef): void {
-    const alarmMs = this.#options.store.head(object.id)?.alarmMs;
-    if (alarmMs === undefined || alarmMs === null) return;
-    this.#alarms.set(object.id, alarmMs);
+  /**
+   * Another node takes this one for the owner of an object whose alarm is due, or whose log is to be
+   * settled. It may be that by the coordinator's record alone, and may own it no more.
+   */
+  #onNeeded(object: ObjectRef): void {
+    const { id } = object;
+    if (!this.#objects.owns(id)) this.#need(object, true, () => this.#onNeeded(object));
+    const alarmMs = this.#options.store.head(id)?.alarmMs ?? undefined;
+    if (alarmMs !== undefined) this.#alarms.set(id, alarmMs);
   }
 
   #ring(alarm: DueAlarm): void {

@@ -68,8 +68,8 @@ export interface PeerLinksOptions {
     accepted: (activation: Activation) => void,
     node: string,
   ) => FramePort;
-  /** Another node says that the object's alarm is due. */
-  readonly alarmDue: (object: ObjectRef) => void;
+  /** Another node needs the object's owner, and takes this one for it. */
+  readonly needed: (object: ObjectRef) => void;
   /** Where objects move toward their callers. */
   readonly migration:
     | { readonly region: string; readonly pingMs: number; readonly callers: Callers }
@@ -245,7 +245,7 @@ export class PeerLinks {
     }
   }
 
-  /** Where the link does not take it the alarm is looked at again, like any that is still due. */
+  /** Where the link does not take it, whoever needs the owner looks again. */
   wake(node: string, object: ObjectRef): void {
     const message = encodeCall({ type: 'wake', object, cause: 'alarm' });
     this.#options.network.send(node, 'call', message);
@@ -320,7 +320,7 @@ export class PeerLinks {
         this.#peerSessions.onMessage(peer, message);
         return;
       case 'wake':
-        this.#options.alarmDue(message.object);
+        this.#options.needed(message.object);
         return;
       case 'leaving':
         this.#options.placement.leaving(peer.node);

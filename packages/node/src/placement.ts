@@ -157,10 +157,21 @@ export class Placement {
     if (ownership !== undefined && ownership.owner.node !== coordinator.self?.node) {
       return this.#at(id, ownership);
     }
-    if (this.#mayClaim(home, id)) return this.#claim(object, { home, isDefault: home === base });
-    // A hand-over whose outcome was not known: it stayed, and nobody else can take it.
-    if (ownership !== undefined) await coordinator.release(object, ownership.epoch);
+    const at = { home, isDefault: home === base };
+    if (this.#mayClaim(home, id)) return this.#claim(object, at);
+    if (ownership !== undefined) await this.#giveUp(object, at);
     return this.#someOwner(home, id, cluster);
+  }
+
+  /**
+   * The record names this node, which may not own the object: it was handed over here and its replica set
+   * has changed since, or a hand-over from here failed and nobody knew. Only what was claimed can be given up.
+   */
+  async #giveUp(object: ObjectRef, at: ClaimAt): Promise<void> {
+    const { coordinator } = this.#options;
+    const claimed = await coordinator.claim(object, at);
+    if (claimed.outcome !== 'granted') return;
+    await coordinator.release(object, claimed.ownership.epoch);
   }
 
   /** One that may own it will claim it when the call gets there. */

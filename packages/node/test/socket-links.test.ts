@@ -270,7 +270,7 @@ class Run {
       open: () => {
         throw new Error('no sessions here');
       },
-      alarmDue: nothing,
+      needed: nothing,
       bugs: this.#bugs,
     } as unknown as ConstructorParameters<typeof PeerLinks>[0]);
     this.links.set(name, links);

@@ -1,14 +1,16 @@
 /** Objects that are to move while something else goes wrong. */
 import type { ObjectRef, ShardAssignment, Staging } from '@homing/base';
-import { type ReplicationLimits, replicationLimits } from '@homing/replication';
+import { replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
-import { drawProfile } from '../src/profile.ts';
+import type { Command } from '../src/history.ts';
+import { readState } from '../src/list-object.ts';
+import { drawProfile, type Profile } from '../src/profile.ts';
 import { SeededRandom } from '../src/random.ts';
 import { SimCluster } from '../src/sim-cluster.ts';
 import type { CallOutcome, SimNode } from '../src/sim-node.ts';
 import { World } from '../src/world.ts';
 import { epochOf, put, Replicas, id as replicatedId } from './replicas.ts';
-import { steadyCoordinator, steadyNetwork } from './steady.ts';
+import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
 
 const nothing = () => {};
 
@@ -20,7 +22,7 @@ class Moving {
   readonly cluster: SimCluster;
   readonly object: ObjectRef;
 
-  constructor(limits: Partial<ReplicationLimits> = {}) {
+  constructor(drawn: Partial<Profile> = {}) {
     const random = new SeededRandom(1);
     const profile = {
       ...drawProfile(random.child('profile')),
@@ -33,9 +35,10 @@ class Moving {
       objects: 1,
       isRemote: false,
       overloadedShare: 0,
-      limits: { ...replicationLimits, ...limits },
+      limits: replicationLimits,
       coordinator: steadyCoordinator,
       network: steadyNetwork,
+      ...drawn,
     };
     this.cluster = new SimCluster({
       world: this.world,
@@ -56,7 +59,11 @@ class Moving {
   }
 
   get owner(): SimNode | undefined {
-    return this.cluster.nodes.find((node) => node.owned().includes(this.object.id));
+    return this.ownerOf(this.object);
+  }
+
+  ownerOf({ id }: ObjectRef): SimNode | undefined {
+    return this.cluster.nodes.find((node) => node.owned().includes(id));
   }
 
   /** Writes the object for the first time. */
@@ -87,10 +94,18 @@ class Moving {
     expect(await this.run(60_000, () => isOver)).toBe(true);
   }
 
-  async append(node: SimNode, value: number): Promise<CallOutcome['outcome'] | undefined> {
+  append(node: SimNode, value: number): Promise<CallOutcome['outcome'] | undefined> {
+    return this.call(node, { kind: 'append', value });
+  }
+
+  async call(
+    node: SimNode,
+    command: Command,
+    object = this.object,
+  ): Promise<CallOutcome['outcome'] | undefined> {
     let outcome: CallOutcome['outcome'] | undefined;
     node.process.run(() => {
-      node.call(this.object, { kind: 'append', value }, (heard) => {
+      node.call(object, command, (heard) => {
         outcome = heard.outcome;
       });
     });
@@ -132,7 +147,8 @@ test.each(wheres)(
 test.each(['dies', 'comes back with an empty disk'] as const)(
   'a move whose next owner %s is called off, and leaves nothing behind',
   async (what) => {
-    const moving = new Moving({ leftoverSweepMs: 1000, leftoverDelayMs: 500 });
+    const limits = { ...replicationLimits, leftoverSweepMs: 1000, leftoverDelayMs: 500 };
+    const moving = new Moving({ limits });
     const { cluster, object } = moving;
     const { caller, owner } = await moving.begin();
     const home = cluster.regionOf(owner.self.node);
@@ -157,6 +173,58 @@ test.each(['dies', 'comes back with an empty disk'] as const)(
     expect(await moving.append(caller, 2)).toBe('ok');
   },
 );
+
+/** Objects that were handed to nodes which nobody has called since, and which are in their sets no more. */
+async function strandedObjects(): Promise<{ moving: Moving; stranded: readonly ObjectRef[] }> {
+  const [nodes, shards, objects] = [3, 8, 8];
+  const size = { nodes, firstNodes: nodes, spares: 3, shards, objects };
+  const moving = new Moving({ ...size, regions: ['eu'], zones: 0, controller: hastyController });
+  const { cluster } = moving;
+  const { caller } = await moving.begin();
+  for (const object of cluster.objects) {
+    const command = { kind: 'append', value: 7, alarmMs: 40_000 } as const;
+    expect(await moving.call(caller, command, object)).toBe('ok');
+  }
+  await moving.run(3000);
+  const takers = new Map<ObjectRef, SimNode>();
+  for (const [index, object] of cluster.objects.entries()) {
+    const owner = moving.ownerOf(object) as SimNode;
+    const others = cluster.nodes.filter((node) => node !== owner);
+    const taker = others[index % others.length] as SimNode;
+    void owner.move(object.id, taker.self.node);
+    takers.set(object, taker);
+  }
+  expect(
+    await moving.run(5000, () => cluster.nodes.every((node) => node.owned().length === 0)),
+  ).toBe(true);
+  for (const name of cluster.names) cluster.start(name);
+  await moving.run(20_000);
+  expect(cluster.unrest).toBeUndefined();
+  const stranded = cluster.objects.filter(
+    (object) => !cluster.isMember(takers.get(object)?.disk.storeId ?? '', object),
+  );
+  expect(stranded).not.toEqual([]);
+  expect(cluster.nodes.flatMap((node) => node.owned())).toEqual([]);
+  return { moving, stranded };
+}
+
+test('an object whose next owner has left its set before it was ever called there is served', async () => {
+  const { moving, stranded } = await strandedObjects();
+  for (const object of stranded) {
+    for (const node of moving.cluster.nodes) {
+      expect(await moving.call(node, { kind: 'append', value: 8 }, object)).toBe('ok');
+    }
+  }
+});
+
+test('its alarm rings, though nobody calls it', async () => {
+  const { moving, stranded } = await strandedObjects();
+  const hasRung = (object: ObjectRef) =>
+    moving.cluster.nodes.some(
+      ({ disk }) => readState(disk.contents.reader(), object.id).fired.get(7) === 1,
+    );
+  expect(await moving.run(40_000, () => stranded.every(hasRung))).toBe(true);
+});
 
 test('a second move does not have erased what the first one counts on', async () => {
   const replicas = new Replicas({}, {}, ['a', 'b', 'c', 'd', 'e', 'f', 'g']);
