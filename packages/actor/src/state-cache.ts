@@ -109,9 +109,11 @@ export class StateCache {
     if (this.#isCleared) return undefined;
     const clean = this.#clean.get(key);
     if (clean !== undefined) {
-      // Moves to the end: the map's order is that of the last uses.
-      this.#clean.delete(key);
-      this.#clean.set(key, clean);
+      // Moves to the end: the map's order is that of the last uses, once it matters.
+      if (this.#cleanBytes * 2 > this.#cleanBytesMax) {
+        this.#clean.delete(key);
+        this.#clean.set(key, clean);
+      }
       return clean ?? undefined;
     }
     const [value] = this.#reader.get(this.#id, spaces.kv, [encodeKey(key)]);

@@ -55,6 +55,7 @@ export {
   type Scope,
 } from './io-context.ts';
 export type { LogEvents, ObjectLogs, OwnedLog, Staging } from './log-port.ts';
+export { NumberTable } from './number-table.ts';
 export {
   checkObjectId,
   namedObjectId,

@@ -6,6 +6,7 @@ import {
   type FromExecutor,
   HomingError,
   type IoContext,
+  NumberTable,
   type Target,
 } from '@homing/base';
 import { Session, type SessionHost } from '@homing/capability';
@@ -31,9 +32,9 @@ export interface SessionsOptions {
 export class Sessions {
   readonly #options: SessionsOptions;
   /** Opened by the node: even numbers. */
-  readonly #callees = new Map<number, CalleeSession>();
+  readonly #callees = new NumberTable<CalleeSession>();
   /** Opened here: odd numbers. */
-  readonly #callers = new Map<number, CallerSide>();
+  readonly #callers = new NumberTable<CallerSide>();
   #next = 1;
 
   constructor(options: SessionsOptions) {
