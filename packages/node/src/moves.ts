@@ -24,10 +24,10 @@ export interface MoveLimits {
   readonly regionMovesMax: number;
   /** The same for objects that go to their first user's region. */
   readonly firstMovesMax: number;
-  /** How long the state may take to be copied. */
+  /** How long the state may take to be copied, while the object goes on. */
   readonly moveCopyTimeoutMs: number;
   /** How long an object may take to end what it runs, before the move is called off. */
   readonly moveFreezeTimeoutMs: number;
-  /** How long the last records may take to reach the other region, while the object waits. */
+  /** How long the last records may take to reach the other region, while the object waits; and the empty copy of one that was never used. */
   readonly moveSettleTimeoutMs: number;
 }

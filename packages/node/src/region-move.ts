@@ -74,8 +74,12 @@ export class RegionMove {
     });
     this.#staging = this.#log.stage(set, node.storeId);
     const { near } = this.#staging;
-    const begins = isFirst ? near : near.then(() => this.#answered());
-    this.#wait(begins, limits.moveCopyTimeoutMs, { type: 'near' });
+    // One that was never used has nothing to copy, and its first callers wait.
+    if (isFirst) this.#wait(near, limits.moveSettleTimeoutMs, { type: 'near' });
+    else {
+      const begins = near.then(() => this.#answered());
+      this.#wait(begins, limits.moveCopyTimeoutMs, { type: 'near' });
+    }
     const watching = coordinator.watch(() => this.#checkTarget());
     const outcome = await over;
     watching.stop();

@@ -174,6 +174,22 @@ test.each(['dies', 'comes back with an empty disk'] as const)(
   },
 );
 
+test('an object that cannot go to its first caller’s region is served at its default home', async () => {
+  const moving = new Moving();
+  const { cluster, object } = moving;
+  await moving.run(30_000, () => cluster.sets.length === 2);
+  const home = cluster.homeOf(object) as string;
+  const there = cluster.names.filter((name) => cluster.regionOf(name) !== home);
+  const [next, caller] = there as [string, string];
+  // Its session stands, and no link has been found broken.
+  for (const name of cluster.names.filter((each) => cluster.regionOf(each) === home)) {
+    cluster.network.cut(name, next);
+    cluster.network.cut(next, name);
+  }
+  expect(await moving.append(cluster.node(caller) as SimNode, 1)).toBe('ok');
+  expect(cluster.homeOf(object)).toBe(home);
+});
+
 /** Objects that were handed to nodes which nobody has called since, and which are in their sets no more. */
 async function strandedObjects(): Promise<{ moving: Moving; stranded: readonly ObjectRef[] }> {
   const [nodes, shards, objects] = [3, 8, 8];
