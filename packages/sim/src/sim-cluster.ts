@@ -117,15 +117,20 @@ export class SimCluster {
    * and has all it must.
    */
   get isWhole(): boolean {
-    const { regions, shards } = this.#options.profile;
     // One that is yet to be made may be given a store that is gone by then.
-    if (this.sets.length < regions.length * shards) return false;
+    if (!this.isAssigned) return false;
     return [...this.#coordinators.shards()].every(([key, { assignment }]) => {
       const { members } = assignment;
       const nodes = members.map((store) => this.nodes.find(({ disk }) => disk.storeId === store));
       const isWhole = nodes.every((node) => node?.isServing === true && node.isComplete(key));
       return !isChanging(assignment) && members.length > 2 && isWhole;
     });
+  }
+
+  /** Every region's shards have replica sets. */
+  get isAssigned(): boolean {
+    const { regions, shards } = this.#options.profile;
+    return this.sets.length === regions.length * shards;
   }
 
   /** All sets, as the coordinator has them. */

@@ -155,6 +155,7 @@ class Run {
     await this.#demandAlarms();
     await this.#demandAgreement();
     await this.#demandMended();
+    await this.#demandSets();
     await this.#demandRest();
     await this.#demandSwept();
     await this.#demandRemotes();
@@ -279,6 +280,12 @@ class Run {
       );
     if (await this.#within(bounds.mendMs, () => bad().length === 0)) return;
     this.#broken('mended', `${bad().map(({ name }) => name)} is still damaged`);
+  }
+
+  /** Each region has its replica sets, also one whose nodes came and went until now. */
+  async #demandSets(): Promise<void> {
+    if (await this.#within(bounds.startMs, () => this.#cluster.isAssigned)) return;
+    this.#broken('sets', 'not every shard of each region has a replica set');
   }
 
   /** Replica sets are whole and even, and from then on they stay as they are. */
