@@ -8,6 +8,7 @@ import {
   sleep,
   startNode,
   startPair,
+  TcpProxy,
   until,
 } from './peer-nodes.ts';
 
@@ -273,6 +274,20 @@ test('addresses that lead nowhere are tried on and on, and logged once', async (
   );
   expect(a.lines.of('peer: not reached').length).toBe(3);
   a.network.setPeers([]);
+});
+
+test('a peer that is only starting is asked again, and no trouble', async () => {
+  const a = await startNode('a');
+  const b = await startNode('b', {}, { isStarting: true });
+  const proxy = await TcpProxy.start(b.network.port);
+  a.network.setPeers([{ node: 'b', address: proxy.address }]);
+  b.network.setPeers([{ node: 'a', address: a.address }]);
+  // One connection for the log, and more than one try for the calls.
+  await until(() => a.network.stats().links === 1 && proxy.connections > 3);
+  b.network.serve('call', b.call);
+  await until(() => a.network.stats().links === 2);
+  expect(a.lines.of('peer: not reached')).toEqual([]);
+  expect(b.lines.of('peer: refused')).toEqual([]);
 });
 
 test('much is under way without a word from the receiver, so that distance costs no speed', async () => {

@@ -88,7 +88,7 @@ export async function closeAll(): Promise<void> {
 export async function startNode(
   name: string,
   changes: Partial<PeerNetworkOptions> = {},
-  handlers: { readonly log?: NetworkHandler } = {},
+  handlers: { readonly log?: NetworkHandler; readonly isStarting?: boolean } = {},
 ): Promise<Node> {
   const lines = new Lines();
   const network = await startPeerNetwork({
@@ -109,7 +109,7 @@ export async function startNode(
   const log = new Recorder();
   const call = new Recorder();
   network.serve('log', handlers.log ?? log);
-  network.serve('call', call);
+  if (handlers.isStarting !== true) network.serve('call', call);
   return { name, network, address: `127.0.0.1:${network.port}`, log, call, lines };
 }
 

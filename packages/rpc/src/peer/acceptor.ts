@@ -13,7 +13,13 @@ import { ownHello, type PeerContext } from './context.ts';
 import { openFlowWindow } from './flow-window.ts';
 import { dials, encodeHello, type Hello, judge, type PeerIdentity } from './handshake.ts';
 import { Link } from './link.ts';
-import { peerService, serverCredentials, serverOptions } from './transport.ts';
+import {
+  notNowStatus,
+  peerService,
+  refusedStatus,
+  serverCredentials,
+  serverOptions,
+} from './transport.ts';
 
 type Stream = ServerDuplexStream<Buffer, Buffer>;
 
@@ -124,19 +130,19 @@ export class Acceptor {
     if ('refused' in verdict) {
       const reason = verdict.refused;
       troubles.warn('peer: refused', reason, { reason, from: stream.getPeer() });
-      fail(stream, status.FAILED_PRECONDITION, reason);
+      fail(stream, refusedStatus, reason);
       return undefined;
     }
     const { hello, protocol } = verdict;
     const { node, purpose, attempt } = hello;
     const handler = table.handler(purpose);
     if (handler === undefined) {
-      fail(stream, status.UNAVAILABLE, `${identity.node} is only starting`);
+      fail(stream, notNowStatus, `${identity.node} is only starting`);
       return undefined;
     }
     const notNow = this.#notNow(hello);
     if (notNow !== undefined) {
-      fail(stream, status.UNAVAILABLE, notNow);
+      fail(stream, notNowStatus, notNow);
       return undefined;
     }
     openFlowWindow(stream, limits.flowWindowBytes);

@@ -5,12 +5,12 @@
  *
  * Invariant: at most one attempt, or one wait, at a time.
  */
-import { type ChannelCredentials, type ServiceError, status } from '@grpc/grpc-js';
+import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
 import type { LinkPurpose, Timer } from '@homing/base';
 import { ownHello, type PeerContext } from './context.ts';
 import { encodeHello, judge } from './handshake.ts';
 import { Link } from './link.ts';
-import { type Channel, openChannel } from './transport.ts';
+import { type Channel, notNowStatus, openChannel, refusedStatus } from './transport.ts';
 
 export interface DialOptions {
   readonly context: PeerContext;
@@ -22,8 +22,16 @@ export interface DialOptions {
   readonly nextAttempt: () => number;
 }
 
-/** How an attempt ended: before there was a link, by a refusal, or with the link it made. */
-type Outcome = 'failed' | 'refused' | 'ended';
+/**
+ * How an attempt ended: nobody answered; the peer refused; the peer lives and takes no link yet, as
+ * while it starts; or with the link that was made.
+ */
+type Outcome = 'failed' | 'refused' | 'not-now' | 'ended';
+
+const outcomes: ReadonlyMap<number, Outcome> = new Map([
+  [refusedStatus, 'refused'],
+  [notNowStatus, 'not-now'],
+]);
 
 export class Dialer {
   readonly #options: DialOptions;
@@ -106,8 +114,7 @@ class Attempt {
       else this.#link.receive(frame);
     });
     stream.on('error', (error: ServiceError) => {
-      const isRefused = error.code === status.FAILED_PRECONDITION && this.#link === undefined;
-      this.end(error.details, isRefused ? 'refused' : 'failed');
+      this.end(error.details, outcomes.get(error.code) ?? 'failed');
     });
     stream.on('end', () => this.end('the peer ended the stream', 'failed'));
     stream.write(encodeHello(ownHello(context, node, purpose, this.#number)));

@@ -14,8 +14,14 @@ import {
   type ClientDuplexStream,
   ServerCredentials,
   type ServiceDefinition,
+  status,
 } from '@grpc/grpc-js';
 import { frameBytesLimit, type PeerLimits } from './limits.ts';
+
+/** The peer will take no link before somebody changes a configuration. */
+export const refusedStatus = status.FAILED_PRECONDITION;
+/** The peer lives, and takes no link yet, or not this one. */
+export const notNowStatus = status.ABORTED;
 
 const path = '/homing.peer.v1.Peer/Link';
 /** Each connection carries one link; the rest is for implementations that share it. */
