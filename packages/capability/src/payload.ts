@@ -47,7 +47,7 @@ export class PayloadWriter implements Outlet {
   readonly #codec: HostValueCodec;
   readonly #references: References;
   /** Taking a value apart may use it up (a body), so it is done once. */
-  readonly #apart = new Map<object, HostValue | undefined>();
+  #apart: Map<object, HostValue | undefined> | undefined;
 
   constructor(writer: WireWriter, codec: HostValueCodec, references: References) {
     this.#writer = writer;
@@ -60,8 +60,9 @@ export class PayloadWriter implements Outlet {
   }
 
   disassemble(value: object): HostValue | undefined {
-    if (this.#apart.has(value)) return this.#apart.get(value);
+    if (this.#apart?.has(value) === true) return this.#apart.get(value);
     const parts = isPlainBlob(value) ? blobParts(value) : this.#codec.disassemble(value);
+    this.#apart ??= new Map();
     this.#apart.set(value, parts);
     return parts;
   }
@@ -232,22 +233,23 @@ export class PayloadReader {
         return reader.string();
       case tags.bytes:
         return reader.bytes();
-      case tags.array:
-        return this.#nested(() => this.#values());
-      case tags.host:
-        return this.#nested(() => this.#host());
       case tags.reference:
         return this.#references.read(reader);
+      case tags.array:
+      case tags.host:
       case tags.graph:
-        return this.#nested(() => this.#graph());
+        return this.#nested(tag);
       default:
         throw new WireError(`a value has the unknown tag ${tag}`);
     }
   }
 
-  #nested<T>(read: () => T): T {
+  #nested(tag: typeof tags.array | typeof tags.host | typeof tags.graph): unknown {
     if (++this.#depth > depthMax) throw new WireError('a value is nested too deeply');
-    const value = read();
+    let value: unknown;
+    if (tag === tags.array) value = this.#values();
+    else if (tag === tags.host) value = this.#host();
+    else value = this.#graph();
     this.#depth--;
     return value;
   }

@@ -10,7 +10,8 @@ import { frames, referenceKinds } from './frames.ts';
 import type { SessionHost } from './host.ts';
 import { LazyMap } from './lazy-map.ts';
 import type { CapabilityLimits } from './limits.ts';
-import type { PayloadReader, PayloadWriter } from './payload.ts';
+import type { OutgoingFrame } from './outgoing-frame.ts';
+import type { PayloadReader } from './payload.ts';
 import {
   IncomingReadable,
   IncomingWrites,
@@ -25,18 +26,10 @@ export interface SessionStreamsOptions {
   readonly limits: CapabilityLimits;
   /** Numbers exports, streams and signals of this end. */
   readonly nextNumber: () => number;
-  readonly send: (write: (writer: WireWriter, payload: () => PayloadWriter) => void) => void;
+  readonly send: (write: (frame: OutgoingFrame) => void) => void;
   readonly payload: (reader: WireReader) => PayloadReader;
   /** Something ended: the session may be idle now. */
   readonly settled: () => void;
-}
-
-/** What writing a stream brings about beside its bytes. */
-export interface Announced {
-  /** What begins once the frame is sent. */
-  readonly started: (() => void)[];
-  /** Kind and number of each stream and signal. */
-  readonly lines: number[];
 }
 
 interface ScopedWire extends PipeWire {
@@ -80,35 +73,26 @@ export class SessionStreams {
     return this.#myPipes.size + this.#theirPipes.size > 0;
   }
 
-  write(writer: WireWriter, value: Streamed, { started, lines }: Announced): void {
-    if (value instanceof ReadableStream) {
-      requireUnlocked(value);
-      const number = this.#options.nextNumber();
-      writer.u8(referenceKinds.readable);
-      writer.varint(number);
-      lines.push(referenceKinds.readable, number);
-      started.push(() => {
-        const wire = this.#pipeWire(this.#myPipes, number, true);
-        this.#myPipes.set(
-          number,
-          new OutgoingReadable(wire, value, this.#options.limits.streamWindowBytes),
-        );
-      });
+  write(writer: WireWriter, value: Streamed, frame: OutgoingFrame): void {
+    if (value instanceof AbortSignal) {
+      this.#writeSignal(writer, value, frame);
       return;
     }
-    if (value instanceof WritableStream) {
-      requireUnlocked(value);
-      const number = this.#options.nextNumber();
-      writer.u8(referenceKinds.writable);
-      writer.varint(number);
-      lines.push(referenceKinds.writable, number);
-      started.push(() => {
-        const wire = this.#pipeWire(this.#myPipes, number, true);
-        this.#myPipes.set(number, new IncomingWrites(wire, value));
-      });
-      return;
-    }
-    lines.push(referenceKinds.signal, this.#writeSignal(writer, value, started));
+    requireUnlocked(value);
+    const number = this.#options.nextNumber();
+    const kind =
+      value instanceof ReadableStream ? referenceKinds.readable : referenceKinds.writable;
+    writer.u8(kind);
+    writer.varint(number);
+    frame.announce(kind, number, () => {
+      const wire = this.#pipeWire(this.#myPipes, number, true);
+      const { streamWindowBytes } = this.#options.limits;
+      const pipe =
+        value instanceof ReadableStream
+          ? new OutgoingReadable(wire, value, streamWindowBytes)
+          : new IncomingWrites(wire, value);
+      this.#myPipes.set(number, pipe);
+    });
   }
 
   /**
@@ -197,7 +181,7 @@ export class SessionStreams {
     this.#options.host.enter('answer', undefined, abort, () => {});
   }
 
-  #writeSignal(writer: WireWriter, signal: AbortSignal, started: (() => void)[]): number {
+  #writeSignal(writer: WireWriter, signal: AbortSignal, frame: OutgoingFrame): void {
     const number = this.#options.nextNumber();
     writer.u8(referenceKinds.signal);
     writer.varint(number);
@@ -206,7 +190,7 @@ export class SessionStreams {
       this.#sendValue(frames.abort, number, undefined, signal.reason);
       this.#options.settled();
     };
-    started.push(() => {
+    frame.announce(referenceKinds.signal, number, () => {
       if (signal.aborted) {
         abort();
         return;
@@ -214,17 +198,16 @@ export class SessionStreams {
       signal.addEventListener('abort', abort, { once: true });
       this.#mySignals.set(number, () => signal.removeEventListener('abort', abort));
     });
-    return number;
   }
 
   /** A frame of a number and a value; what cannot be sent as a value goes as an error. */
   #sendValue(type: number, number: number, mine: boolean | undefined, value: unknown): void {
     const write = (sent: unknown) =>
-      this.#options.send((writer, payload) => {
+      this.#options.send(({ writer, payload }) => {
         writer.u8(type);
         writer.varint(number);
         if (mine !== undefined) writer.u8(mine ? 1 : 0);
-        payload().value(sent);
+        payload.value(sent);
       });
     try {
       write(value);
@@ -235,7 +218,7 @@ export class SessionStreams {
 
   #pipeWire(table: LazyMap<number, Pipe>, number: number, mine: boolean): ScopedWire {
     const plain = (type: number) =>
-      this.#options.send((writer) => {
+      this.#options.send(({ writer }) => {
         writer.u8(type);
         writer.varint(number);
         writer.u8(mine ? 1 : 0);
@@ -243,17 +226,17 @@ export class SessionStreams {
     const wire: ScopedWire = {
       scope: mine ? this.#options.host.scope() : undefined,
       chunk: (value) =>
-        this.#options.send((writer, payload) => {
+        this.#options.send(({ writer, payload }) => {
           writer.u8(frames.chunk);
           writer.varint(number);
           writer.u8(mine ? 1 : 0);
-          payload().value(value);
+          payload.value(value);
         }),
       end: () => plain(frames.end),
       fail: (reason) => this.#sendValue(frames.fail, number, mine, reason),
       cancel: (reason) => this.#sendValue(frames.cancel, number, mine, reason),
       credit: (bytes) =>
-        this.#options.send((writer) => {
+        this.#options.send(({ writer }) => {
           writer.u8(frames.credit);
           writer.varint(number);
           writer.u8(mine ? 1 : 0);

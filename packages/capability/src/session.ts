@@ -23,15 +23,7 @@
  * the other released it, or when the session ends. An end with nothing outstanding keeps no state
  * that the other relies on: it may be replaced by a fresh one.
  */
-import {
-  acquireWriter,
-  frameOf,
-  HomingError,
-  releaseWriter,
-  WireError,
-  WireReader,
-  type WireWriter,
-} from '@homing/base';
+import { frameOf, HomingError, WireError, WireReader, type WireWriter } from '@homing/base';
 import { type Path, PendingCall, type Pipeline } from './callee.ts';
 import {
   callFlags,
@@ -46,7 +38,8 @@ import {
 import type { SessionHost } from './host.ts';
 import { LazyMap } from './lazy-map.ts';
 import { type CapabilityLimits, capabilityLimits } from './limits.ts';
-import { PayloadReader, PayloadWriter } from './payload.ts';
+import { OutgoingFrame, type ReferenceSource } from './outgoing-frame.ts';
+import { PayloadReader, PayloadWriter, type References } from './payload.ts';
 import { RemoteHook, type RemoteOwner } from './remote-hook.ts';
 import { isReachable, markRemote, ownReferences, refuseReference, sentError } from './results.ts';
 import {
@@ -74,7 +67,7 @@ const forgetBatch = 16;
 
 const resultPipeline: Pipeline = { pipeline: pipelineLocally };
 
-export class Session implements Pipeline, RemoteOwner {
+export class Session implements Pipeline, RemoteOwner, ReferenceSource, ReferenceReader {
   readonly #host: SessionHost;
   readonly #main: MainTarget | undefined;
   readonly #limits: CapabilityLimits;
@@ -85,7 +78,7 @@ export class Session implements Pipeline, RemoteOwner {
   readonly #outgoing = new LazyMap<number, OutgoingCall>();
   readonly #incoming = new LazyMap<number, IncomingCall>();
   #running = 0;
-  #forgotten: number[] = [];
+  #forgotten: number[] | undefined;
 
   #nextExport = 1;
   readonly #exports = new LazyMap<number, Export>();
@@ -146,7 +139,8 @@ export class Session implements Pipeline, RemoteOwner {
       (requestId === undefined ? 0 : callFlags.requestId);
     try {
       this.#send(
-        (writer, payload) => {
+        (frame) => {
+          const { writer } = frame;
           writer.u8(frames.call);
           writer.varint(call.number);
           writer.u8(target.kind);
@@ -158,8 +152,8 @@ export class Session implements Pipeline, RemoteOwner {
             writer.string(requestId);
             writer.varint(Math.max(0, Math.trunc(options?.elapsedMs ?? 0)));
           }
-          const values = payload();
-          if (args !== undefined) values.args(args);
+          const { payload } = frame;
+          if (args !== undefined) payload.args(args);
         },
         () => this.#outgoing.set(call.number, call),
       );
@@ -181,7 +175,7 @@ export class Session implements Pipeline, RemoteOwner {
   /** @internal As `RemoteOwner`. */
   release(number: number): void {
     this.#imports--;
-    this.#send((writer) => {
+    this.#send(({ writer }) => {
       writer.u8(frames.release);
       writer.varint(number);
       writer.varint(1);
@@ -227,41 +221,20 @@ export class Session implements Pipeline, RemoteOwner {
    * Writes one frame and sends it. When writing throws nothing is sent, and the references that
    * were made for it are taken back. `written` runs before the frame leaves.
    */
-  #send(
-    write: (writer: WireWriter, payload: () => PayloadWriter) => void,
-    written?: () => void,
-  ): void {
+  #send(write: (frame: OutgoingFrame) => void, written?: () => void): void {
     if (this.#closed !== undefined) return;
-    const writer = acquireWriter();
-    const made: (() => void)[] = [];
-    const started: (() => void)[] = [];
-    const lines: number[] = [];
-    let frame: Uint8Array;
+    const frame = new OutgoingFrame(this, this.#host);
+    let bytes: Uint8Array;
     try {
-      let hasPayload = false;
-      write(writer, () => {
-        hasPayload = true;
-        return new PayloadWriter(writer, this.#host, {
-          write: (target, value) => this.#writeReference(target, value, { made, started, lines }),
-          read: unreachable,
-        });
-      });
-      if (hasPayload) writeLines(writer, lines);
-      if (writer.length > this.#limits.messageBytesMax) {
-        throw new Error(
-          `Serialized RPC arguments or return values are limited to ${this.#limits.messageBytesMax / 2 ** 20}MiB, but the size of this value was: ${writer.length} bytes.`,
-        );
-      }
-      frame = writer.copy();
+      write(frame);
+      bytes = frame.take(this.#limits.messageBytesMax);
     } catch (error) {
-      for (const undo of made) undo();
+      frame.undo();
       throw error;
-    } finally {
-      releaseWriter(writer);
     }
     written?.();
-    this.#host.send(frame);
-    for (const start of started) start();
+    this.#host.send(bytes);
+    frame.sent();
   }
 
   /** Made when there is a stream or signal: most sessions end without. */
@@ -277,9 +250,10 @@ export class Session implements Pipeline, RemoteOwner {
     return this.#streamsMade;
   }
 
-  #writeReference(writer: WireWriter, value: object, { made, started, lines }: Written): void {
+  /** @internal As `ReferenceSource`. */
+  writeReference(writer: WireWriter, value: object, frame: OutgoingFrame): void {
     if (isStreamed(value)) {
-      this.#streams.write(writer, value, { started, lines });
+      this.#streams.write(writer, value, frame);
       return;
     }
     const hook = isStub(value) ? stubHook(value) : undefined;
@@ -298,7 +272,7 @@ export class Session implements Pipeline, RemoteOwner {
     const number = this.#nextExport++;
     const exported = hook === undefined ? new LocalHook(value) : hook.dup();
     this.#exports.set(number, { hook: exported, scope: this.#host.scope(), references: 1 });
-    made.push(() => this.#exports.delete(number));
+    frame.made(() => this.#exports.delete(number));
     writer.u8(referenceKinds.stub);
     writer.varint(number);
   }
@@ -355,7 +329,8 @@ export class Session implements Pipeline, RemoteOwner {
     if (this.#incoming.has(number)) throw new WireError('a call has the number of another');
     if (this.#running >= this.#limits.callsMax) throw new WireError('too many calls are under way');
     const hasArgs = (flags & callFlags.args) !== 0;
-    const call: IncomingCall = { number, references: [], outcome: new PendingCall(resultPipeline) };
+    const outcome = new PendingCall(resultPipeline);
+    const call: IncomingCall = { number, references: nothing, outcome };
     this.#incoming.set(number, call);
     this.#running++;
     const begin = (invoke: Invoke, scope: object | undefined) => {
@@ -471,7 +446,7 @@ export class Session implements Pipeline, RemoteOwner {
     this.#running--;
     this.#incoming.delete(call.number);
     call.outcome.resolve(undefined);
-    this.#send((writer) => {
+    this.#send(({ writer }) => {
       writer.u8(frames.result);
       writer.varint(call.number);
       writer.u8((result[0] ?? 0) | (replayed ? resultFlags.replayed : 0));
@@ -492,11 +467,11 @@ export class Session implements Pipeline, RemoteOwner {
       (isKept ? resultFlags.kept : 0) |
       (isOwn ? resultFlags.own : 0);
     try {
-      this.#send((writer, payload) => {
+      this.#send(({ writer, payload }) => {
         writer.u8(frames.result);
         writer.varint(call.number);
         writer.u8(flags);
-        payload().value(value);
+        payload.value(value);
       });
     } catch (error) {
       this.#incoming.delete(call.number);
@@ -518,11 +493,11 @@ export class Session implements Pipeline, RemoteOwner {
   }
 
   #sendResultError(number: number, error: unknown): void {
-    this.#send((writer, payload) => {
+    this.#send(({ writer, payload }) => {
       writer.u8(frames.result);
       writer.varint(number);
       writer.u8(resultFlags.threw);
-      payload().value(sentError(error));
+      payload.value(sentError(error));
     });
   }
 
@@ -562,10 +537,11 @@ export class Session implements Pipeline, RemoteOwner {
 
   /** Told in batches: most sessions end before there is one. */
   #forget(number: number): void {
+    this.#forgotten ??= [];
     if (this.#forgotten.push(number) < forgetBatch) return;
     const numbers = this.#forgotten;
-    this.#forgotten = [];
-    this.#send((writer) => {
+    this.#forgotten = undefined;
+    this.#send(({ writer }) => {
       writer.u8(frames.forget);
       writer.varint(numbers.length);
       for (const forgotten of numbers) writer.varint(forgotten);
@@ -587,18 +563,13 @@ export class Session implements Pipeline, RemoteOwner {
     this.#checkIdle();
   }
 
-  #payload(reader: WireReader, references: object[]): PayloadReader {
-    return new PayloadReader(reader, this.#host, {
-      write: unreachable,
-      read: (source) => {
-        const value = this.#readReference(source);
-        if (isStub(value)) references.push(value);
-        return value;
-      },
-    });
+  /** `stubs` gathers the stubs among what is read. */
+  #payload(reader: WireReader, stubs: object[]): PayloadReader {
+    return new PayloadReader(reader, this.#host, new IncomingReferences(this, stubs));
   }
 
-  #readReference(reader: WireReader): object {
+  /** @internal As `ReferenceReader`. */
+  readReference(reader: WireReader): object {
     const kind = reader.u8();
     const number = reader.varint();
     switch (kind) {
@@ -634,14 +605,32 @@ export class Session implements Pipeline, RemoteOwner {
   }
 }
 
-/** What writing a message brings about beside its bytes. */
-interface Written {
-  /** Takes references back. */
-  readonly made: (() => void)[];
-  /** What begins once the frame is sent. */
-  readonly started: (() => void)[];
-  /** Kind and number of each stream and signal. */
-  readonly lines: number[];
+/** Of a call that brought no stubs. */
+const nothing: readonly object[] = [];
+
+interface ReferenceReader {
+  readReference(reader: WireReader): object;
+}
+
+/** References in a message that came. */
+class IncomingReferences implements References {
+  readonly #session: ReferenceReader;
+  readonly #stubs: object[];
+
+  constructor(session: ReferenceReader, stubs: object[]) {
+    this.#session = session;
+    this.#stubs = stubs;
+  }
+
+  write(): never {
+    unreachable();
+  }
+
+  read(reader: WireReader): object {
+    const value = this.#session.readReference(reader);
+    if (isStub(value)) this.#stubs.push(value);
+    return value;
+  }
 }
 
 type Invoke = (path: Path, args: readonly unknown[] | undefined) => unknown;
