@@ -8,15 +8,16 @@
  */
 import type { FramePort, FrameSink, IoContext } from '@homing/base';
 import {
+  type HostValueCodec,
   type Path,
   PendingCall,
   Session,
-  type SessionHost,
   type SessionOptions,
 } from '@homing/capability';
 
 import { platformError } from './platform-error.ts';
 import { callerEnded } from './session-ends.ts';
+import { ContextHost } from './session-host.ts';
 
 /** An open connection to user code. */
 export interface Connection extends FramePort {
@@ -25,13 +26,12 @@ export interface Connection extends FramePort {
 }
 
 /** What all sessions of a thread have in common. */
-export type SharedSessionOptions = Pick<SessionOptions, 'dupParams' | 'limits'>;
+export type SharedSessionOptions = Required<Pick<SessionOptions, 'dupParams' | 'limits'>>;
 
 export interface ChannelOptions {
   readonly context: IoContext;
   readonly open: (sink: FrameSink) => Connection;
-  /** Makes the host of a session whose frames go to `send`. */
-  readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
+  readonly codec: HostValueCodec;
   readonly sessionOptions: SharedSessionOptions;
 }
 
@@ -54,31 +54,24 @@ export class Channel {
   }
 
   #open(): Session {
-    const { context, open, host, sessionOptions } = this.#options;
-    let connection: Connection | undefined;
-    const session: Session = new Session({
-      host: {
-        ...host(context, (frame) => connection?.send(frame)),
-        present: platformError,
-        idle: () => this.#idle(session),
-        broken: (error) => this.#fail(session, error),
-      },
-      ...sessionOptions,
-    });
-    connection = open({
-      frame: (frame) => session.receive(frame),
-      closed: (error) => this.#fail(session, error),
-    });
+    const { context, open, codec, sessionOptions } = this.#options;
+    const { dupParams, limits } = sessionOptions;
+    const line = new Line(context, codec, this);
+    const session = new Session({ host: line, dupParams, limits });
+    line.session = session;
+    const connection = open(line);
+    line.connection = connection;
     this.#session = session;
     this.#connection = connection;
     this.#forget = context.onEnd((reason) => {
       session.close(reason);
-      connection?.close();
+      connection.close();
     });
     return session;
   }
 
-  #idle(session: Session): void {
+  /** @internal Nothing is outstanding on the session any more. */
+  onIdle(session: Session): void {
     if (this.#session !== session) return;
     this.#session = undefined;
     this.#forget?.();
@@ -86,11 +79,48 @@ export class Channel {
     this.#connection?.close();
   }
 
-  #fail(session: Session, error: unknown): void {
+  /** @internal */
+  onFailed(session: Session, error: unknown): void {
     if (this.#session !== session) return;
     this.#broken = { reason: error };
     this.#session = undefined;
     this.#forget?.();
     session.close(error);
+  }
+}
+
+/** Between a channel's session and its connection. Nothing is sent before it has both. */
+class Line extends ContextHost implements FrameSink {
+  session: Session | undefined;
+  connection: Connection | undefined;
+  readonly #channel: Channel;
+
+  constructor(context: IoContext, codec: HostValueCodec, channel: Channel) {
+    super(context, codec);
+    this.#channel = channel;
+  }
+
+  protected pass(frame: Uint8Array): void {
+    this.connection?.send(frame);
+  }
+
+  present(error: unknown): unknown {
+    return platformError(error);
+  }
+
+  idle(): void {
+    if (this.session !== undefined) this.#channel.onIdle(this.session);
+  }
+
+  broken(error: Error): void {
+    this.closed(error);
+  }
+
+  frame(frame: Uint8Array): void {
+    this.session?.receive(frame);
+  }
+
+  closed(error: unknown): void {
+    if (this.session !== undefined) this.#channel.onFailed(this.session, error);
   }
 }

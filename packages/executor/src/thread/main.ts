@@ -15,10 +15,9 @@ import {
   errorFromData,
   errorToData,
   type FromExecutor,
-  type IoContext,
   type ToExecutor,
 } from '@homing/base';
-import { capabilityLimits, type SessionHost } from '@homing/capability';
+import { capabilityLimits } from '@homing/capability';
 import { openStateReader } from '@homing/storage';
 import { installGlobals, installSocketTransport, setCompatibility } from '@homing/web';
 import { type Batch, readBatch } from '../batch.ts';
@@ -66,16 +65,6 @@ let module = new WorkerModule({}, new Set());
 
 const values = new HostValues(() => connector);
 
-function sessionHost(context: IoContext, send: (frame: Uint8Array) => void): SessionHost {
-  return {
-    send: (frame) => context.output(() => send(frame)),
-    scope: () => context.scope(),
-    enter: (kind, scope, run, refuse) => context.enter(kind, scope, run, refuse),
-    disassemble: (value) => values.disassemble(value),
-    assemble: (value) => values.assemble(value),
-  };
-}
-
 const objects = new ObjectHost({
   post,
   write,
@@ -98,7 +87,7 @@ const objects = new ObjectHost({
   module: () => module,
   env,
   exports,
-  host: sessionHost,
+  codec: values,
   sessionOptions,
 });
 
@@ -108,12 +97,12 @@ const sessions = new Sessions({
   module: () => module,
   env,
   exports,
-  host: sessionHost,
+  codec: values,
   sessionOptions,
 });
 
 const connector: StubConnector = {
-  host: sessionHost,
+  codec: values,
   sessionOptions,
   openObject: (object, from, sink) => {
     const local = data.isClustered ? undefined : objects.connectLocally(object.id, sink);

@@ -14,12 +14,13 @@ import {
   type FromExecutor,
   HomingError,
   type IoContext,
+  type Link,
   type ObjectIdHex,
   type ObjectRef,
   type StateReader,
   type ToExecutor,
 } from '@homing/base';
-import { Session, type SessionHost } from '@homing/capability';
+import { type HostValueCodec, Session } from '@homing/capability';
 import type { Heartbeat } from '../heartbeat.ts';
 import type { ExecutorLimits } from '../limits.ts';
 import type { ObjectClass } from '../thread-data.ts';
@@ -30,6 +31,7 @@ import { jurisdictionOf } from './namespaces.ts';
 import { ObjectTarget } from './object-target.ts';
 import type { Permits } from './permits.ts';
 import { clock, immediate, timers } from './platform.ts';
+import { ContextHost } from './session-host.ts';
 import { threadLogger } from './thread-log.ts';
 import type { WriteLog } from './worker-console.ts';
 
@@ -75,7 +77,7 @@ export interface ObjectHostOptions {
   readonly module: () => WorkerModule;
   readonly env: object;
   readonly exports: unknown;
-  readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
+  readonly codec: HostValueCodec;
   readonly sessionOptions: SharedSessionOptions;
 }
 
@@ -155,7 +157,8 @@ export class ObjectHost {
     const callee = this.#connect(hosted, caller);
     let evicted = false;
     return {
-      ...callee,
+      receive: (frame) => callee.receive(frame),
+      close: (error) => callee.close(error),
       broken: () => {
         const { broken } = hosted.actor;
         evicted ||= broken !== undefined && broken.reason instanceof HomingError;
@@ -279,28 +282,8 @@ export class ObjectHost {
   }
 
   #connect(hosted: Hosted, caller: CallerSide): CalleeSession {
-    const { actor, target, sessions } = hosted;
-    const session: Session = new Session({
-      host: {
-        ...this.#options.host(actor, (frame) => caller.frame(frame)),
-        once: (call, run) => actor.once(call, run),
-        isOwnError: (error) => actor.isOwnError(error),
-        broken: (error) => {
-          place.remove();
-          caller.closed(error);
-        },
-      },
-      main: target,
-      ...this.#options.sessionOptions,
-    });
-    const place = sessions.add({ session, caller });
-    return {
-      receive: (frame) => session.receive(frame),
-      close: (error) => {
-        place.remove();
-        session.close(error);
-      },
-    };
+    const { codec, sessionOptions } = this.#options;
+    return new ObjectSession(hosted, caller, codec, sessionOptions);
   }
 
   #onIdle(activation: number, isIdle: boolean): void {
@@ -333,6 +316,56 @@ export class ObjectHost {
       cause,
       error: cause === 'evicted' ? undefined : errorToData(reason),
     });
+  }
+}
+
+/** The object's end of a session, and what that needs of the object. */
+class ObjectSession extends ContextHost implements CalleeSession, OpenSession {
+  readonly session: Session;
+  readonly caller: CallerSide;
+  readonly #actor: Actor;
+  readonly #place: Link;
+
+  constructor(
+    { actor, target, sessions }: Hosted,
+    caller: CallerSide,
+    codec: HostValueCodec,
+    { dupParams, limits }: SharedSessionOptions,
+  ) {
+    super(actor, codec);
+    this.#actor = actor;
+    this.caller = caller;
+    this.session = new Session({ host: this, main: target, dupParams, limits });
+    this.#place = sessions.add(this);
+  }
+
+  protected pass(frame: Uint8Array): void {
+    this.caller.frame(frame);
+  }
+
+  once(
+    call: Parameters<Actor['once']>[0],
+    run: Parameters<Actor['once']>[1],
+  ): ReturnType<Actor['once']> {
+    return this.#actor.once(call, run);
+  }
+
+  isOwnError(error: unknown): boolean {
+    return this.#actor.isOwnError(error);
+  }
+
+  broken(error: Error): void {
+    this.#place.remove();
+    this.caller.closed(error);
+  }
+
+  receive(frame: Uint8Array): void {
+    this.session.receive(frame);
+  }
+
+  close(error: unknown): void {
+    this.#place.remove();
+    this.session.close(error);
   }
 }
 

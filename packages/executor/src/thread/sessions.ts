@@ -5,11 +5,10 @@ import {
   errorToData,
   type FromExecutor,
   HomingError,
-  type IoContext,
   NumberTable,
   type Target,
 } from '@homing/base';
-import { Session, type SessionHost } from '@homing/capability';
+import { type HostValueCodec, Session } from '@homing/capability';
 import type { Connection, SharedSessionOptions } from './channel.ts';
 import { EntrypointContext } from './entrypoint-context.ts';
 import { EntrypointTarget } from './entrypoint-target.ts';
@@ -17,6 +16,7 @@ import type { WorkerModule } from './exports.ts';
 import type { CalleeSession, CallerSide, ObjectHost } from './object-host.ts';
 import { immediate } from './platform.ts';
 import { callerEnded } from './session-ends.ts';
+import { ContextHost } from './session-host.ts';
 import type { ServiceRef } from './stubs.ts';
 
 export interface SessionsOptions {
@@ -25,7 +25,7 @@ export interface SessionsOptions {
   readonly module: () => WorkerModule;
   readonly env: object;
   readonly exports: unknown;
-  readonly host: (context: IoContext, send: (frame: Uint8Array) => void) => SessionHost;
+  readonly codec: HostValueCodec;
   readonly sessionOptions: SharedSessionOptions;
 }
 
@@ -44,13 +44,7 @@ export class Sessions {
   /** The node opens a session to something here. */
   onOpen(number: number, to: { activation: number } | { entrypoint: string }): void {
     const { post, objects } = this.#options;
-    const caller: CallerSide = {
-      frame: (frame) => post({ type: 'frame', session: number, frame }),
-      closed: (error) => {
-        this.#callees.delete(number);
-        post({ type: 'closed', session: number, error: errorToData(error) });
-      },
-    };
+    const caller = new NodeCaller(this, post, number);
     const callee =
       'activation' in to
         ? objects.connect(to.activation, caller)
@@ -111,7 +105,7 @@ export class Sessions {
   }
 
   #openEntrypoint(service: ServiceRef, caller: CallerSide): CalleeSession | undefined {
-    const { module, env, exports, host, sessionOptions } = this.#options;
+    const { module, env, exports, codec, sessionOptions } = this.#options;
     const entrypoint = module().entrypoint(service.entrypoint);
     if (entrypoint === undefined) {
       immediate(() =>
@@ -127,23 +121,71 @@ export class Sessions {
     const context = new EntrypointContext(`entrypoint ${service.entrypoint}`);
     const { props } = service;
     const target = new EntrypointTarget({ entrypoint, context, env, exports, props });
-    const session: Session = new Session({
-      host: {
-        ...host(context, (frame) => caller.frame(frame)),
-        broken: (error) => {
-          context.end(error);
-          caller.closed(error);
-        },
-      },
-      main: target,
-      ...sessionOptions,
-    });
-    return {
-      receive: (frame) => session.receive(frame),
-      close: (error) => {
-        session.close(error);
-        context.finish();
-      },
-    };
+    return new EntrypointSession(context, target, caller, codec, sessionOptions);
+  }
+
+  /** @internal The callee's end of a session that the node opened is over. */
+  forget(number: number): void {
+    this.#callees.delete(number);
+  }
+}
+
+/** The node's end of a session that it opened to something here. */
+class NodeCaller implements CallerSide {
+  readonly #sessions: Sessions;
+  readonly #post: SessionsOptions['post'];
+  readonly #number: number;
+
+  constructor(sessions: Sessions, post: SessionsOptions['post'], number: number) {
+    this.#sessions = sessions;
+    this.#post = post;
+    this.#number = number;
+  }
+
+  frame(frame: Uint8Array): void {
+    this.#post({ type: 'frame', session: this.#number, frame });
+  }
+
+  closed(error: unknown): void {
+    this.#sessions.forget(this.#number);
+    this.#post({ type: 'closed', session: this.#number, error: errorToData(error) });
+  }
+}
+
+/** The end of a session at an entrypoint, which runs in a context of its own. */
+class EntrypointSession extends ContextHost implements CalleeSession {
+  readonly #session: Session;
+  readonly #own: EntrypointContext;
+  readonly #caller: CallerSide;
+
+  constructor(
+    context: EntrypointContext,
+    main: EntrypointTarget,
+    caller: CallerSide,
+    codec: HostValueCodec,
+    { dupParams, limits }: SharedSessionOptions,
+  ) {
+    super(context, codec);
+    this.#own = context;
+    this.#caller = caller;
+    this.#session = new Session({ host: this, main, dupParams, limits });
+  }
+
+  protected pass(frame: Uint8Array): void {
+    this.#caller.frame(frame);
+  }
+
+  broken(error: Error): void {
+    this.#own.end(error);
+    this.#caller.closed(error);
+  }
+
+  receive(frame: Uint8Array): void {
+    this.#session.receive(frame);
+  }
+
+  close(error: unknown): void {
+    this.#session.close(error);
+    this.#own.finish();
   }
 }

@@ -106,7 +106,7 @@ async function follow(send: Send, first: Request): Promise<Response> {
 export interface StubConnector {
   openObject(object: ObjectRef, from: IoContext, sink: FrameSink): Connection;
   openService(service: ServiceRef, from: IoContext, sink: FrameSink): Connection;
-  readonly host: ChannelOptions['host'];
+  readonly codec: ChannelOptions['codec'];
   readonly sessionOptions: SharedSessionOptions;
 }
 
@@ -140,8 +140,8 @@ export function objectStub(
 ): object {
   const channels = new ContextChannels((context) => {
     const open = (sink: FrameSink) => connector.openObject(object, context, sink);
-    const { host, sessionOptions } = connector;
-    return new Channel({ context, open, host, sessionOptions });
+    const { codec, sessionOptions } = connector;
+    return new Channel({ context, open, codec, sessionOptions });
   });
   const send: Send = (path, args) => channels.of(currentContext()).send(path, args);
   const own = { name: id.name, id };
@@ -156,8 +156,8 @@ export function serviceStub(connector: StubConnector, service: ServiceRef): obje
   const send: Send = (path, args) => {
     const context = currentContext();
     const open = (sink: FrameSink) => connector.openService(service, context, sink);
-    const { host, sessionOptions } = connector;
-    return new Channel({ context, open, host, sessionOptions }).send(path, args);
+    const { codec, sessionOptions } = connector;
+    return new Channel({ context, open, codec, sessionOptions }).send(path, args);
   };
   const stub = makeServiceStub({ send, members: Fetcher.prototype, own: {} });
   sends.set(stub, send);
