@@ -37,6 +37,7 @@ import {
   storesOf,
   votersOf,
 } from '@homing/protocol';
+import { ConfirmRounds } from './confirm-rounds.ts';
 import type { LogContext, Outstanding } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
 import { ObjectStaging, type RemoteCopy } from './staging.ts';
@@ -54,12 +55,6 @@ export interface LogOptions {
 
 type AppendMessage = Extract<LogMessage, { readonly type: 'append' }>;
 
-interface Round {
-  readonly confirmed: Set<string>;
-  resolve(): void;
-  reject(error: HomingError): void;
-}
-
 /** What a store tells that has lost what it held. */
 const blank = { last: noRecord, applied: noRecord, isVote: false } as const;
 
@@ -75,8 +70,7 @@ export class ReplicatedLog implements OwnedLog {
   readonly #context: LogContext;
   readonly #events: LogEvents;
   readonly #owner: OwnerLog;
-  readonly #rounds = new Map<number, Round>();
-  #nextRound = 1;
+  readonly #rounds: ConfirmRounds;
   #started: { resolve(): void; reject(error: unknown): void } | undefined;
   #firstLsn = 0;
   #appended = 0;
@@ -110,7 +104,7 @@ export class ReplicatedLog implements OwnedLog {
 
   constructor(context: LogContext, options: LogOptions) {
     const { object, epoch, home, set, events, isPromoted } = options;
-    const { self, limits, bugs } = context;
+    const { self, timers, limits, bugs } = context;
     this.#context = context;
     this.object = object;
     this.epoch = epoch;
@@ -125,6 +119,12 @@ export class ReplicatedLog implements OwnedLog {
       windowBytesMax,
       isPromoted,
       bugs,
+    });
+    this.#rounds = new ConfirmRounds({
+      timers,
+      timeoutMs: limits.confirmTimeoutMs,
+      ask: (round) => this.#askToConfirm(round),
+      isQuorum: (counts) => this.#owner.isQuorum(counts),
     });
   }
 
@@ -180,33 +180,7 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   confirm(): Promise<void> {
-    const { timers, limits } = this.#context;
-    if (this.#isOver) return Promise.reject(lostError());
-    const round = this.#nextRound++;
-    return new Promise((resolve, reject) => {
-      const timer = timers.after(limits.confirmTimeoutMs, () => {
-        this.#rounds.delete(round);
-        // What waits for this has run: a write may be among it.
-        const message = 'no majority confirms who owns the object';
-        reject(new HomingError('unavailable', message, { executed: 'maybe' }));
-      });
-      const end = () => {
-        timer.cancel();
-        this.#rounds.delete(round);
-      };
-      this.#rounds.set(round, {
-        confirmed: new Set(),
-        resolve: () => {
-          end();
-          resolve();
-        },
-        reject: (error) => {
-          end();
-          reject(error);
-        },
-      });
-      this.#askToConfirm(round);
-    });
+    return this.#isOver ? Promise.reject(lostError()) : this.#rounds.begin();
   }
 
   #askToConfirm(round: number): void {
@@ -217,7 +191,7 @@ export class ReplicatedLog implements OwnedLog {
     for (const peer of peers.stores()) {
       this.#sendTo(peer, { type: 'confirm', id, epoch, home, generation, round });
     }
-    if (store.head(id)?.promised === epoch) this.#onConfirmed(self.storeId, round);
+    if (store.head(id)?.promised === epoch) this.#rounds.confirmed(self.storeId, round);
   }
 
   settled(): Promise<void> {
@@ -394,14 +368,12 @@ export class ReplicatedLog implements OwnedLog {
     const { peers } = this.#context;
     if (set.generation <= this.#owner.set.generation) return;
     const before = new Set(storesOf(this.#owner.set));
-    // What was confirmed under the old set says nothing about the new one.
-    const rounds = [...this.#rounds.values()];
-    for (const { confirmed } of rounds) confirmed.clear();
+    this.#rounds.forgetAnswers();
     this.#step({ type: 'set', set });
     for (const store of peers.stores()) if (!before.has(store)) this.up(store);
     if (this.#isOver) return;
     for (const store of before) if (!storesOf(set).includes(store)) this.#keepFrom(store);
-    for (const number of this.#rounds.keys()) this.#askToConfirm(number);
+    this.#rounds.askAgain();
     this.#context.changed(this);
   }
 
@@ -479,7 +451,7 @@ export class ReplicatedLog implements OwnedLog {
         return;
       case 'confirmed':
         if (answer.generation === this.#owner.set.generation) {
-          this.#onConfirmed(store, answer.round);
+          this.#rounds.confirmed(store, answer.round);
         }
         return;
       case 'fetched':
@@ -746,13 +718,6 @@ export class ReplicatedLog implements OwnedLog {
     this.#wakeSettled();
   }
 
-  #onConfirmed(store: string, number: number): void {
-    const round = this.#rounds.get(number);
-    if (round === undefined) return;
-    round.confirmed.add(store);
-    if (this.#owner.isQuorum((member) => round.confirmed.has(member))) round.resolve();
-  }
-
   #stall(): void {
     if (this.#isStalled) return;
     this.#isStalled = true;
@@ -777,7 +742,7 @@ export class ReplicatedLog implements OwnedLog {
     this.#isOver = true;
     for (const copy of this.#copiesElsewhere) copy.cancel();
     this.#context.closed(this);
-    for (const round of [...this.#rounds.values()]) round.reject(lostError());
+    this.#rounds.end(lostError());
     this.#wakeSettled();
   }
 
