@@ -1,4 +1,5 @@
 /** The vocabulary that every package shares. */
+export { stateIsAt, storeAhead } from './ahead.ts';
 export { AssertionFailed, assert, unreachable } from './assert.ts';
 export { Chain, type Link } from './chain.ts';
 export { damagedObject, damagedObjectOf } from './damage.ts';

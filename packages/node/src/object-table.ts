@@ -34,6 +34,7 @@ import {
   type RecordOperation,
   type StateReader,
   type Store,
+  storeAhead,
   type Timer,
   type Timers,
   type WallMs,
@@ -465,13 +466,23 @@ export class ObjectTable {
         else if (log.isOver) this.#place(entry, cause);
         else this.#start(entry, log, cause);
       },
-      (error: unknown) => {
-        // Another may be able to; a newer owner is found by looking again.
-        this.#releaseLease(entry.object, epoch);
-        if (error instanceof HomingError && error.code === 'fenced') this.#place(entry, cause);
-        else this.#give(entry, error);
-      },
+      (error: unknown) => void this.#onNotAcquired(entry, epoch, cause, error),
     );
+  }
+
+  /** A newer owner is found by looking again. Else whoever has the state takes over, or who comes next. */
+  async #onNotAcquired(entry: Entry, epoch: Epoch, cause: ActivationCause, error: unknown) {
+    const { coordinator, placement } = this.#options;
+    const { object, home } = entry;
+    const taker = placement.taker(object.id, home, storeAhead(error));
+    if (taker && (await coordinator.transfer(object, epoch, taker).catch(() => false))) {
+      placement.learn(object.id, taker.node, epochAfter(epoch));
+      this.#sendOn(entry, taker.node);
+      return;
+    }
+    this.#releaseLease(object, epoch);
+    if (error instanceof HomingError && error.code === 'fenced') this.#place(entry, cause);
+    else this.#give(entry, error);
   }
 
   #start(entry: Entry, log: OwnedLog, cause: ActivationCause): void {

@@ -16,6 +16,7 @@ import {
   HomingError,
   type Metrics,
   type Network,
+  type NodeInfo,
   type ObjectIdHex,
   type ObjectRef,
   type Ownership,
@@ -116,6 +117,20 @@ export class Placement {
 
   remembered(id: ObjectIdHex): Remembered | undefined {
     return this.#owners.get(id);
+  }
+
+  /** The live node with that store, where it may own an object that is at home there. */
+  taker(
+    id: ObjectIdHex,
+    home: string | undefined,
+    store: string | undefined,
+  ): NodeInfo | undefined {
+    const { coordinator } = this.#options;
+    if (home === undefined || store === undefined || !this.mayOwn(home, id, store))
+      return undefined;
+    return coordinator
+      .nodes()
+      .find(({ storeId, draining }) => storeId === store && draining !== true);
   }
 
   /**

@@ -28,6 +28,7 @@ import {
   type RecordOperation,
   type ShardAssignment,
   type Staging,
+  stateIsAt,
 } from '@homing/base';
 import {
   type OwnerEffect,
@@ -71,6 +72,8 @@ export class ReplicatedLog implements OwnedLog {
   readonly #events: LogEvents;
   readonly #owner: OwnerLog;
   readonly #rounds: ConfirmRounds;
+  /** The store whose log recovery takes. */
+  #source: string | undefined;
   #started: { resolve(): void; reject(error: unknown): void } | undefined;
   #firstLsn = 0;
   #appended = 0;
@@ -132,11 +135,7 @@ export class ReplicatedLog implements OwnedLog {
   start(): Promise<void> {
     const { timers, limits, self, peers } = this.#context;
     return new Promise((resolve, reject) => {
-      const timer = timers.after(limits.acquireTimeoutMs, () => {
-        this.#end(
-          new HomingError('unavailable', 'no majority of the object’s replicas answers: try again'),
-        );
-      });
+      const timer = timers.after(limits.acquireTimeoutMs, () => this.#end(this.#tooLate()));
       this.#started = {
         resolve: () => {
           timer.cancel();
@@ -151,6 +150,19 @@ export class ReplicatedLog implements OwnedLog {
       this.#step({ type: 'up', store: self.storeId });
       for (const store of peers.stores()) this.#step({ type: 'up', store });
     });
+  }
+
+  /** What kept the object from being recovered in time. */
+  #tooLate(): HomingError {
+    const { self } = this.#context;
+    const source = this.#source;
+    if (this.#owner.phase === 'fetching' && source !== undefined && source !== self.storeId) {
+      return stateIsAt(source);
+    }
+    return new HomingError(
+      'unavailable',
+      'no majority of the object’s replicas answers: try again',
+    );
   }
 
   append(operations: readonly RecordOperation[]): number {
@@ -659,6 +671,7 @@ export class ReplicatedLog implements OwnedLog {
     const { store, self, replica } = this.#context;
     const { object, epoch, home } = this;
     const { generation } = this.#owner.set;
+    this.#source = from;
     try {
       await store.append({ object, epoch, records: [], committed: applied });
     } catch (error) {

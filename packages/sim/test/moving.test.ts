@@ -242,6 +242,38 @@ test('its alarm rings, though nobody calls it', async () => {
   expect(await moving.run(40_000, () => stranded.every(hasRung))).toBe(true);
 });
 
+test('an object whose state its next owner has yet to get goes to the node that has it', async () => {
+  const limits = { pageBytes: 100, pagesInFlightMax: 1, windowBytesMax: 0, acquireTimeoutMs: 3000 };
+  const moving = new Moving({
+    nodes: 3,
+    firstNodes: 3,
+    regions: ['eu'],
+    limits: { ...replicationLimits, ...limits },
+    network: { ...steadyNetwork, delayMs: [20, 60] },
+  });
+  const { cluster, object } = moving;
+  const { owner } = await moving.begin();
+  const [ahead, behind] = cluster.nodes.filter((node) => node !== owner) as [SimNode, SimNode];
+  for (const { self } of [owner, ahead]) {
+    cluster.network.cut(behind.self.node, self.node);
+    cluster.network.cut(self.node, behind.self.node);
+  }
+  for (let value = 2; value < 300; value++) expect(await moving.append(owner, value)).toBe('ok');
+  await moving.run(1000);
+  cluster.kill(owner.self.node);
+  cluster.network.heal();
+  const lsnOf = ({ disk }: SimNode) => disk.contents.head(object.id)?.applied.lsn ?? 0;
+  expect(lsnOf(ahead) - lsnOf(behind)).toBeGreaterThan(200);
+  const untilMs = moving.world.nowMs + 60_000;
+  let outcome: CallOutcome['outcome'] | undefined;
+  while (outcome !== 'ok' && moving.world.nowMs < untilMs) {
+    outcome = await moving.append(behind, 300);
+    await moving.run(100);
+  }
+  expect(outcome).toBe('ok');
+  expect(moving.owner?.self.node).toBe(ahead.self.node);
+});
+
 test('a second move does not have erased what the first one counts on', async () => {
   const replicas = new Replicas({}, {}, ['a', 'b', 'c', 'd', 'e', 'f', 'g']);
   await replicas.run(200);
