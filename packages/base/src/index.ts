@@ -118,6 +118,7 @@ export {
 } from './ports.ts';
 export {
   bodyBytes,
+  bodyOfSealed,
   decodeBody,
   decodeRecord,
   encodeBody,
@@ -126,6 +127,7 @@ export {
   operationTypes,
   readUint64,
   sealBody,
+  sealedBytesAt,
   unsealBody,
   writeBody,
   writeUint64,

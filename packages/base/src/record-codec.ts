@@ -139,6 +139,17 @@ export function sealBody(body: Uint8Array): Buffer {
   return sealed;
 }
 
+/** The body in what `sealBody` has just made: a view, unchecked. */
+export function bodyOfSealed(sealed: Buffer): Buffer {
+  return sealed.subarray(headerBytes, sealed.length - checksumBytes);
+}
+
+/** How long the sealed body is that begins at `offset`, if it is one. Throws `corruption`. */
+export function sealedBytesAt(bytes: Buffer, offset: number): number {
+  if (bytes.length - offset < headerBytes) throw corrupt('too short');
+  return headerBytes + bytes.readUInt32BE(offset + 1) + checksumBytes;
+}
+
 export function encodeRecord(record: LogRecord): Buffer {
   const body = Buffer.allocUnsafe(bodyBytes(record));
   writeBody(body, record, 0);

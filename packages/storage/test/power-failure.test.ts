@@ -74,7 +74,13 @@ function write(at: string, database: Database, random: (below: number) => number
     original(target, batch, options);
   };
   const watermark = new Watermark(at);
-  const limits = { batchBytesMax: mebibyte, batchRequestsMax: 100, headCacheEntries: 100 };
+  const limits = {
+    batchBytesMax: mebibyte,
+    batchRequestsMax: 100,
+    headCacheEntries: 100,
+    // Of the records held, some fit.
+    headTailBytes: 150,
+  };
   const committer = new Committer(database, watermark, limits);
   const writer = new WireWriter();
   const moments: Moment[] = [];

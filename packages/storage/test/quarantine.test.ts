@@ -22,7 +22,8 @@ import {
 } from '@homing/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { memoryStore, openRocksStore } from '../src/index.ts';
-import { logKeyOf } from '../src/rocks/keys.ts';
+import { headTail } from '../src/rocks/head-codec.ts';
+import { headKey, logKeyOf } from '../src/rocks/keys.ts';
 import { type Database, native, noOptions } from '../src/rocks/native.ts';
 import { alarm, epochOf, keysOf, put } from './records.ts';
 
@@ -190,14 +191,29 @@ describe('a data directory', () => {
     native.batch_write(database, batch, { sync: true });
   };
 
-  test.each(['altered', 'missing', 'missing in the middle'])(
-    'in which a record is %s names the object, and serves all others',
-    async (how) => {
-      let store = await openRocksStore({ directory });
+  test.each([
+    ['altered', 0],
+    ['altered', 1024],
+    ['missing', 0],
+    ['missing', 1024],
+    ['missing in the middle', 0],
+  ])(
+    'in which a record is %s, heads having room for %i bytes, names the object, and serves all others',
+    async (how, headTailBytes) => {
+      let store = await openRocksStore({ directory, headTailBytes });
       for (const lsn of [1, 2, 3]) await send(store, { epoch, lsn }, noRecord);
       await send(store, { epoch, lsn: 1 }, { epoch, lsn: 1 }, { id: idB });
       await store.close();
       await tamper((database) => {
+        if (headTailBytes > 0) {
+          const key = headKey(idA);
+          const head = native.db_get_many_sync(database, [key], noOptions)[0] as Buffer;
+          const { length } = headTail(head)[2] as Buffer;
+          const at = head.length - length - 20;
+          head[at] = (head[at] as number) ^ 1;
+          write(database, key, how === 'altered' ? head : head.subarray(0, head.length - length));
+          return;
+        }
         const lsn = how === 'missing' ? 3 : 2;
         const [sealed] = native.db_get_many_sync(database, [log(lsn)], noOptions);
         (sealed as Buffer)[20] = ((sealed as Buffer)[20] as number) ^ 1;

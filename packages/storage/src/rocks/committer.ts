@@ -42,7 +42,13 @@ import {
   statePrefixBytes,
 } from './keys.ts';
 import { type Batch, type Database, native, noOptions } from './native.ts';
-import { CachedObject, ObjectCache, spaceNumbers, type TailRecord } from './object-cache.ts';
+import {
+  CachedObject,
+  ObjectCache,
+  spaceNumbers,
+  type TailRecord,
+  tailRecord,
+} from './object-cache.ts';
 import { encodeQuarantine } from './quarantine.ts';
 import { requestKinds, WireReader } from './wire.ts';
 
@@ -53,6 +59,8 @@ export interface CommitLimits {
   readonly batchRequestsMax: number;
   /** Objects whose heads stay in memory. */
   readonly headCacheEntries: number;
+  /** Most bytes of records that an object's head holds; others have keys of their own. */
+  readonly headTailBytes: number;
 }
 
 export interface CommitReport {
@@ -65,7 +73,7 @@ export interface CommitReport {
 }
 
 const empty = Buffer.alloc(0);
-/** State keys up to this size are assembled in one reused buffer. */
+/** State keys and heads up to this size are assembled in one reused buffer. */
 const scratchBytes = 4096;
 
 export class Committer {
@@ -94,7 +102,6 @@ export class Committer {
     this.#limits = limits;
     this.#cache = new ObjectCache(database, limits.headCacheEntries);
     this.#floors = new Floors(database);
-    this.#scratch[0] = families.state;
   }
 
   /** Queues the requests of one buffer, which is the committer's from here on. */
@@ -299,7 +306,7 @@ export class Committer {
       ({ lsn, epoch }) => lsn === committed.lsn && epoch === committed.epoch,
     );
     for (const record of object.tail.splice(0, held + 1)) {
-      native.batch_del(this.#batch, logKeyOf(object.id, record.lsn), noOptions);
+      this.#release(object, record);
       this.#tailAlarms(object, record.body, false);
     }
     if (held === -1) this.#dropTail(object, 0);
@@ -323,7 +330,7 @@ export class Committer {
     const fromTail = Math.min(plan.fold, plan.keep);
     for (const record of object.tail.splice(0, fromTail)) {
       this.#fold(object, record.body, 0, record.body.length);
-      native.batch_del(this.#batch, logKeyOf(object.id, record.lsn), noOptions);
+      this.#release(object, record);
     }
     const direct = plan.fold - fromTail;
     for (let index = 0; index < added; index++) {
@@ -426,18 +433,25 @@ export class Committer {
 
   /** Keeps a record that is not known committed, and indexes its alarms as hints. */
   #hold(object: CachedObject, view: Buffer): void {
-    const cursor = this.#cursor;
-    cursor.open(view, 0, view.length);
-    const body = Buffer.from(view);
-    object.tail.push({ epoch: cursor.epoch, lsn: cursor.lsn, body });
-    native.batch_put(this.#batch, logKeyOf(object.id, cursor.lsn), sealBody(body), noOptions);
-    this.#tailAlarms(object, body, true);
+    const sealed = sealBody(view);
+    const isInHead = object.headTailBytes + sealed.length <= this.#limits.headTailBytes;
+    const record = tailRecord(sealed, isInHead);
+    object.tail.push(record);
+    if (isInHead) object.headTailBytes += sealed.length;
+    else native.batch_put(this.#batch, logKeyOf(object.id, record.lsn), sealed, noOptions);
+    this.#tailAlarms(object, record.body, true);
+  }
+
+  /** Takes a record that is in the tail no more off the disk; the head is written with each batch. */
+  #release(object: CachedObject, { lsn, sealed, isInHead }: TailRecord): void {
+    if (isInHead) object.headTailBytes -= sealed.length;
+    else native.batch_del(this.#batch, logKeyOf(object.id, lsn), noOptions);
   }
 
   #dropTail(object: CachedObject, keep: number): void {
     const dropped: TailRecord[] = object.tail.splice(keep);
     for (const record of dropped) {
-      native.batch_del(this.#batch, logKeyOf(object.id, record.lsn), noOptions);
+      this.#release(object, record);
       this.#tailAlarms(object, record.body, false);
     }
   }
@@ -458,6 +472,22 @@ export class Committer {
     for (const record of object.tail) this.#tailAlarms(object, record.body, true);
   }
 
+  /** Valid until the next call. */
+  #withTail(object: CachedObject, head: Buffer): Buffer {
+    if (object.headTailBytes === 0) return head;
+    const length = head.length + object.headTailBytes;
+    const whole = length <= scratchBytes ? this.#view(length) : Buffer.allocUnsafeSlow(length);
+    whole.set(head);
+    let at = head.length;
+    for (const { sealed, isInHead } of object.tail) {
+      if (!isInHead) continue;
+      whole.set(sealed, at);
+      at += sealed.length;
+      if (at === length) break;
+    }
+    return whole;
+  }
+
   /** Writes the batch with fsync and returns how long that took, in seconds. */
   #write(): number {
     for (const object of this.#dirty) {
@@ -467,7 +497,7 @@ export class Committer {
       if (head === undefined) continue;
       this.#liftQuarantine(object);
       writeHeadFields(head, object);
-      native.batch_put(this.#batch, object.headKey, head, noOptions);
+      native.batch_put(this.#batch, object.headKey, this.#withTail(object, head), noOptions);
     }
     this.#dirty.length = 0;
     const sync = this.#mustSync;

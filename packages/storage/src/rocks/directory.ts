@@ -33,7 +33,9 @@ import { crc32 } from 'node:zlib';
 import { HomingError, messageOf, readUint64, writeUint64 } from '@homing/base';
 
 /** Version of everything on disk: keys, values, record bodies. */
-export const formatVersion = 1;
+export const formatVersion = 2;
+/** Its heads have no tails; all else is the same, so it is read as it is, and becomes the present one. */
+const oldestFormat = 1;
 
 const storeFile = 'STORE';
 const watermarkFile = 'WATERMARK';
@@ -140,16 +142,20 @@ export function readStoreFile(directory: string): StoreFile | undefined {
   return parseStoreFile(directory, readFileSync(path, 'utf8'));
 }
 
+export function isReadable(format: number): boolean {
+  return format >= oldestFormat && format <= formatVersion;
+}
+
 function checkFormat(directory: string, format: number): void {
-  if (format === formatVersion) return;
+  if (isReadable(format)) return;
   const advice =
     format > formatVersion
       ? 'It was written by a newer homing: start that version, or a later one.'
       : 'No upgrade from that version exists: start the homing version that wrote it.';
   throw new HomingError(
     'invalid_argument',
-    `data directory ${directory} has format ${format}, this homing reads and writes format ` +
-      `${formatVersion}. ${advice}`,
+    `data directory ${directory} has format ${format}, this homing reads formats ${oldestFormat} ` +
+      `to ${formatVersion}. ${advice}`,
     { details: { format: String(format), supported: String(formatVersion) } },
   );
 }

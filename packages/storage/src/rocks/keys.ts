@@ -8,7 +8,7 @@
  *     n length(2) namespace id              the objects of a namespace
  *     g id space(1)                         generation of a space, absent while it is 0
  *     s id space(1) generation(4) key       state: what the user stored
- *     l id LSN(8)                           log record above `applied`, sealed
+ *     l id LSN(8)                           log record above `applied` that the head's tail lacks, sealed
  *     a due(8) id                           alarm index; the value is the namespace
  *     x id space(1) generation(4)           a generation that was cleared, to be erased
  *     i id                                  generation under which a snapshot is being installed

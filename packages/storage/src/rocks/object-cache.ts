@@ -8,6 +8,7 @@
  * being staged is staged anew: the next page finds none expected.
  */
 import {
+  bodyOfSealed,
   damagedObject,
   type Epoch,
   messageOf,
@@ -20,7 +21,7 @@ import {
   type WallMs,
 } from '@homing/base';
 import type { ObjectLog } from '../append-plan.ts';
-import { readHeadFields } from './head-codec.ts';
+import { headTail, readHeadFields, withoutTail } from './head-codec.ts';
 import {
   afterPrefix,
   generationKeyOf,
@@ -36,18 +37,24 @@ import { readQuarantine } from './quarantine.ts';
 
 /** A record held above `applied`. */
 export interface TailRecord extends RecordName {
-  /** Unsealed, and a buffer of its own. */
+  /** As it lies on disk, in a buffer of its own. */
+  readonly sealed: Buffer;
+  /** Unsealed. */
   readonly body: Buffer;
+  /** In the tail of the head, and not under a key of its own. */
+  readonly isInHead: boolean;
 }
 
 export class CachedObject implements ObjectLog {
   readonly id: Buffer;
   readonly headKey: Buffer;
-  /** The stored head; undefined for an object never written to. */
+  /** The stored head without its tail; undefined for an object never written to. */
   head: Buffer | undefined;
   promised = 0n as Epoch;
   applied: RecordName = noRecord;
   tail: TailRecord[] = [];
+  /** Bytes of those of them that are in the head. */
+  headTailBytes = 0;
   alarmMs: WallMs | null = null;
   /** By space. */
   readonly generations: number[] = [];
@@ -99,35 +106,65 @@ function load(database: Database, id: Buffer, isDamageMeant: boolean): CachedObj
   }
   if (head === undefined) return object;
   const fields = readHeadFields(head);
-  object.head = head;
+  object.head = withoutTail(head);
   object.promised = fields.promised;
   object.applied = fields.applied;
   object.alarmMs = fields.alarmMs;
   if (quarantine !== undefined) object.heldBefore = readQuarantine(quarantine).through;
   try {
-    if (fields.last.lsn > fields.applied.lsn) loadTail(database, object);
+    if (fields.last.lsn > fields.applied.lsn) loadTail(database, object, fields, head);
     if (object.last.lsn !== fields.last.lsn) throw new Error('its newest record is not there');
   } catch (error) {
     if (!isDamageMeant) throw damagedObject(idHexOf(id, 0), messageOf(error), error);
     object.tail = [];
+    object.headTailBytes = 0;
     object.unreadTo = fields.last;
   }
   return object;
 }
 
-function loadTail(database: Database, object: CachedObject): void {
-  const range = {
-    gte: logKeyOf(object.id, object.applied.lsn + 1),
-    lt: afterPrefix(logPrefixOf(object.id)),
-  };
-  const rows = readRange(database, range, tailRecordsMax);
-  const cursor = new OperationCursor();
-  for (let index = 1; index < rows.length; index += 2) {
-    const body = unsealBody(rows[index] as Buffer);
-    cursor.open(body, 0, body.length);
-    if (cursor.lsn !== object.last.lsn + 1) throw new Error('a record is not there');
-    object.tail.push({ epoch: cursor.epoch, lsn: cursor.lsn, body });
+function loadTail(database: Database, object: CachedObject, ends: LogEnds, head: Buffer): void {
+  for (const record of readTail(database, object.id, ends, head)) {
+    if (record.lsn !== object.last.lsn + 1) throw new Error('a record is not there');
+    object.tail.push(record);
+    if (record.isInHead) object.headTailBytes += record.sealed.length;
   }
+}
+
+export interface LogEnds {
+  readonly last: RecordName;
+  readonly applied: RecordName;
+}
+
+/**
+ * The records in the tail of a head and those under keys of their own, in order: fewer than lie between
+ * the ends where some are missing. Throws for damaged ones.
+ */
+export function readTail(
+  database: Database,
+  id: Buffer,
+  { last, applied }: LogEnds,
+  head: Buffer,
+): TailRecord[] {
+  const records = headTail(head).map((sealed) => tailRecord(sealed, true));
+  if (records.length === last.lsn - applied.lsn) return records;
+  const range = { gte: logKeyOf(id, applied.lsn + 1), lt: afterPrefix(logPrefixOf(id)) };
+  const rows = readRange(database, range, tailRecordsMax);
+  for (let index = 1; index < rows.length; index += 2) {
+    const sealed = rows[index] as Buffer;
+    unsealBody(sealed);
+    records.push(tailRecord(sealed, false));
+  }
+  return records.sort((a, b) => a.lsn - b.lsn);
+}
+
+const cursor = new OperationCursor();
+
+/** Of a sealed body that is known to be whole. */
+export function tailRecord(sealed: Buffer, isInHead: boolean): TailRecord {
+  const body = bodyOfSealed(sealed);
+  cursor.open(body, 0, body.length);
+  return { epoch: cursor.epoch, lsn: cursor.lsn, sealed, body, isInHead };
 }
 
 export class ObjectCache {

@@ -11,6 +11,7 @@ import {
   databaseOf,
   formatVersion,
   inspectDirectory,
+  isReadable,
   nextDatabase,
   readDamage,
   readStoreFile,
@@ -164,18 +165,22 @@ function verify(directory: string, database: Database, storeId: string): Meta {
   }
   const meta = readMeta(directory, database);
   if (meta === undefined) throw damaged(directory, 'the database is empty');
-  if (meta.storeId !== storeId || meta.format !== formatVersion) {
+  if (meta.storeId !== storeId || !isReadable(meta.format)) {
     throw damaged(directory, `db/ belongs to another store (${meta.storeId}, not ${storeId})`);
   }
   return meta;
 }
 
 /** Starts a store whose database is open. Throws what RocksDB throws where it can't be written. */
-function begin(directory: string, database: Database, storeId: string | undefined): Started {
+function begin(directory: string, database: Database, store: StoreFile | undefined): Started {
   const meta =
-    storeId === undefined ? format(directory, database) : verify(directory, database, storeId);
+    store?.id === undefined ? format(directory, database) : verify(directory, database, store.id);
+  // Before anything is written that an earlier version could not read.
+  if (store?.id !== undefined && store.format !== formatVersion) {
+    writeStoreFile(directory, { ...store, format: formatVersion });
+  }
   const starts = meta.starts + 1;
-  writeMeta(database, { ...meta, starts });
+  writeMeta(database, { ...meta, format: formatVersion, starts });
   return { database, storeId: meta.storeId, starts };
 }
 
@@ -205,7 +210,7 @@ async function rescue(
     throw error;
   }
   await closeDatabase(database);
-  writeStoreFile(directory, { ...store, database: folder });
+  writeStoreFile(directory, { ...store, format: formatVersion, database: folder });
   removeDamage(directory);
   return lost;
 }
@@ -260,7 +265,7 @@ async function openInUse(
     const rescued = mayRescue ? rescuable(database, store, options) : undefined;
     if (rescued === undefined || readDamage(directory) === undefined) {
       try {
-        return begin(directory, database, store?.id);
+        return begin(directory, database, store);
       } catch (error) {
         if (rescued === undefined || !isDamage(error)) throw error;
       }

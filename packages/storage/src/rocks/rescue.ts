@@ -97,7 +97,12 @@ class Quarantines {
   readonly #writer = new WireWriter();
 
   constructor(database: Database) {
-    const limits = { batchBytesMax: pageBytes, batchRequestsMax: 1, headCacheEntries: 1 };
+    const limits = {
+      batchBytesMax: pageBytes,
+      batchRequestsMax: 1,
+      headCacheEntries: 1,
+      headTailBytes: 0,
+    };
     this.#committer = new Committer(database, { write: () => {} }, limits);
   }
 

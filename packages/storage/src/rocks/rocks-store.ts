@@ -23,13 +23,13 @@ import {
   errorFromData,
   HomingError,
   type InstallRequest,
+  isHomingError,
   type Logger,
   type Metrics,
   messageOf,
   type ObjectHead,
   type ObjectIdHex,
   type ObjectRef,
-  OperationCursor,
   objectIdBytes,
   type QuarantinedObject,
   type ReaderHandle,
@@ -37,14 +37,13 @@ import {
   type Snapshot,
   type StateReader,
   type Store,
-  unsealBody,
   type WallMs,
 } from '@homing/base';
 import { erasePage } from '../erase-page.ts';
 import { bucketOf, checkFloors } from '../floors.ts';
 import type { CommitLimits, CommitReport } from './committer.ts';
 import { readFloors } from './floor-table.ts';
-import { decodeHead } from './head-codec.ts';
+import { decodeHead, type HeadFields, readHeadFields } from './head-codec.ts';
 import {
   afterPrefix,
   alarmKeyOf,
@@ -53,12 +52,12 @@ import {
   headKey,
   headKeyOf,
   idHexOf,
-  logKeyOf,
   namespacePrefix,
   noteKey,
 } from './keys.ts';
 import { type Database, native, noOptions, readRange } from './native.ts';
 import { readNotes } from './notes.ts';
+import { readTail } from './object-cache.ts';
 import {
   closeDatabase,
   type DatabaseOptions,
@@ -87,6 +86,7 @@ export const rocksStoreDefaults = {
   batchBytesMax: 4 * 1024 * 1024,
   batchRequestsMax: 4096,
   headCacheEntries: 65_536,
+  headTailBytes: 1024,
   memtableBytes: 64 * 1024 * 1024,
   blockCacheBytes: 64 * 1024 * 1024,
   rescue: false,
@@ -99,8 +99,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** More records than this above `applied` cannot be: the owner limits what is in flight. */
-const tailRecordsMax = 1_000_000;
 const lowestId = Buffer.alloc(objectIdBytes);
 
 /** Compiled next to this file; tests run this file from `src` and the thread from `dist`. */
@@ -220,9 +218,11 @@ export class RocksStore implements Store {
 
   tail(id: ObjectIdHex): readonly EncodedRecord[] {
     for (;;) {
-      const head = this.head(id);
-      if (head === undefined || head.last.lsn === head.applied.lsn) return [];
-      const records = this.#readTail(id, head);
+      const bytes = this.#headBytes(id);
+      if (bytes === undefined) return [];
+      const head = readHeadFields(bytes);
+      if (head.last.lsn === head.applied.lsn) return [];
+      const records = this.#readTail(id, head, bytes);
       // Folding takes records away: what was read is the tail only if it did not go on meanwhile.
       const after = this.head(id);
       if (
@@ -236,28 +236,14 @@ export class RocksStore implements Store {
     }
   }
 
-  #readTail(id: ObjectIdHex, head: ObjectHead): EncodedRecord[] {
-    const bytes = Buffer.from(id, 'hex');
-    const range = {
-      gte: logKeyOf(bytes, head.applied.lsn + 1),
-      lt: logKeyOf(bytes, head.last.lsn + 1),
-    };
-    const rows = this.#read(() => readRange(this.#database, range, tailRecordsMax), id);
-    const records: EncodedRecord[] = [];
-    const cursor = new OperationCursor();
-    for (let index = 1; index < rows.length; index += 2) {
-      const body = this.#unseal(id, rows[index] as Buffer);
-      cursor.open(body, 0, body.length);
-      records.push({ name: { epoch: cursor.epoch, lsn: cursor.lsn }, body });
-    }
-    return records;
-  }
-
-  #unseal(id: ObjectIdHex, sealed: Buffer): Buffer {
+  #readTail(id: ObjectIdHex, fields: HeadFields, head: Buffer): readonly EncodedRecord[] {
     try {
-      return unsealBody(sealed);
+      return readTail(this.#database, Buffer.from(id, 'hex'), fields, head).map(
+        ({ epoch, lsn, body }) => ({ name: { epoch, lsn }, body }),
+      );
     } catch (error) {
-      throw damagedObject(id, messageOf(error), error);
+      if (isHomingError(error)) throw damagedObject(id, messageOf(error), error);
+      throw readFailure(error, id);
     }
   }
 
@@ -286,10 +272,15 @@ export class RocksStore implements Store {
   }
 
   head(id: ObjectIdHex): ObjectHead | undefined {
-    this.#checkOpen();
     const key = headKey(id);
-    const head = this.#read(() => native.db_get_many_sync(this.#database, [key], noOptions)[0]);
+    const head = this.#headBytes(id);
     return head === undefined ? undefined : decodeHead(key, head);
+  }
+
+  #headBytes(id: ObjectIdHex): Buffer | undefined {
+    this.#checkOpen();
+    const keys = [headKey(id)];
+    return this.#read(() => native.db_get_many_sync(this.#database, keys, noOptions)[0]);
   }
 
   heads(options: {
@@ -450,6 +441,7 @@ export async function openRocksStore(options: RocksStoreOptions): Promise<RocksS
       batchBytesMax: settings.batchBytesMax,
       batchRequestsMax: settings.batchRequestsMax,
       headCacheEntries: settings.headCacheEntries,
+      headTailBytes: settings.headTailBytes,
     },
   };
   const worker = new Worker(threadUrl(), { workerData, name: 'storage' });
