@@ -2,7 +2,7 @@
  * Whether an object holds nothing that anybody could miss: no alarm, no user's data, and of homing's
  * own no more than results of calls that no retry may ask for any more. Such an object is forgotten.
  *
- * Called by the object table for objects that are asleep, whose records are all folded in.
+ * Called by `Sleepers` for objects that are asleep, whose records are all folded in.
  */
 import { type ObjectIdHex, type StateReader, type Store, spaces, type WallMs } from '@homing/base';
 

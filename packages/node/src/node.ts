@@ -365,7 +365,7 @@ export class HomingNode implements Dispatcher {
     if (this.#closing) return;
     const { timers, limits } = this.#options;
     this.#objects.releaseUnreachable();
-    this.#objects.forgetEmpty();
+    this.#objects.lookAtAsleep();
     timers.after(limits.stalledReleaseMs / 4, () => this.#watchReplicas());
   }
 

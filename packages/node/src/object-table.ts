@@ -32,7 +32,6 @@ import {
   type OwnedLog,
   type Ownership,
   type RecordOperation,
-  type StateReader,
   type Store,
   storeAhead,
   type Timer,
@@ -40,7 +39,6 @@ import {
   type WallMs,
 } from '@homing/base';
 import type { DeliberateBugs } from '@homing/protocol';
-import { isEmpty } from './emptiness.ts';
 import type { Executor } from './executor-pool.ts';
 import {
   type Activation,
@@ -52,6 +50,7 @@ import {
 } from './object-entry.ts';
 import type { Placement } from './placement.ts';
 import { ReadGuard } from './read-guard.ts';
+import { Sleepers } from './sleepers.ts';
 import type { SocketTable } from './socket-table.ts';
 
 export interface ObjectTableOptions {
@@ -101,20 +100,22 @@ export interface ObjectTableOptions {
 
 /** Between asking an activation to leave and asking again. */
 const leaveAgainMs = 10;
-/** Objects looked at in one go whether they are empty. */
-const forgetLooksMax = 64;
 
 export class ObjectTable {
   readonly #options: ObjectTableOptions;
   readonly #entries = new Map<ObjectIdHex, Entry>();
   readonly #byActivation = new Map<number, Entry>();
-  /** In the order in which they fell asleep. */
-  readonly #asleep = new Set<Entry>();
+  readonly #asleep: Sleepers;
   #nextActivation = 1;
-  #reader: StateReader | undefined;
 
   constructor(options: ObjectTableOptions) {
     this.#options = options;
+    this.#asleep = new Sleepers({
+      ...options,
+      unreadable: ({ object }, error) => this.#onUnreadable(object.id, error),
+      gone: (entry) => this.#forget(entry),
+      kept: (entry) => this.#thaw(entry),
+    });
   }
 
   /** Objects owned here: placed or being placed. */
@@ -299,31 +300,9 @@ export class ObjectTable {
     else if (entry.state === 'asleep') this.#forget(entry);
   }
 
-  /** Regularly: forgets objects that hold nothing and have been asleep for long. */
-  forgetEmpty(): void {
-    const untilMs = this.#options.clock.monotonicMs() - this.#options.forgetAfterMs;
-    let left = forgetLooksMax;
-    for (const entry of this.#asleep) {
-      if (entry.since > untilMs || left === 0) return;
-      if (entry.isKept) continue;
-      left -= 1;
-      if (this.#isForgettable(entry)) void this.#forgetObject(entry);
-    }
-  }
-
-  #isForgettable(entry: Entry): boolean {
-    const { store, sockets, placement, clock } = this.#options;
-    const { object, home, log } = entry;
-    if (log?.isWhole !== true || entry.leave !== undefined) return false;
-    if (sockets.hasSockets(object.id) || !placement.isDefaultHome(object.id, home)) return false;
-    this.#reader ??= store.reader();
-    try {
-      entry.isKept = !isEmpty(store, this.#reader, object.id, clock.wallMs());
-    } catch (error) {
-      this.#onUnreadable(object.id, error);
-      return false;
-    }
-    return !entry.isKept;
+  /** Regularly: gives up objects that are asleep and hold nothing, or are too many. */
+  lookAtAsleep(): void {
+    this.#asleep.look();
   }
 
   /** What is here of the object is damaged: others have it, or it is the end. */
@@ -331,20 +310,6 @@ export class ObjectTable {
     const { logs, storeFailed } = this.#options;
     if (damagedObjectOf(error) === undefined || logs.damaged === undefined) storeFailed(error);
     else logs.damaged(id, messageOf(error));
-  }
-
-  /** What comes for it meanwhile waits, and claims it anew. */
-  async #forgetObject(entry: Entry): Promise<void> {
-    const { object, log } = entry;
-    if (log === undefined) return;
-    const { epoch } = log;
-    this.#asleep.delete(entry);
-    entry.state = 'draining';
-    await log.forget();
-    this.#options.metrics.increment('objects_forgotten_total');
-    if (this.#entries.get(object.id) !== entry) return;
-    this.#forget(entry);
-    this.#releaseLease(object, epoch);
   }
 
   /** The log of an object that is owned here, and not lost. */
@@ -668,28 +633,7 @@ export class ObjectTable {
     entry.state = 'asleep';
     if (entry.leave !== undefined) entry.leave();
     else if (entry.waiting.length > 0) this.#wake(entry, 'request');
-    else this.#sleep(entry);
-  }
-
-  /** Owned, and not in memory. Past the limit the one asleep longest is given up. */
-  #sleep(entry: Entry): void {
-    this.#asleep.add(entry);
-    if (this.#asleep.size <= this.#options.asleepMax) return;
-    for (const oldest of this.#asleep) {
-      if (this.#options.sockets.hasSockets(oldest.object.id)) continue;
-      this.#release(oldest);
-      return;
-    }
-  }
-
-  #release(entry: Entry): void {
-    if (this.#isForgettable(entry)) {
-      void this.#forgetObject(entry);
-      return;
-    }
-    const epoch = entry.log?.epoch;
-    this.#forget(entry);
-    if (epoch !== undefined) this.#releaseLease(entry.object, epoch);
+    else this.#asleep.add(entry);
   }
 
   /** The entry goes; what still waits in it looks for the object anew. */

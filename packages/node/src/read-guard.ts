@@ -32,9 +32,14 @@ export class ReadGuard {
     if (!this.#isConfirming) this.#confirm();
   }
 
+  /** No output waits. */
+  get isEmpty(): boolean {
+    return this.#held.length === 0 && !this.#isConfirming;
+  }
+
   /** Resolves when no output waits: it has left, or was refused. */
   empty(): Promise<void> {
-    if (this.#held.length === 0 && !this.#isConfirming) return Promise.resolve();
+    if (this.isEmpty) return Promise.resolve();
     return new Promise((resolve) => this.#emptied.push(resolve));
   }
 

@@ -63,6 +63,8 @@ export interface Profile {
   readonly clearShare: number;
   readonly restMs: readonly [number, number];
   readonly idleMs: readonly [number, number];
+  /** Objects out of memory that a node goes on owning. */
+  readonly asleepMax: number;
   readonly network: NetworkFaults;
   readonly fsyncMs: readonly [number, number];
   readonly overloadedShare: number;
@@ -92,12 +94,14 @@ export function drawProfile(random: SeededRandom): Profile {
   const isRemote = random.child('remote').chance(0.4);
   const zones = random.child('zones').pick([0, 0, 2, 3]);
   const isRegionLost = isRemote && calm.regions.length > 1 && random.child('lost').chance(0.5);
+  const asleepMax = random.child('asleep').pick([0, 1, 10_000, 10_000, 10_000]);
   const isMoveBroken = calm.regions.length > 1 && random.child('broken').chance(0.4);
   const kinds: readonly FaultKind[] = isMoveBroken ? [...calm.kinds, 'move-broken'] : calm.kinds;
   const any = {
     ...calm,
     kinds,
     isDamaging,
+    asleepMax,
     zones,
     isRemote,
     isRegionLost,
@@ -189,7 +193,7 @@ function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
 
 function drawAny(
   random: SeededRandom,
-): Omit<Profile, 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones'> {
+): Omit<Profile, 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones' | 'asleepMax'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));

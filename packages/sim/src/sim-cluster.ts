@@ -241,6 +241,7 @@ export class SimCluster {
       isRemote: profile.isRemote,
       limits: profile.limits,
       idleMs: profile.idleMs,
+      asleepMax: profile.asleepMax,
       bugs,
       trace,
       activated: (object, epoch) => this.#activated(object, epoch, run),

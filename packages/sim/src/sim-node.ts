@@ -67,6 +67,8 @@ export interface SimNodeOptions {
   readonly isRemote: boolean;
   readonly limits: ReplicationLimits;
   readonly idleMs: readonly [number, number];
+  /** Objects out of memory that the node goes on owning. */
+  readonly asleepMax: number;
   readonly bugs: SimBugs;
   readonly trace: (text: string) => void;
   readonly activated: (object: ObjectRef, epoch: bigint) => void;
@@ -203,6 +205,7 @@ export class SimNode {
         ...nodeLimits,
         stalledReleaseMs: 2 * options.limits.promiseMs,
         forgetAfterMs: options.limits.promiseMs,
+        asleepMax: options.asleepMax,
       },
       namespaceName: (namespace) => namespace,
       workerLog: () => {},
