@@ -11,7 +11,8 @@
  *    holder has said that it knows the object is lost.
  * 2. A lost object is named in every heartbeat answer until its old holder confirms having read so;
  *    an answer that could not name them all promises nothing.
- * 3. The owner counts from when it sent the heartbeat, the replica from when it received it, each on
+ * 3. What is held for somebody is forgotten with the promises of the link it was acknowledged on, or before.
+ * 4. The owner counts from when it sent the heartbeat, the replica from when it received it, each on
  *    its own clock; the owner's share is shorter by the drift that two clocks may have.
  *
  * Pure: times are given. Driven by the replication package.
@@ -47,7 +48,10 @@ const keyOf = ({ node, run }: Holder): string => `${node}\0${run}`;
 
 export class PromiseGrants {
   readonly #times: PromiseTimes;
+  /** Of links that stand. */
   readonly #granted = new Map<string, Granted>();
+  /** Of links that are gone, until their promises have run out. */
+  readonly #ended = new Set<Granted>();
   readonly #holders = new Map<ObjectIdHex, Granted>();
   /** Nothing is answered before: what an earlier run of this store promised is forgotten. */
   readonly #silentUntilMs: number;
@@ -88,11 +92,13 @@ export class PromiseGrants {
 
   /** The holder knows that it has lost the objects, or gives them up itself. */
   released(objects: Iterable<ObjectIdHex>, holder: Holder): void {
-    const granted = this.#granted.get(keyOf(holder));
-    if (granted === undefined) return;
+    const key = keyOf(holder);
     for (const object of objects) {
+      this.#granted.get(key)?.lost.delete(object);
+      const granted = this.#holders.get(object);
+      if (granted === undefined || keyOf(granted) !== key) continue;
       granted.lost.delete(object);
-      if (this.#holders.get(object) === granted) this.#holders.delete(object);
+      this.#holders.delete(object);
     }
   }
 
@@ -107,22 +113,42 @@ export class PromiseGrants {
     return this.#bugs['lost-not-named'] === true ? [] : [...granted.lost.keys()];
   }
 
-  /** A node came back as another process: what its earlier run believed no longer matters. */
-  forgetOtherRuns(holder: Holder, nowMs: MonotonicMs): void {
-    for (const [key, granted] of this.#granted) {
-      // Its promise still stands: the old process may be alive behind a broken link.
-      const isOther = granted.node === holder.node && granted.run !== holder.run;
-      if (isOther && granted.untilMs <= nowMs) this.#granted.delete(key);
+  /**
+   * The link to the holder is gone, and with it what the holder may have wanted to say. On another link it
+   * counts a promise only for what is acknowledged on that anew.
+   */
+  down(holder: Holder): void {
+    const key = keyOf(holder);
+    const granted = this.#granted.get(key);
+    if (granted === undefined) return;
+    this.#granted.delete(key);
+    this.#ended.add(granted);
+  }
+
+  /** Regularly: of holders whose links are gone nothing is kept once their promises have run out. */
+  sweep(nowMs: MonotonicMs): void {
+    const over = new Set([...this.#ended].filter(({ untilMs }) => untilMs <= nowMs));
+    if (over.size === 0) return;
+    for (const granted of over) this.#ended.delete(granted);
+    for (const [object, granted] of this.#holders) {
+      if (over.has(granted)) this.#holders.delete(object);
     }
+  }
+
+  /** Objects that are held for somebody. */
+  get size(): number {
+    return this.#holders.size;
   }
 
   #of(holder: Holder): Granted {
     const key = keyOf(holder);
-    let granted = this.#granted.get(key);
-    if (granted === undefined) {
-      granted = { ...holder, untilMs: 0, lost: new Map() };
-      this.#granted.set(key, granted);
-    }
+    const known = this.#granted.get(key);
+    if (known !== undefined) return known;
+    // It may not have noticed yet that the link of its last promise is gone.
+    const ended = [...this.#ended].filter((other) => keyOf(other) === key);
+    const untilMs = Math.max(0, ...ended.map((other) => other.untilMs));
+    const granted = { ...holder, untilMs, lost: new Map() };
+    this.#granted.set(key, granted);
     return granted;
   }
 

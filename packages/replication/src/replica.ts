@@ -234,7 +234,9 @@ export class Replica {
   }
 
   /** The link to the node is gone. */
-  down(node: string): void {
+  down(peer: PeerRun): void {
+    const { node } = peer;
+    this.#options.grants.down(peer);
     for (const [id, arriving] of this.#arriving) {
       if (arriving.node === node) this.#arriving.delete(id);
     }

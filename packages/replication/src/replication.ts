@@ -85,6 +85,9 @@ const digestPageBytes = 64 * 1024;
 /** How long a promise of this store holds, in milliseconds; for its next run. */
 const promiseNote = 'promise-ms';
 
+/** What a store answers after it began to hold the object for who asked. */
+const holdingAnswers: ReadonlySet<string> = new Set(['sealed', 'sealed-blank', 'acked']);
+
 export class Replication implements ObjectLogs {
   readonly #options: ReplicationOptions;
   readonly #grants: PromiseGrants;
@@ -509,6 +512,11 @@ export class Replication implements ObjectLogs {
     return this.#sweeper.hold();
   }
 
+  /** Objects that this store holds for owners: what its promises cover. */
+  get held(): number {
+    return this.#grants.size;
+  }
+
   /** Records that each peer's store is behind, over all objects owned here. */
   lag(): Map<string, number> {
     const lag = new Map<string, number>();
@@ -554,7 +562,7 @@ export class Replication implements ObjectLogs {
     this.#held.dropped(peer.storeId);
     this.#links.down(peer.node);
     this.#completion.down(peer.storeId);
-    this.#replica.down(peer.node);
+    this.#replica.down(peer);
     this.#copies.down(peer.node);
     for (const log of this.#logs.values()) log.down(peer.storeId);
   }
@@ -625,6 +633,10 @@ export class Replication implements ObjectLogs {
     if (answer.type === 'page-refused') this.#copies.refused(peer.node, id, epoch);
     const log = this.#logs.get(id);
     if (log?.epoch === epoch) log.onAnswer(peer.storeId, answer);
+    // What was asked for has been given up meanwhile, and would be held for ever.
+    if (log === undefined && holdingAnswers.has(answer.type)) {
+      this.#links.sendOrEnd(peer.node, { type: 'released', ids: [id] });
+    }
   }
 
   #onHeartbeatAnswer(
@@ -661,24 +673,26 @@ export class Replication implements ObjectLogs {
     this.#copies.cancel(id, log.epoch);
     if (this.#logs.get(id) !== log) return;
     this.#logs.delete(id);
-    for (const peer of this.#peers.values()) this.#send(peer, { type: 'released', ids: [id] });
+    for (const { node } of this.#peers.values()) {
+      this.#links.sendOrEnd(node, { type: 'released', ids: [id] });
+    }
     this.#replica.released([id], this.#options.self);
   }
 
-  /** What may be left out: heartbeats follow each other, and a release only saves others waiting. */
+  /** What may be left out: the next heartbeat follows, and its answer names again what was lost. */
   #send(peer: PeerRun, message: LogMessage): void {
     this.#links.send(peer.node, message);
   }
 
   #beat(peer: PeerRun): void {
     this.#send(peer, { type: 'heartbeat', sentMs: this.#options.clock.monotonicMs() });
-    this.#grants.forgetOtherRuns(peer, this.#options.clock.monotonicMs());
   }
 
   #heartbeat(): void {
     if (this.#isClosed) return;
     const { timers, limits } = this.#options;
     for (const peer of this.#peers.values()) this.#beat(peer);
+    this.#grants.sweep(this.#options.clock.monotonicMs());
     this.#standings.repeat();
     this.#heartbeatTimer = timers.after(limits.promiseMs / 3, () => this.#heartbeat());
   }

@@ -94,7 +94,8 @@ export function drawProfile(random: SeededRandom): Profile {
   const isRemote = random.child('remote').chance(0.4);
   const zones = random.child('zones').pick([0, 0, 2, 3]);
   const isRegionLost = isRemote && calm.regions.length > 1 && random.child('lost').chance(0.5);
-  const asleepMax = random.child('asleep').pick([0, 1, 10_000, 10_000, 10_000]);
+  // An object that is released keeps no copy elsewhere up to date.
+  const asleepMax = isRemote ? 10_000 : random.child('asleep').pick([0, 1, 10_000, 10_000]);
   const isMoveBroken = calm.regions.length > 1 && random.child('broken').chance(0.4);
   const kinds: readonly FaultKind[] = isMoveBroken ? [...calm.kinds, 'move-broken'] : calm.kinds;
   const any = {

@@ -1,0 +1,48 @@
+/** What stores hold for owners, and when they stop. */
+import { expect, test } from 'vitest';
+import type { Disk } from '../src/disk.ts';
+import { epochOf, id, put, Replicas } from './replicas.ts';
+
+const held = (replicas: Replicas) => [0, 1, 2].map((index) => replicas.replication(index).held);
+
+test('nothing is held for an owner that gave up while its links were gone', async () => {
+  const replicas = new Replicas();
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  await replicas.run(1500);
+  expect(held(replicas)).toEqual([1, 1, 1]);
+  for (const other of ['n1', 'n2']) {
+    replicas.network.cut('n0', other);
+    replicas.network.cut(other, 'n0');
+  }
+  await replicas.run(1500);
+  log.release();
+  replicas.network.heal();
+  await replicas.run(10_000);
+  expect(held(replicas)).toEqual([0, 0, 0]);
+});
+
+test('nothing is held for a claim that was given up before it was answered', async () => {
+  const replicas = new Replicas();
+  await replicas.run(200);
+  for (const index of [0, 2]) (replicas.disks[index] as Disk).slowMs = 500;
+  const claim = replicas.acquire(1, epochOf(5)).catch((error: unknown) => String(error));
+  await replicas.run(100);
+  replicas.replication(1).damaged(id, 'a test says so');
+  await replicas.run(5000);
+  await claim;
+  expect(held(replicas)).toEqual([0, 0, 0]);
+});
+
+test('nothing is held for a process that has ended', async () => {
+  const replicas = new Replicas();
+  await replicas.run(200);
+  const { log } = await replicas.acquire(0, epochOf(5));
+  log.append([put('k', '1')]);
+  await replicas.run(1500);
+  replicas.kill(0);
+  replicas.start(0);
+  await replicas.run(10_000);
+  expect(held(replicas)).toEqual([0, 0, 0]);
+});
