@@ -33,6 +33,7 @@ import type { DeliberateBugs, Holder, ListedPage, PromiseGrants } from '@homing/
 import type { AdoptedSets } from './adopted-sets.ts';
 import { type ListRequest, listPage } from './listing.ts';
 import type { LogMessage, LogRequest } from './messages.ts';
+import { PageTaker } from './page-taker.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
 import type { Standings } from './standings.ts';
 
@@ -58,7 +59,7 @@ export interface ReplicaOptions {
   readonly bugs: DeliberateBugs;
   /** This node has asked that store for the object's state. */
   readonly isPulled: (id: ObjectIdHex, from: string) => boolean;
-  /** How long a copy whose next page does not come counts as under way. */
+  /** How long a copy whose next page does not come counts as under way, and a page is tried again. */
   readonly pageTimeoutMs: number;
   /** An owner had the object forgotten here. */
   readonly forgot: (id: ObjectIdHex) => void;
@@ -86,13 +87,16 @@ export class Replica {
   readonly #options: ReplicaOptions;
   /** Looked at by object: a node that ends leaves many of them at once. */
   readonly #waiting = new Map<ObjectIdHex, WaitingSeal[]>();
-  /** Objects whose state an owner is sending: from which node, and when the last page came. */
-  readonly #arriving = new Map<ObjectIdHex, { readonly node: string; readonly atMs: number }>();
+  readonly #pages: PageTaker;
   #timer: Timer | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
+    this.#pages = new PageTaker({
+      ...options,
+      refused: (from, { object, epoch }, error) => this.#refuse(from, object.id, epoch, error),
+    });
   }
 
   onRequest(
@@ -151,7 +155,7 @@ export class Replica {
         this.#onPull(from, request);
         return;
       case 'page':
-        this.#onPage(from, request);
+        this.#pages.take(from, request);
         return;
       case 'forget':
         this.#onForget(from, request);
@@ -235,11 +239,8 @@ export class Replica {
 
   /** The link to the node is gone. */
   down(peer: PeerRun): void {
-    const { node } = peer;
     this.#options.grants.down(peer);
-    for (const [id, arriving] of this.#arriving) {
-      if (arriving.node === node) this.#arriving.delete(id);
-    }
+    this.#pages.down(peer.node);
   }
 
   stop(): void {
@@ -352,42 +353,6 @@ export class Replica {
       if (isHomingError(error) && error.code !== 'corruption') done();
       else failed(error);
     });
-  }
-
-  #onPage(from: PeerRun, request: Extract<LogRequest, { type: 'page' }>): void {
-    const { store, answer } = this.#options;
-    const { object, epoch, applied, index } = request;
-    if (this.#isInTheWay(from, request)) {
-      answer(from.node, { type: 'page-refused', id: object.id, epoch });
-      return;
-    }
-    store.install(request).then(
-      () => answer(from.node, { type: 'page-taken', id: object.id, epoch, applied, index }),
-      (error: unknown) => {
-        if (this.#arriving.get(object.id)?.node === from.node) this.#arriving.delete(object.id);
-        answer(from.node, { type: 'page-refused', id: object.id, epoch });
-        if (isHomingError(error) && isGap(error)) return;
-        this.#refuse(from, object.id, epoch, error);
-      },
-    );
-  }
-
-  /**
-   * A store takes one copy of an object at a time, and the first page of another ends it: two senders
-   * would end each other's for ever. What was asked for gives way to what an owner sends unasked.
-   */
-  #isInTheWay({ node, storeId }: PeerRun, request: Extract<LogRequest, { type: 'page' }>): boolean {
-    const { clock, isPulled, pageTimeoutMs } = this.#options;
-    const { id } = request.object;
-    const arriving = this.#arriving.get(id);
-    const nowMs = clock.monotonicMs();
-    if (isPulled(id, storeId)) {
-      const isUnderWay = arriving !== undefined && nowMs - arriving.atMs <= pageTimeoutMs;
-      return isUnderWay && arriving.node !== node;
-    }
-    if (request.isLast) this.#arriving.delete(id);
-    else this.#arriving.set(id, { node, atMs: nowMs });
-    return false;
   }
 
   #refuse(from: PeerRun, id: ObjectIdHex, epoch: Epoch, error: unknown): void {
