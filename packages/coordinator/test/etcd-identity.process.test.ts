@@ -146,7 +146,7 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     await locate(other, moved);
     await etcd.restore(backup);
     await until('it is refused', () => node.refused && other.refused);
-    const homes = [{ object: moved, home: 'elsewhere' }];
+    const homes = [{ object: moved, home: 'elsewhere', isPromoted: true }];
     // The sessions in the backup stand for a while.
     let mark: bigint | undefined;
     await until('the sessions have ended', async () => {
@@ -159,6 +159,8 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
     const later = await other.forgetRecords(epoch);
     await expect(node.writeHomes(mark, homes)).rejects.toMatchObject({ code: 'unavailable' });
     await other.writeHomes(later, homes);
+    const values = etcd.etcdctl('get', '', '--prefix', '--print-value-only');
+    expect(values).toContain('{"home":"elsewhere","isPromoted":true}');
     await other.recover(epoch);
     await until('there is a session', () => other.self !== undefined);
     await expect(node.forgetRecords(epoch)).rejects.toMatchObject({ code: 'unavailable' });

@@ -37,7 +37,12 @@ export {
 } from './owner-log.ts';
 export { type FoundCopy, type Promotion, type Promotions, planPromotion } from './promotion.ts';
 export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
-export { type HeldCopy, type RegionCopies, recoveredHome } from './recovered-homes.ts';
+export {
+  type AskedStores,
+  type HeldCopy,
+  type RegionCopies,
+  recoveredHome,
+} from './recovered-homes.ts';
 export { type DistanceRow, RegionDistances } from './region-distances.ts';
 export {
   isChanging,

@@ -14,8 +14,7 @@ import { limitNames, parseLimits } from './limits.ts';
 import { startLocalCluster } from './local-cluster.ts';
 import { createLogger, type LogLevel } from './logger.ts';
 import { forceHome, promote } from './promote-command.ts';
-import { recoverHomes } from './recovered-homes.ts';
-import { planRecovery, type RecoveryState } from './recovery.ts';
+import { recover, recoverUsage } from './recover-command.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 import { version } from './version.ts';
 
@@ -110,13 +109,7 @@ Runs the worker project in dir (default: the current directory) on several nodes
   },
   recover: {
     summary: 'go on after etcd was wiped or restored from a backup',
-    usage: `homing recover --admin URL [--admin URL …]
-
-Makes the nodes trust the etcd that they refuse, because it is not the one their disks know. Name the
-admin address of every node that runs: they must hold a majority of the replicas of every object.
-
-  --admin URL     the admin address of a node; to be given again for each
-  --json          for programs`,
+    usage: recoverUsage,
     run: recover,
   },
   promote: {
@@ -447,29 +440,6 @@ async function migrations(args: readonly string[]): Promise<number> {
   }
   const body = cap === undefined ? undefined : { cap };
   return answered(flags, await ask(adminUrl(flags), '/api/migrations', body));
-}
-
-async function recover(args: readonly string[]): Promise<number> {
-  const flags = parseFlags(args, { ...adminFlags, admin: { type: 'string', multiple: true } }, 0);
-  const admins = adminsOf(flags, 'recover');
-  const states = (await Promise.all(
-    admins.map((admin) => ask(admin, '/api/recovery')),
-  )) as RecoveryState[];
-  if (states.every(({ refused }) => !refused)) {
-    throw new CommandError('none of these nodes refuses its etcd: there is nothing to recover');
-  }
-  const plan = planRecovery(states);
-  await recoverHomes(admins, states, plan);
-  const highest = String(plan.highest);
-  const shards = JSON.stringify(plan.shards);
-  const answers: unknown[] = [];
-  for (const [index, admin] of admins.entries()) {
-    // Those that trust it already, as after a recovery that was cut short, are as they should be.
-    if (states[index]?.refused === true) {
-      answers.push(await ask(admin, '/api/recover', { highest, shards }));
-    }
-  }
-  return answered(flags, answers);
 }
 
 /** Objects shown to people; programs get all. */

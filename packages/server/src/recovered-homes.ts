@@ -1,14 +1,24 @@
 /**
  * The part of `homing recover` that tells where objects are at home, in a cluster of several regions: it
  * goes through what all asked nodes hold, id by id, and has one of them write down in etcd each object that
- * is at home elsewhere than by default. Before any node trusts that etcd, so that nothing is claimed in a
- * region that the object has left.
+ * is at home elsewhere than by default, or whose log its next owner has to settle. Before any node trusts that
+ * etcd, so that nothing is claimed in a region that the object has left.
+ *
+ * A region that an operator gives up is left out: its objects are given the best of the homes that are left,
+ * as by `homing promote`, where a majority may hold them there.
  */
-import type { Epoch, ObjectIdHex, RegionList, ShardAssignment } from '@homing/base';
+import {
+  type Epoch,
+  noRecord,
+  type ObjectIdHex,
+  type RecordName,
+  type ShardAssignment,
+} from '@homing/base';
 import type { RecoveredHome } from '@homing/coordinator';
 import {
   defaultHome,
   type HeldCopy,
+  planPromotion,
   type RegionCopies,
   recoveredHome,
   shardKey,
@@ -23,31 +33,52 @@ interface Page extends HeldPage {
   readonly storeId: string;
 }
 
+/** Where one object is at home from now on, told from what the nodes hold. */
+export interface HomeFound extends RecoveredHome {
+  readonly name: string | null;
+  readonly byDefault: string;
+  /** What every majority there finds, and the newest that any store there has. */
+  readonly copy: RecordName;
+  readonly newest: RecordName;
+  /** By a node that was asked: nobody else has anything newer. */
+  readonly isOwned: boolean;
+}
+
+export interface HomesSource {
+  readonly admins: readonly string[];
+  readonly states: readonly RecoveryState[];
+  readonly plan: RecoveryPlan;
+  /** Stores whose nodes are off, as an operator vouches. */
+  readonly off: readonly string[];
+}
+
 /**
- * Rejects with `CommandError` where it cannot be told; then nothing is trusted yet, and it may be run again
- * with more nodes. Resolves with how many objects are at home elsewhere than by default.
+ * Whether homes are still to be written. Rejects with `CommandError` where a node trusts this etcd that
+ * cannot be one of the cluster's.
  */
-export async function recoverHomes(
-  admins: readonly string[],
-  states: readonly RecoveryState[],
-  plan: RecoveryPlan,
-): Promise<number> {
-  const { regions } = plan;
-  const [writer] = admins;
-  if (writer === undefined || regions === undefined || regions.regions.length < 2) return 0;
-  if (!states.every(({ refused }) => refused)) {
-    checkRecovered(states, plan);
-    return 0;
-  }
-  const highest = String(plan.highest);
+export function lacksHomes({ states, plan }: HomesSource): boolean {
+  if (plan.regions === undefined || plan.regions.regions.length < 2) return false;
+  if (states.every(({ refused }) => refused)) return true;
+  checkRecovered(states, plan);
+  return false;
+}
+
+/**
+ * Rejects with `CommandError` where a home cannot be told; then nothing is trusted yet, and it may be run
+ * again with more nodes.
+ */
+export async function writeHomes(source: HomesSource): Promise<void> {
+  const [writer] = source.admins;
+  if (writer === undefined) return;
+  const highest = String(source.plan.highest);
   const { mark } = (await ask(writer, '/api/recover-homes', { highest })) as { mark: string };
-  let written = 0;
-  for await (const homes of homesOf(admins, states, plan, regions)) {
+  for await (const page of homesFound(source)) {
+    const homes = page
+      .filter(({ home, byDefault, isPromoted }) => home !== byDefault || isPromoted === true)
+      .map(({ object, home, isPromoted }): RecoveredHome => ({ object, home, isPromoted }));
     if (homes.length === 0) continue;
     await ask(writer, '/api/recover-homes', { mark, homes: JSON.stringify(homes) });
-    written += homes.length;
   }
-  return written;
 }
 
 /** Those that trust etcd do so since homes were written, unless they were never of this cluster. */
@@ -61,15 +92,10 @@ function checkRecovered(states: readonly RecoveryState[], { shards }: RecoveryPl
   );
 }
 
-async function* homesOf(
-  admins: readonly string[],
-  states: readonly RecoveryState[],
-  plan: RecoveryPlan,
-  regions: RegionList,
-): AsyncGenerator<readonly RecoveredHome[]> {
-  const sets = new Map(plan.shards.map((set) => [shardKey(set.region, set.shard), set]));
-  const asked = new Set(states.map(({ storeId }) => storeId));
-  const shardsPerRegion = states[0]?.shardsPerRegion ?? 1;
+/** All objects that the nodes hold, in pages in the order of ids. */
+export async function* homesFound(source: HomesSource): AsyncGenerator<readonly HomeFound[]> {
+  const { admins, states } = source;
+  const homeOf = finder(source);
   let after = '';
   for (;;) {
     const from = after;
@@ -81,22 +107,45 @@ async function* homesOf(
     );
     // Up to there all nodes have said what they hold.
     const until = pages.flatMap((page) => page.until ?? []).sort()[0];
-    const homes: RecoveredHome[] = [];
-    for (const [id, copies] of copiesOf(pages, until)) {
-      const byDefault = defaultHome(id, regions) ?? '';
-      const setOf = (region: string) => sets.get(shardKey(region, shardOf(id, shardsPerRegion)));
-      const found = byRegion(regions.regions, setOf, copies);
-      const home = recoveredHome(found, asked, byDefault);
-      if (home === undefined) throw undecided(id, found);
-      const [first] = copies;
-      if (home !== byDefault && first !== undefined) {
-        homes.push({ object: { namespace: first.namespace, id }, home });
-      }
-    }
-    yield homes;
+    yield [...copiesOf(pages, until)].map(([id, copies]) => homeOf(id, copies));
     if (until === undefined) return;
     after = until;
   }
+}
+
+function finder({ states, plan, off }: HomesSource) {
+  const { regions, lost } = plan;
+  if (regions === undefined) throw new CommandError('none of these nodes knows of any region');
+  const sets = new Map(plan.shards.map((set) => [shardKey(set.region, set.shard), set]));
+  const stores = { asked: new Set(states.map(({ storeId }) => storeId)), off: new Set(off) };
+  const shardsPerRegion = states[0]?.shardsPerRegion ?? 1;
+  const left = regions.regions.filter((region) => !lost.includes(region));
+  return (id: ObjectIdHex, copies: readonly StoreCopy[]): HomeFound => {
+    const byDefault = defaultHome(id, regions) ?? '';
+    const setOf = (region: string) => sets.get(shardKey(region, shardOf(id, shardsPerRegion)));
+    const found = byRegion(left, setOf, copies);
+    const told = recoveredHome(found, stores, byDefault);
+    if (told.home === undefined) throw undecided(id, found, told.unasked);
+    const { home, isLoose } = told;
+    const there = found.find(({ region }) => region === home)?.copies ?? [];
+    const recordEpoch = 0n as Epoch;
+    const { promoted, kept } = planPromotion(
+      there.map((copy) => ({ ...copy, id, region: home, recordEpoch })),
+      setOf,
+    );
+    const [first] = copies as [StoreCopy];
+    const [extent] = [...promoted, ...kept];
+    return {
+      object: { namespace: first.namespace, id },
+      name: copies.find(({ name }) => name !== null)?.name ?? null,
+      home,
+      byDefault,
+      isPromoted: isLoose,
+      copy: extent?.copy ?? noRecord,
+      newest: extent?.newest ?? noRecord,
+      isOwned: there.some(({ owned }) => owned !== undefined),
+    };
+  };
 }
 
 interface StoreCopy extends HeldObject {
@@ -134,19 +183,33 @@ function byRegion(
   });
 }
 
-function heldCopy({ storeId, promised, epoch, lsn, owned }: StoreCopy): HeldCopy {
+function heldCopy(copy: StoreCopy): HeldCopy {
+  const { storeId, promised, floor, epoch, lsn, owned, quarantined } = copy;
   return {
     store: storeId,
     promised: BigInt(promised) as Epoch,
+    floor: BigInt(floor) as Epoch,
     last: { epoch: BigInt(epoch) as Epoch, lsn },
+    isQuarantined: quarantined,
     owned: owned === null ? undefined : (BigInt(owned) as Epoch),
   };
 }
 
-function undecided(id: ObjectIdHex, found: readonly RegionCopies[]): CommandError {
-  const between = found.map(({ region }) => region).join(' and ');
+function undecided(
+  id: ObjectIdHex,
+  found: readonly RegionCopies[],
+  unasked: readonly string[],
+): CommandError {
+  const between = found.map(({ region }) => region).join(' or ');
+  const what = `object ${id} is at home in ${between}, and these nodes do not tell in which`;
+  if (unasked.length === 0) {
+    return new CommandError(
+      `${what}: its newest record is at no majority. If you know that one of the regions is lost, name it ` +
+        'with --lost-region',
+    );
+  }
   return new CommandError(
-    `object ${id} was moving between ${between}, and these nodes do not tell which it is in: start more ` +
-      'of the nodes, and name the admin address of each with --admin',
+    `${what}; an owner of it may run on a node that was not named. Start the nodes of these stores, and name ` +
+      `the admin address of each with --admin; or, where one is off, its store with --off: ${unasked.join(', ')}`,
   );
 }

@@ -7,16 +7,19 @@
  * Nothing is claimed before that: an epoch granted by an etcd that has forgotten the old ones could be
  * lower than what replicas have promised, and assignments made anew could name other stores.
  */
-import type {
-  Coordinator,
-  Epoch,
-  ObjectIdHex,
-  ObjectRef,
-  RegionList,
-  ShardAssignment,
-  Store,
+import {
+  type Coordinator,
+  type Epoch,
+  epochRevision,
+  makeEpoch,
+  type ObjectIdHex,
+  type ObjectRef,
+  type RegionList,
+  type ShardAssignment,
+  type Store,
 } from '@homing/base';
 import type { ClusterFacts, EtcdCoordinatorExtras, RecoveredHome } from '@homing/coordinator';
+import { storesOf } from '@homing/protocol';
 import type { Replication } from '@homing/replication';
 import type { DiskIdentity } from './disk-identity.ts';
 import type { RegionNote } from './region-note.ts';
@@ -40,7 +43,11 @@ export interface RecoveryState {
 export interface HeldObject {
   readonly namespace: string;
   readonly id: ObjectIdHex;
+  readonly name: string | null;
   readonly promised: string;
+  /** Of the store, for ids like this one. */
+  readonly floor: string;
+  readonly quarantined: boolean;
   readonly epoch: string;
   readonly lsn: number;
   /** Under which the node owns it, where it does. */
@@ -98,12 +105,15 @@ export class Recovery {
   held(after: ObjectIdHex | undefined): HeldPage {
     const { store, ownedUnder } = this.#options;
     const heads = store.heads({ after, limit: pageHeads });
-    const held = heads.map(({ namespace, id, promised, last }): HeldObject => {
+    const held = heads.map(({ namespace, id, name, promised, last, isQuarantined }): HeldObject => {
       const owned = ownedUnder({ namespace, id });
       return {
         namespace,
         id,
+        name: name ?? null,
         promised: String(promised),
+        floor: String(store.floor(id)),
+        quarantined: isQuarantined === true,
         epoch: String(last.epoch),
         lsn: last.lsn,
         owned: owned === undefined ? null : String(owned),
@@ -161,14 +171,25 @@ export interface RecoveryPlan {
   readonly shards: readonly ShardAssignment[];
   /** The longest list; undefined where none of the nodes ever heard of any. */
   readonly regions: RegionList | undefined;
+  /** Regions that an operator gives up. */
+  readonly lost: readonly string[];
 }
+
+/**
+ * Epochs that a lost region may have seen since anybody else heard of etcd are below the highest one known by
+ * fewer revisions than this.
+ */
+const unheardRevisions = 2n ** 32n;
 
 /**
  * The epoch to go on above, and the assignments to go by, from what all asked nodes say. Throws
  * `CommandError` when they are not a majority of every shard's stores, since the ones that are missing
- * may know more.
+ * may know more; those of `lost` regions are given up.
  */
-export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
+export function planRecovery(
+  states: readonly RecoveryState[],
+  lost: readonly string[] = [],
+): RecoveryPlan {
   const stores = new Set(states.map(({ storeId }) => storeId));
   const shards = new Map<string, ShardAssignment>();
   for (const state of states) {
@@ -177,13 +198,18 @@ export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
       if ((shards.get(key)?.generation ?? 0) < shard.generation) shards.set(key, shard);
     }
   }
-  for (const { members, next } of shards.values()) {
+  const lists = states.flatMap(({ regions }) => regions ?? []);
+  const regions = lists.sort((a, b) => b.regions.length - a.regions.length)[0];
+  for (const region of lost) checkLost(region, states, [...shards.values()], regions);
+  for (const { region, members, next } of shards.values()) {
+    if (lost.includes(region)) continue;
     for (const list of next === undefined ? [members] : [members, next]) {
       const present = list.filter((store) => stores.has(store)).length;
       if (present * 2 > list.length) continue;
       throw new CommandError(
-        `these nodes hold ${present} of the ${list.length} replicas of some objects: a majority is ` +
-          'needed. Start more of the nodes, and name the admin address of each with --admin.',
+        `these nodes hold ${present} of the ${list.length} replicas of some objects in region ${region}: a ` +
+          'majority is needed. Start more of the nodes, and name the admin address of each with --admin; a ' +
+          'region that is lost for good is given up with --lost-region',
       );
     }
   }
@@ -191,7 +217,33 @@ export function planRecovery(states: readonly RecoveryState[]): RecoveryPlan {
     const own = BigInt(state.highest) as Epoch;
     return own > greatest ? own : greatest;
   }, 0n as Epoch);
-  const lists = states.flatMap(({ regions }) => regions ?? []);
-  const regions = lists.sort((a, b) => b.regions.length - a.regions.length)[0];
-  return { highest, shards: [...shards.values()], regions };
+  return {
+    highest: lost.length === 0 ? highest : above(highest),
+    shards: [...shards.values()],
+    regions,
+    lost,
+  };
+}
+
+function above(highest: Epoch): Epoch {
+  return makeEpoch(epochRevision(highest) + unheardRevisions, 0);
+}
+
+function checkLost(
+  lost: string,
+  states: readonly RecoveryState[],
+  shards: readonly ShardAssignment[],
+  list: RegionList | undefined,
+): void {
+  const regions = list?.regions ?? [];
+  if (!regions.includes(lost)) {
+    throw new CommandError(`there is no region ${lost}; there is ${regions.join(', ')}`);
+  }
+  const own = new Set(shards.filter(({ region }) => region === lost).flatMap(storesOf));
+  const there = states.find(({ storeId }) => own.has(storeId));
+  if (there === undefined) return;
+  throw new CommandError(
+    `region ${lost} is not lost: node ${there.node} is there. Name a majority of its nodes, and do not give ` +
+      'it up; or stop the node, if what the region holds may be lost',
+  );
 }

@@ -68,30 +68,39 @@ async function unusedName(): Promise<string> {
   return found;
 }
 
+/** Objects at home in eu, with whole copies in us; each counted to 4. */
+async function atHomeInEu(names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    for (const value of [1, 2, 3]) expect(await increment('n1', name)).toBe(value);
+    const { home } = await describe('n1', name);
+    if (home !== 'eu') {
+      await cluster.admin('n1', '/api/migrate', { namespace: 'COUNTER', name, region: 'eu' });
+    }
+  }
+  for (const name of names) {
+    expect(await increment('n2', name)).toBe(4);
+    await until(async () => (await describe('n4', name)).remote?.records === 0);
+  }
+}
+
+async function loseEu(): Promise<void> {
+  for (const node of lost) cluster.signal(node, 'SIGKILL');
+  await until(async () => {
+    const response = await fetch(`http://${cluster.node('n2').admin}/api/nodes`);
+    return ((await response.json()) as object[]).length === 3;
+  });
+}
+
 test.skipIf(!hasEtcd)(
   'a lost region’s objects come up where their copies are',
   async () => {
     const flags = ['--nodes', '6', '--regions', 'eu,us'];
     cluster = await TestCluster.startWith(environment, example('counter'), ...flags);
     const names = ['a', 'b', 'c', 'd'];
-    for (const name of names) {
-      for (const value of [1, 2, 3]) expect(await increment('n1', name)).toBe(value);
-      const { home } = await describe('n1', name);
-      if (home !== 'eu') {
-        await cluster.admin('n1', '/api/migrate', { namespace: 'COUNTER', name, region: 'eu' });
-      }
-    }
-    for (const name of names) {
-      expect(await increment('n2', name)).toBe(4);
-      await until(async () => (await describe('n4', name)).remote?.records === 0);
-    }
+    await atHomeInEu(names);
     const early = await promote('--lose-what-is-missing');
     expect([early.status, early.stderr]).toEqual([1, expect.stringContaining('have sessions')]);
-    for (const node of lost) cluster.signal(node, 'SIGKILL');
-    await until(async () => {
-      const response = await fetch(`http://${cluster.node('n2').admin}/api/nodes`);
-      return ((await response.json()) as object[]).length === 3;
-    });
+    await loseEu();
     const shown = await promote();
     expect([shown.status, shown.stderr]).toEqual([
       1,
@@ -118,4 +127,54 @@ test.skipIf(!hasEtcd)(
     }
   },
   180_000,
+);
+
+test.skipIf(!hasEtcd)(
+  'an etcd that is lost after a region is recovered without it, and the region comes back',
+  async () => {
+    const flags = ['--nodes', '6', '--regions', 'eu,us'];
+    cluster = await TestCluster.startWith(environment, example('counter'), ...flags);
+    // Promoted and used, promoted and not used since, and not promoted.
+    const [used, unused, kept] = ['a', 'b', 'c'] as const;
+    await atHomeInEu([used, unused]);
+    await loseEu();
+    expect((await promote('--lose-what-is-missing')).status).toBe(0);
+    expect(await increment('n2', used)).toBe(5);
+    for (const node of lost) await cluster.restart(node, environment);
+    await atHomeInEu([kept]);
+    await loseEu();
+    await cluster.wipeEtcd();
+
+    const recover = (nodes: readonly string[], ...more: string[]) =>
+      run('recover', ...admins(nodes), ...more);
+    await until(async () => (await recover(left)).stderr.includes('--lost-region'));
+    const wrong = await recover(left, '--lost-region', 'us');
+    expect(wrong.stderr).toContain('region us is not lost');
+    const shown = await recover(left, '--lost-region', 'eu');
+    expect([shown.status, shown.stderr]).toEqual([
+      1,
+      expect.stringContaining('nothing was changed'),
+    ]);
+    for (const name of [unused, kept]) expect(shown.stdout).toMatch(new RegExp(` ${name} +us `));
+    // Sessions of before the loss may be in the new etcd for a moment.
+    await until(async () => {
+      const done = await recover(left, '--lost-region', 'eu', '--lose-what-is-missing');
+      return done.status === 0;
+    });
+    await until(async () => (await fetch(`http://${cluster.node('n2').admin}/readyz`)).ok);
+    expect(await increment('n2', used)).toBe(6);
+    expect(await increment('n4', unused)).toBe(5);
+
+    for (const node of lost) await cluster.restart(node, environment);
+    expect((await recover([...left, ...lost])).status).toBe(0);
+    await until(async () => (await fetch(`http://${cluster.node('n1').admin}/readyz`)).ok);
+    // Nobody has used it since it was lost: what its region has does not count any more.
+    expect(await increment('n1', kept)).toBe(5);
+    for (const [name, value] of [[used, 7] as const, [unused, 6] as const]) {
+      expect(await increment('n1', name)).toBe(value);
+      expect(await describe('n1', name)).toMatchObject({ home: 'us', region: 'us' });
+    }
+    expect(await describe('n1', kept)).toMatchObject({ home: 'us', region: 'us' });
+  },
+  240_000,
 );

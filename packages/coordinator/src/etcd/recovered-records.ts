@@ -11,10 +11,11 @@ import { encodeRecord, encodeRecovery } from './keys.ts';
 import { untilAnswered } from './pacer.ts';
 import { foundAt, type Operation } from './transaction.ts';
 
-/** An object that is at home elsewhere than by default. */
+/** An object that is at home elsewhere than by default, or whose log is to be settled by its next owner. */
 export interface RecoveredHome {
   readonly object: ObjectRef;
   readonly home: string;
+  readonly isPromoted?: boolean | undefined;
 }
 
 /** etcd takes 128 operations in one transaction. */
@@ -43,10 +44,12 @@ export async function writeHomes(
   homes: readonly RecoveredHome[],
 ): Promise<void> {
   for (let at = 0; at < homes.length; at += recordsPerTransaction) {
-    const page = homes.slice(at, at + recordsPerTransaction).map(({ object, home }) => ({
-      put: context.keys.object(object),
-      value: encodeRecord({ owner: undefined, home }),
-    }));
+    const page = homes
+      .slice(at, at + recordsPerTransaction)
+      .map(({ object, home, isPromoted }) => ({
+        put: context.keys.object(object),
+        value: encodeRecord({ owner: undefined, home, isPromoted }),
+      }));
     await write(context, mark, page);
   }
 }
