@@ -54,6 +54,8 @@ const bounds = {
   remotesMs: 60_000,
   lostMs: 60_000,
 };
+/** Of one object to one store, each begun anew: for what was written meanwhile, a set that changed, another owner. */
+const copiesInTurn = 3;
 const violationsMax = 20;
 const lookEveryMs = 250;
 const callAgainMs = 5000;
@@ -278,7 +280,7 @@ class Run {
           return this.#cluster.isMember(disk.storeId, object) && disk.isDamaged(object.id);
         }),
       );
-    if (await this.#within(bounds.mendMs, () => bad().length === 0)) return;
+    if (await this.#within(this.#withCopies(bounds.mendMs), () => bad().length === 0)) return;
     this.#broken('mended', `${bad().map(({ name }) => name)} is still damaged`);
   }
 
@@ -320,7 +322,7 @@ class Run {
         const newest = this.#headOf(object, cluster.setOf(object));
         return cluster.disks.get(store)?.contents.head(object.id)?.applied.lsn !== newest;
       });
-    const isWhole = await this.#within(bounds.remotesMs, () => {
+    const isWhole = await this.#within(this.#withCopies(bounds.remotesMs), () => {
       const left = behind().map(({ object }) => object);
       // As above: an object that nobody has claimed yet needs a call.
       if (left.length > 0 && this.#world.nowMs >= this.#callAgainMs) this.#callAgain(left);
@@ -385,6 +387,25 @@ class Run {
     }
   }
 
+  /**
+   * With the time that copies of a whole object take on the links and disks of this run, where nothing is
+   * amiss: some send hundreds of small pages, each of which waits for the answer to the last.
+   */
+  #withCopies(boundMs: number): number {
+    const { network, fsyncMs, limits } = this.#profile;
+    const pageMs = 2 * network.delayMs[1] + fsyncMs[1];
+    const pages = [...this.#cluster.disks.values()].flatMap(({ contents }) =>
+      this.#cluster.objects.map(({ id }) => {
+        const snapshot = contents.snapshot(id);
+        let count = 0;
+        while (snapshot?.next(limits.pageBytes) !== undefined) count += 1;
+        return count;
+      }),
+    );
+    const copyMs = (Math.max(...pages) * pageMs) / limits.pagesInFlightMax;
+    return boundMs + copiesInTurn * copyMs;
+  }
+
   /** The newest record that is folded in anywhere. */
   #headOf({ id }: ObjectRef, set: ReplicaSet | undefined): number {
     const { disks } = this.#cluster;
@@ -430,7 +451,7 @@ class Run {
       });
     // Replicas are told of the last commit by the owner a while later, if there is one: an object
     // that its owner gave up meanwhile needs a call.
-    const isAgreed = await this.#within(bounds.agreeMs, () => {
+    const isAgreed = await this.#within(this.#withCopies(bounds.agreeMs), () => {
       const left = differing();
       if (left.length > 0 && this.#world.nowMs >= this.#callAgainMs) this.#callAgain(left);
       return left.length === 0;
