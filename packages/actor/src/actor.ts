@@ -49,7 +49,7 @@ export class Actor implements IoContext {
   readonly #host: ActorHost;
   readonly #limits: ActorLimits;
   readonly #gate: InputGate;
-  readonly #outputs = new OutputGate();
+  readonly #outputs: OutputGate;
   readonly #cache: StateCache;
   readonly #alarms: Alarms;
   readonly #hibernation: Hibernation;
@@ -77,6 +77,7 @@ export class Actor implements IoContext {
     this.#spec = spec;
     this.#host = host;
     this.#limits = limits;
+    this.#outputs = new OutputGate(host);
     this.#gate = new InputGate(this, (turn) => host.macrotask(turn));
     this.#cache = new StateCache({
       reader: host.reader,
@@ -184,11 +185,17 @@ export class Actor implements IoContext {
     if (this.#broken === undefined) this.#outputs.output(this.#gateGroup, send);
   }
 
+  post(send: () => void): void {
+    if (this.#broken === undefined) this.#outputs.post(this.#gateGroup, send);
+  }
+
   outputOutside(send: () => void, refuse: (error: unknown) => void): void {
     const pass = () => {
       if (this.#broken === undefined) send();
     };
-    this.output(() => this.#host.permit(pass, refuse));
+    const ask = () => this.#host.permit(pass, refuse);
+    if (this.#host.asksPermits) this.post(ask);
+    else this.output(ask);
   }
 
   scope(): Scope {
@@ -412,6 +419,12 @@ export class Actor implements IoContext {
     return result;
   }
 
+  /** The newest that something was written in. */
+  get #newestGroup(): number {
+    const { group, hasPending } = this.#cache;
+    return hasPending ? group : group - 1;
+  }
+
   get #hasRoom(): boolean {
     return this.#cache.unconfirmedBytes <= this.#limits.unconfirmedBytesMax;
   }
@@ -422,6 +435,7 @@ export class Actor implements IoContext {
     const scope = this.scope();
     const gate = scope instanceof InputGate ? scope.current : this.#gate;
     gate.hold();
+    this.#outputs.await(this.#newestGroup);
     return new Promise((resolve) => {
       this.#roomWaiters.push(() => {
         this.#host.macrotask(resolve);
@@ -431,12 +445,11 @@ export class Actor implements IoContext {
   }
 
   #durable(): Promise<void> {
-    const { group, hasPending, isConfirmed } = this.#cache;
-    if (isConfirmed) return Promise.resolve();
+    if (this.#cache.isConfirmed) return Promise.resolve();
     const scope = this.scope();
     return new Promise((resolve, reject) => {
       const forget = this.onEnd(reject);
-      this.#outputs.output(hasPending ? group : group - 1, () => {
+      this.#outputs.output(this.#newestGroup, () => {
         forget();
         this.enter('answer', scope, () => resolve(), reject);
       });
@@ -448,7 +461,7 @@ export class Actor implements IoContext {
     const startMs = clock.monotonicMs();
     const info = this.#alarms.begin();
     if (info === undefined) {
-      this.output(() => this.#host.alarmDone('stale'));
+      this.post(() => this.#host.alarmDone('stale'));
       return;
     }
     let succeeded = true;
@@ -462,7 +475,7 @@ export class Actor implements IoContext {
     const outcome: AlarmOutcome = this.#alarms.end(succeeded);
     this.#gateGroup = this.#cache.hasPending ? this.#cache.group : this.#gateGroup;
     this.#host.measured('alarm', succeeded ? 'ok' : 'error', clock.monotonicMs() - startMs);
-    this.output(() => this.#host.alarmDone(outcome));
+    this.post(() => this.#host.alarmDone(outcome));
   }
 
   #withinAlarmLimit(handler: unknown): Promise<unknown> {

@@ -71,7 +71,7 @@ export class Hibernation {
     const given = checkTags(tags);
     const id = acceptHibernatable(socket, this.#context);
     this.#held.set(id, { socket, tags: given, autoResponseMs: undefined });
-    this.#context.output(() => this.#host.accept(id, given));
+    this.#context.post(() => this.#host.accept(id, given));
   }
 
   /** In the platform's order: of all the newest first, of a tag the oldest. */
@@ -96,7 +96,7 @@ export class Hibernation {
     const plain =
       pair === undefined ? undefined : { request: pair.request, response: pair.response };
     this.#autoResponse = plain;
-    this.#context.output(() => this.#host.autoResponse(plain));
+    this.#context.post(() => this.#host.autoResponse(plain));
   }
 
   getAutoResponse(): WebSocketRequestResponsePair | null {

@@ -35,6 +35,16 @@ export interface ActorHost {
    */
   append(operations: readonly RecordOperation[]): void;
   /**
+   * Runs `send`, and has all that it posts held by the node until groups up to the `group`-th are
+   * durable, behind what is held already; drops it when they never will be. False where too much is
+   * held: then nothing was run.
+   */
+  ahead(group: number, send: () => void): boolean;
+  /** Something here waits for groups up to the `group`-th: the host is to tell of them at once. */
+  awaits(group: number): void;
+  /** Whether `permit` asks the node, and so does no more than post. */
+  readonly asksPermits: boolean;
+  /**
    * Calls `pass` when what the object has read so far may leave the cluster, in the order of the
    * calls, or `refuse` when the object may not act any more.
    */

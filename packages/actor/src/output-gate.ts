@@ -1,23 +1,55 @@
 /**
  * The output gate of one activation: nothing that reveals a write leaves before the write is
  * durable. Writes are counted in groups; what is sent waits for the newest group that was begun
- * before it, and for everything sent before it. This is the one place where that rule lives.
+ * before it, and for everything sent before it.
+ *
+ * What is only posted to the node goes ahead with the group that it waits for, and waits there, which
+ * spares it the way back from the disk through this thread. What has an effect in this thread waits
+ * here, and so does what follows it.
  */
 interface Waiting {
   readonly group: number;
   readonly send: () => void;
 }
 
+export interface OutputGateHooks {
+  /** As `ActorHost.ahead`. */
+  ahead(group: number, send: () => void): boolean;
+  /** As `ActorHost.awaits`. */
+  awaits(group: number): void;
+}
+
 export class OutputGate {
+  readonly #hooks: OutputGateHooks;
   #durable = 0;
+  #awaited = 0;
   #waiting: Waiting[] = [];
   #closed = false;
+
+  constructor(hooks: OutputGateHooks) {
+    this.#hooks = hooks;
+  }
 
   /** Sends once groups up to `group` are durable: at once where they are and nothing waits. */
   output(group: number, send: () => void): void {
     if (this.#closed) return;
     if (group <= this.#durable && this.#waiting.length === 0) send();
-    else this.#waiting.push({ group, send });
+    else this.#wait(group, send);
+  }
+
+  /** As `output`, for a `send` that only posts. */
+  post(group: number, send: () => void): void {
+    if (this.#closed) return;
+    if (this.#waiting.length > 0) this.#wait(group, send);
+    else if (group <= this.#durable) send();
+    else if (!this.#hooks.ahead(group, send)) this.#wait(group, send);
+  }
+
+  /** Something here waits for groups up to `group`. */
+  await(group: number): void {
+    if (group <= this.#awaited) return;
+    this.#awaited = group;
+    this.#hooks.awaits(group);
   }
 
   /** Groups up to `group` are durable. */
@@ -36,6 +68,11 @@ export class OutputGate {
 
   get isEmpty(): boolean {
     return this.#waiting.length === 0;
+  }
+
+  #wait(group: number, send: () => void): void {
+    this.#waiting.push({ group, send });
+    this.await(group);
   }
 
   /** Drops what waits: it will never be true. */

@@ -96,6 +96,11 @@ export class TestingHost implements ActorHost {
   readonly groups: (readonly RecordOperation[])[] = [];
   readonly alarmOutcomes: string[] = [];
   readonly ends: { cause: string; reason: unknown }[] = [];
+  readonly asksPermits = false;
+  goesAhead = false;
+  /** The groups that what went ahead is held for. */
+  readonly sentAhead: number[] = [];
+  readonly awaited: number[] = [];
   isIdle = false;
   isActivated = false;
   #durable = 0;
@@ -118,6 +123,17 @@ export class TestingHost implements ActorHost {
       this.#durable++;
     }
     this.appended(this.#durable);
+  }
+
+  ahead(group: number, send: () => void): boolean {
+    if (!this.goesAhead) return false;
+    this.sentAhead.push(group);
+    send();
+    return true;
+  }
+
+  awaits(group: number): void {
+    this.awaited.push(group);
   }
 
   permit(pass: () => void): void {

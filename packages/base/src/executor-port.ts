@@ -123,6 +123,20 @@ export type FromExecutor =
   /** The bundle is loaded; what it exports. Nothing is sent to the executor before this. */
   | { readonly type: 'ready'; readonly exports: WorkerExports }
   | { readonly type: 'load-failed'; readonly error: ErrorData }
+  | UnmarkedMessage
+  /**
+   * Held by the node until the activation's groups up to the `group`-th, which may be appended later,
+   * are durable; dropped when they never will be. What is held of one activation leaves in order.
+   */
+  | {
+      readonly type: 'after';
+      readonly activation: number;
+      readonly group: number;
+      readonly message: UnmarkedMessage;
+    };
+
+/** What takes effect as it arrives. */
+export type UnmarkedMessage =
   /** The object's constructor is done: events are being delivered. */
   | { readonly type: 'activated'; readonly activation: number }
   | {
@@ -155,6 +169,11 @@ export type FromExecutor =
       readonly activation: number;
       readonly operations: readonly RecordOperation[];
     }
+  /**
+   * Something in the executor waits for the groups up to the `group`-th: it is told of them at once.
+   * Else it hears `appended` after a while, and `committed` not at all.
+   */
+  | { readonly type: 'awaits'; readonly activation: number; readonly group: number }
   | {
       readonly type: 'alarm-done';
       readonly activation: number;

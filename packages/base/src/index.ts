@@ -43,6 +43,7 @@ export type {
   SocketSide,
   SocketState,
   ToExecutor,
+  UnmarkedMessage,
   WorkerExports,
 } from './executor-port.ts';
 export { type HiddenSlot, hiddenSlot } from './hidden-slot.ts';

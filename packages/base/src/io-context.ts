@@ -40,6 +40,11 @@ export interface IoContext {
    */
   output(send: () => void): void;
   /**
+   * As `output`, for a `send` that only posts messages to the node: it may run at once, and the node
+   * holds what it posts.
+   */
+  post(send: () => void): void;
+  /**
    * As `output`, for what leaves the cluster: `send` runs once it is also known that the object may
    * still act, so that no other server is told what an owner read that is none any more. Calls
    * `refuse` where that cannot be known.

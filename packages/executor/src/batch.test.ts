@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer';
-import type { FromExecutor, ObjectIdHex, ToExecutor, WallMs } from '@homing/base';
+import type { FromExecutor, ObjectIdHex, ToExecutor, UnmarkedMessage, WallMs } from '@homing/base';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Batch, BatchWriter, readBatch } from './batch.ts';
@@ -28,7 +28,7 @@ const operation = fc.oneof(
     dueMs: fc.option(number as fc.Arbitrary<WallMs>),
   }),
 );
-const message: fc.Arbitrary<Message> = fc.oneof(
+const unmarked = fc.oneof(
   fc.record({ type: fc.constant('frame' as const), session: number, frame: bytes }),
   fc.record({
     type: fc.constant('closed' as const),
@@ -55,7 +55,17 @@ const message: fc.Arbitrary<Message> = fc.oneof(
     activation: number,
     operations: fc.array(operation, { maxLength: 5 }),
   }),
+  fc.record({ type: fc.constant('awaits' as const), activation: number, group: number }),
   fc.record({ type: fc.constantFrom('busy', 'evict', 'alarm'), activation: number }),
+) as fc.Arbitrary<Message>;
+const message: fc.Arbitrary<Message> = fc.oneof(
+  unmarked,
+  fc.record({
+    type: fc.constant('after' as const),
+    activation: number,
+    group: number,
+    message: unmarked as fc.Arbitrary<UnmarkedMessage>,
+  }),
 );
 
 function crossed(batch: Batch): Message[] {

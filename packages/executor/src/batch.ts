@@ -4,7 +4,8 @@
  * the former would cost more than what they do.
  *
  *     batch    bytes alone, or [bytes, the others in their order]
- *     bytes    for each message its tag and its fields; the tag alone for one of the others
+ *     bytes    for each message its tag and its fields; the tag alone for one of the others. What is to
+ *              be held has its mark before it: a tag, the activation and the group
  *
  * Both ends are one version of one process. Byte arrays of a decoded frame own their buffer; those of
  * operations are views of the batch, for the log copies them at once.
@@ -19,6 +20,7 @@ import {
   type RecordOperation,
   type Space,
   type ToExecutor,
+  type UnmarkedMessage,
   type WallMs,
   WireReader,
   WireWriter,
@@ -38,6 +40,8 @@ const tags = {
   committed: 6,
   appended: 7,
   append: 8,
+  after: 9,
+  awaits: 10,
 } as const;
 
 const operationTags = { put: 1, delete: 2, clear: 3, alarm: 4 } as const;
@@ -59,6 +63,8 @@ type Written = {
   readonly committed: 'activation' | 'count';
   readonly appended: 'activation' | 'count';
   readonly append: 'activation' | 'operations';
+  readonly after: 'activation' | 'group' | 'message';
+  readonly awaits: 'activation' | 'group';
 };
 type Held<K> = K extends 'object' ? ObjectRef : Extract<Message, { readonly type: K }>;
 type Unwritten = {
@@ -79,14 +85,21 @@ export class BatchWriter {
   /** Throws what reading the message throws; the batch is then as it was. */
   push(message: Message): void {
     const { length } = this.#writer;
+    let marked = message;
     try {
-      if (put(this.#writer, message)) return;
+      if (message.type === 'after') {
+        this.#writer.u8(tags.after);
+        this.#writer.varint(message.activation);
+        this.#writer.varint(message.group);
+        marked = message.message;
+      }
+      if (put(this.#writer, marked)) return;
     } catch (error) {
       this.#writer.length = length;
       throw error;
     }
     this.#writer.u8(tags.other);
-    this.#others.push(cloneable(message));
+    this.#others.push(cloneable(marked));
   }
 
   take(): Batch {
@@ -121,6 +134,11 @@ function put(writer: WireWriter, message: Message): boolean {
       writer.u8(tags[message.type]);
       writer.varint(message.activation);
       writer.varint(message.count);
+      return true;
+    case 'awaits':
+      writer.u8(tags.awaits);
+      writer.varint(message.activation);
+      writer.varint(message.group);
       return true;
     case 'append':
       if (message.operations.some(isLong)) return false;
@@ -214,11 +232,21 @@ export function readBatch<M extends Message>(batch: Batch, take: (message: M) =>
   const [bytes, ...others] = batch instanceof Uint8Array ? [batch] : batch;
   const reader = new WireReader(bytes);
   let next = 0;
-  while (reader.remaining > 0) {
-    const tag = reader.u8();
+  const unmarked = (tag: number): Message => {
     const message = tag === tags.other ? others[next++] : read(reader, tag);
     assert(message !== undefined, 'batch: a message is missing');
-    take(message as M);
+    return message;
+  };
+  while (reader.remaining > 0) {
+    const tag = reader.u8();
+    if (tag !== tags.after) {
+      take(unmarked(tag) as M);
+      continue;
+    }
+    const activation = reader.varint();
+    const group = reader.varint();
+    const message = unmarked(reader.u8()) as UnmarkedMessage;
+    take({ type: 'after', activation, group, message } as FromExecutor as M);
   }
 }
 
@@ -239,6 +267,8 @@ function read(reader: WireReader, tag: number): Message {
       return { type: 'committed', activation: number, count: reader.varint() };
     case tags.appended:
       return { type: 'appended', activation: number, count: reader.varint() };
+    case tags.awaits:
+      return { type: 'awaits', activation: number, group: reader.varint() };
     case tags.append: {
       const operations: RecordOperation[] = [];
       for (let left = reader.varint(); left > 0; left--) operations.push(readOperation(reader));

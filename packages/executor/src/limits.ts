@@ -11,6 +11,8 @@ export interface ExecutorLimits {
   readonly objectSocketBytes: number;
   /** Clean storage entries cached per object. */
   readonly objectCacheBytes: number;
+  /** Bytes that objects of one executor send before what they wrote is durable, and the node holds. */
+  readonly heldOutputBytes: number;
   /** Idle time after which an object leaves memory when it holds no plain socket or timer. */
   readonly idleHibernateMs: number;
   /** The same for objects that cannot hibernate: old callers still hold stubs to them. */
@@ -28,6 +30,7 @@ export const executorLimits: ExecutorLimits = {
   objectQueueMax: 1000,
   objectSocketBytes: 64 * 1024 * 1024,
   objectCacheBytes: 16 * 1024 * 1024,
+  heldOutputBytes: 64 * 1024 * 1024,
   idleHibernateMs: 10_000,
   idleEvictMs: 70_000,
   requestResultsMax: 1000,

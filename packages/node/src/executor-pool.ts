@@ -11,6 +11,7 @@ import {
   type ExecutorFactory,
   type ExecutorLink,
   type FromExecutor,
+  HomingError,
   type Logger,
   type Timers,
   type ToExecutor,
@@ -210,4 +211,10 @@ export class ExecutorPool {
       if (this.#stopReason === undefined) void this.#spawn();
     });
   }
+}
+
+/** What callers see when the thread under an object is gone: retryable, and it may have run. */
+export function executorEnded(reason: string): Error {
+  const error = new HomingError('outcome_unknown', `Durable Object reset because ${reason}.`);
+  return Object.assign(error, { durableObjectReset: true });
 }

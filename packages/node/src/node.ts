@@ -46,7 +46,9 @@ import {
   type ExecutorChoice,
   type ExecutorMessage,
   ExecutorPool,
+  executorEnded,
 } from './executor-pool.ts';
+import { HeldOutput } from './held-output.ts';
 import { type MigrationOptions, Migrator } from './migrator.ts';
 import { Mover } from './mover.ts';
 import type { MoveLimits, MoveOutcome, MoveReason, MoveTarget } from './moves.ts';
@@ -55,7 +57,7 @@ import { ObjectTable } from './object-table.ts';
 import { PeerLinks } from './peer-links.ts';
 import { Placement, type PlacementCluster } from './placement.ts';
 import { SessionRouter } from './session-router.ts';
-import { deliverSocketEvent } from './socket-events.ts';
+import { deliverSocketEvent, type SocketMessage } from './socket-events.ts';
 import { SocketTable } from './socket-table.ts';
 
 export interface NodeLimits extends MoveLimits {
@@ -78,6 +80,8 @@ export interface NodeLimits extends MoveLimits {
   /** Delay before an alarm whose object could not start is tried again; doubles up to the max. */
   readonly alarmRetryDelayMs: number;
   readonly alarmRetryDelayMaxMs: number;
+  /** How long an executor may be told late that writes are folded in which nothing there waits for. */
+  readonly noticeDelayMs: number;
   readonly executorRestartDelayMs: number;
   readonly executorRestartDelayMaxMs: number;
   /** How long a call waits for an object whose owner cannot be reached. */
@@ -118,6 +122,7 @@ export const nodeLimits: NodeLimits = {
   alarmsMax: 100,
   alarmRetryDelayMs: 2000,
   alarmRetryDelayMaxMs: 60_000,
+  noticeDelayMs: 10,
   executorRestartDelayMs: 100,
   executorRestartDelayMaxMs: 10_000,
   placementTimeoutMs: 15_000,
@@ -137,19 +142,6 @@ export interface WorkerLog {
   readonly label: string;
   readonly message: string;
 }
-
-type SocketMessage = Extract<
-  FromExecutor,
-  {
-    type:
-      | 'accept-socket'
-      | 'export-socket'
-      | 'attach-socket'
-      | 'socket'
-      | 'socket-attachment'
-      | 'auto-response';
-  }
->;
 
 /** The other nodes, where there are any. */
 export interface NodeCluster extends PlacementCluster {
@@ -215,6 +207,7 @@ export class HomingNode implements Dispatcher {
     readonly callback: (executor: Executor) => void;
     readonly choice: ExecutorChoice;
   }[] = [];
+  readonly #held: HeldOutput;
   #nextExecutor = 0;
   #pool: ExecutorPool | undefined;
   #closing = false;
@@ -279,6 +272,12 @@ export class HomingNode implements Dispatcher {
             bugs: options.bugs,
             migration: migration && this.#callers && { ...migration, callers: this.#callers },
           });
+    this.#held = new HeldOutput({
+      pass: (executor, message) => this.#onMessage(executor, message),
+      timers,
+      noticeDelayMs: limits.noticeDelayMs,
+      bugs: options.bugs,
+    });
     this.#objects = new ObjectTable({
       store,
       logs: options.logs,
@@ -286,6 +285,7 @@ export class HomingNode implements Dispatcher {
       placement: this.#placement,
       whenExecutor: (callback) => this.#whenExecutor(callback, 'least-loaded'),
       sockets: this.#sockets,
+      held: this.#held,
       clock,
       timers,
       logger,
@@ -557,6 +557,12 @@ export class HomingNode implements Dispatcher {
       case 'closed':
         this.#sessions.onClosed(executor, message.session, message.error);
         return;
+      case 'after':
+        this.#held.hold(executor, message.activation, message.group, message.message);
+        return;
+      case 'awaits':
+        this.#held.awaits(message.activation, message.group);
+        return;
       case 'append':
         this.#objects.onAppend(message.activation, message.operations);
         return;
@@ -788,10 +794,4 @@ export class HomingNode implements Dispatcher {
       }
     }
   }
-}
-
-/** What callers see when the thread under an object is gone: retryable, and it may have run. */
-function executorEnded(reason: string): Error {
-  const error = new HomingError('outcome_unknown', `Durable Object reset because ${reason}.`);
-  return Object.assign(error, { durableObjectReset: true });
 }

@@ -40,6 +40,7 @@ import {
 } from '@homing/base';
 import type { DeliberateBugs } from '@homing/protocol';
 import type { Executor } from './executor-pool.ts';
+import type { HeldOutput } from './held-output.ts';
 import {
   type Activation,
   type ActivationCause,
@@ -61,6 +62,7 @@ export interface ObjectTableOptions {
   /** Calls back with an executor, once there is one. */
   readonly whenExecutor: (callback: (executor: Executor) => void) => void;
   readonly sockets: SocketTable;
+  readonly held: HeldOutput;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
@@ -499,6 +501,7 @@ export class ObjectTable {
     entry.state = 'active';
     executor.load++;
     this.#byActivation.set(number, entry);
+    this.#options.held.begin(number, executor);
     metrics.increment('activations_total', { cause });
     executor.post({
       type: 'activate',
@@ -526,9 +529,7 @@ export class ObjectTable {
   #onCommitted(entry: Entry, count: number): void {
     const { activation, groupsBefore } = entry;
     const own = count - groupsBefore;
-    if (own > 0) {
-      activation?.executor.post({ type: 'committed', activation: activation.number, count: own });
-    }
+    if (own > 0 && activation !== undefined) this.#options.held.committed(activation.number, own);
     if (entry.leave !== undefined) this.#foldSoon(entry);
   }
 
@@ -542,10 +543,10 @@ export class ObjectTable {
       const alarm = entry.alarms.shift();
       if (alarm !== undefined) this.#options.alarmChanged(entry.object.id, alarm.dueMs);
     }
-    const { activation } = entry;
+    const { activation, leave } = entry;
     const own = count - entry.groupsBefore;
-    if (own > 0) {
-      activation?.executor.post({ type: 'appended', activation: activation.number, count: own });
+    if (own > 0 && activation !== undefined) {
+      this.#options.held.folded(activation.number, own, leave !== undefined);
     }
     entry.folded = count;
   }
@@ -596,6 +597,7 @@ export class ObjectTable {
     if (activation === undefined || entry.resetBy !== undefined) return;
     entry.resetBy = error;
     entry.state = 'leaving';
+    this.#options.held.end(activation.number);
     activation.executor.post({
       type: 'reset',
       activation: activation.number,
@@ -609,6 +611,7 @@ export class ObjectTable {
     const { activation, log } = entry;
     if (activation === undefined || log === undefined) return;
     this.#byActivation.delete(activation.number);
+    this.#options.held.end(activation.number);
     activation.executor.load--;
     entry.activation = undefined;
     entry.state = 'draining';

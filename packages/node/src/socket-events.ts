@@ -6,10 +6,30 @@
  *
  * Called by the node.
  */
-import { HomingError, type Logger, type ObjectRef, type SocketEvent } from '@homing/base';
+import {
+  type FromExecutor,
+  HomingError,
+  type Logger,
+  type ObjectRef,
+  type SocketEvent,
+} from '@homing/base';
 import type { ObjectTable } from './object-table.ts';
 import type { PeerLinks } from './peer-links.ts';
 import type { SocketTable } from './socket-table.ts';
+
+/** What executors say of sockets. */
+export type SocketMessage = Extract<
+  FromExecutor,
+  {
+    type:
+      | 'accept-socket'
+      | 'export-socket'
+      | 'attach-socket'
+      | 'socket'
+      | 'socket-attachment'
+      | 'auto-response';
+  }
+>;
 
 /** What an event costs besides its bytes. */
 const eventBytes = 64;

@@ -45,6 +45,8 @@ export type DeliberateBug =
   | 'copies-uncommitted'
   /** A copy that an object left behind is erased though the object has come back to it. */
   | 'erases-what-came-back'
+  /** What an object sends ahead of its writes is not held until they are committed. */
+  | 'leaves-before-commit'
   /** What a broken link had on it is not sent again. */
   | 'lane-forgets'
   /** What the other end has taken of it is sent again. */

@@ -26,6 +26,10 @@ export interface ListObjectOptions {
   readonly wallMs: () => WallMs;
   /** Appends one group. */
   readonly append: (operations: readonly RecordOperation[]) => void;
+  /** What it sends is held by the node until the group is durable, and waits here only where undefined. */
+  readonly ahead: ((group: number, send: () => void) => void) | undefined;
+  /** Something waits here for the group. */
+  readonly awaits: (group: number) => void;
   /** Test only: writes the result of a request apart from what it did. */
   readonly isResultApart: boolean;
 }
@@ -159,7 +163,11 @@ export class ListObject {
 
   #output(send: () => void): void {
     if (this.#groups <= this.#durable && this.#waiting.length === 0) send();
-    else this.#waiting.push({ group: this.#groups, send });
+    else if (this.#options.ahead !== undefined) this.#options.ahead(this.#groups, send);
+    else {
+      this.#waiting.push({ group: this.#groups, send });
+      this.#options.awaits(this.#groups);
+    }
   }
 }
 

@@ -8,11 +8,11 @@ import {
   type ExecutorFactory,
   type ExecutorLink,
   errorToData,
-  type FromExecutor,
   HomingError,
   type ObjectRef,
   type StateReader,
   type ToExecutor,
+  type UnmarkedMessage,
 } from '@homing/base';
 import type { Command } from './history.ts';
 import { ListObject } from './list-object.ts';
@@ -68,6 +68,7 @@ class SimExecutor implements ExecutorLink {
   readonly #out: Lane;
   readonly #hosted = new Map<number, Hosted>();
   readonly #sessions = new Map<number, number>();
+  #mark: { readonly activation: number; readonly group: number } | undefined;
   #isOver = false;
 
   constructor(options: SimExecutorOptions, events: ExecutorEvents) {
@@ -75,7 +76,8 @@ class SimExecutor implements ExecutorLink {
     this.#events = events;
     this.#in = new Lane(options.process, options.random);
     this.#out = new Lane(options.process, options.random);
-    this.#say({ type: 'ready', exports: { objects: ['List'], entrypoints: [] } });
+    const exports = { objects: ['List'], entrypoints: [] };
+    this.#out.push(() => this.#events.message({ type: 'ready', exports }));
   }
 
   post(message: ToExecutor): void {
@@ -94,8 +96,17 @@ class SimExecutor implements ExecutorLink {
     this.#out.push(() => this.#events.ended(reason));
   }
 
-  #say(message: FromExecutor): void {
-    this.#out.push(() => this.#events.message(message));
+  #say(message: UnmarkedMessage): void {
+    const mark = this.#mark;
+    const marked = mark === undefined ? message : { type: 'after' as const, ...mark, message };
+    this.#out.push(() => this.#events.message(marked));
+  }
+
+  /** What `send` says is held by the node. */
+  #sayAhead(activation: number, group: number, send: () => void): void {
+    this.#mark = { activation, group };
+    send();
+    this.#mark = undefined;
   }
 
   #take(message: ToExecutor): void {
@@ -157,7 +168,9 @@ class SimExecutor implements ExecutorLink {
   }
 
   #activate({ activation, object, epoch }: Extract<ToExecutor, { type: 'activate' }>): void {
-    const { activated, damaged, reader, process, isResultApart } = this.#options;
+    const { activated, damaged, reader, process, random, isResultApart } = this.#options;
+    // Either way is an object's in production.
+    const goesAhead = random.chance(0.6);
     activated(object, epoch);
     try {
       const hosted: Hosted = {
@@ -166,6 +179,8 @@ class SimExecutor implements ExecutorLink {
           reader: reader(),
           wallMs: () => process.clock.wallMs(),
           append: (operations) => this.#say({ type: 'append', activation, operations }),
+          ahead: goesAhead ? (group, send) => this.#sayAhead(activation, group, send) : undefined,
+          awaits: (group) => this.#say({ type: 'awaits', activation, group }),
           isResultApart,
         }),
         sessions: new Set(),

@@ -233,6 +233,7 @@ const noticed: readonly Noticed[] = [
   { bug: 'copies-uncommitted', rule: 'applied', seeds: [7], profile: lostRegions },
   { bug: 'forgets-early', rule: 'order', seeds: [3, 6, 2], profile: emptied },
   { bug: 'seals-ignore-promises', rule: 'order', seeds: [232, 3, 5], profile: cutOffOwners },
+  { bug: 'leaves-before-commit', rule: 'durable', seeds: [1, 2, 3] },
   { bug: 'quarantined-votes', rule: 'answer', seeds: [15, 19, 31], profile: damaged },
 ];
 
@@ -255,6 +256,7 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'seals-ignore-promises',
   'copies-uncommitted',
   'quarantined-votes',
+  'leaves-before-commit',
 ]);
 
 /** Those that take more luck than a seed has: replication.test.ts, replica-sets.test.ts. */

@@ -218,7 +218,7 @@ function upgraded(context: IoContext, parts: RequestParts): Promise<Response> {
       context.enter('answer', scope, answer, reject);
     };
     signal?.addEventListener('abort', () => settle(() => reject(signal.reason)), { once: true });
-    context.output(() => {
+    context.post(() => {
       socketTransport()
         .connect({ url, headers }, context)
         .then(

@@ -27,6 +27,10 @@ class FakeContext {
     if (this.held === undefined) send();
     else this.held.push(send);
   }
+  post(send: () => void): void {
+    this.output(send);
+  }
+
   outputOutside(send: () => void, refuse: (error: unknown) => void): void {
     if (this.refusal === undefined) this.output(send);
     else refuse(this.refusal);

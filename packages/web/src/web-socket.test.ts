@@ -40,6 +40,10 @@ class FakeContext {
     if (this.held === undefined) send();
     else this.held.push(send);
   }
+  post(send: () => void): void {
+    this.output(send);
+  }
+
   outputOutside(send: () => void): void {
     this.output(send);
   }

@@ -183,7 +183,7 @@ export class WebSocket extends GuardedEventTarget {
     if (this.#closedOut) throw new TypeError("Can't call WebSocket send() after close().");
     // Copied now: what the caller does with the buffer later must not show.
     const data = copiedData(message);
-    context.output(() => this.#transmit(data));
+    this.#output(context, () => this.#transmit(data));
   }
 
   close(code?: number, reason?: string): void {
@@ -193,7 +193,7 @@ export class WebSocket extends GuardedEventTarget {
     if (this.#closedOut) return;
     this.#closedOut = true;
     const text = reason === undefined ? undefined : `${reason}`;
-    context.output(() => this.#transmitClose(given, text));
+    this.#output(context, () => this.#transmitClose(given, text));
     this.#settle();
   }
 
@@ -289,6 +289,12 @@ export class WebSocket extends GuardedEventTarget {
     }
     checkOwner(this.#context);
     return this.#context;
+  }
+
+  /** A socket whose other end is in this thread has an effect there; any other only posts. */
+  #output(context: IoContext, send: () => void): void {
+    if (this.#link.kind === 'bound') context.post(send);
+    else context.output(send);
   }
 
   #transmit(data: string | Uint8Array): void {
@@ -399,7 +405,8 @@ export class WebSocket extends GuardedEventTarget {
         this.#closedOut = true;
       } else if (answers || this.#outgoing) {
         this.#closedOut = true;
-        this.#context?.output(() => this.#transmitClose(sentCode(code), reason));
+        if (this.#context !== undefined)
+          this.#output(this.#context, () => this.#transmitClose(sentCode(code), reason));
       }
     }
     this.#settle();
@@ -446,7 +453,7 @@ export class WebSocket extends GuardedEventTarget {
     const link = this.#link;
     if (link.kind !== 'bound') return;
     const bytes = this.#attachment;
-    this.#context?.output(() => socketTransport().attachment(link.id, bytes));
+    this.#context?.post(() => socketTransport().attachment(link.id, bytes));
   }
 
   /** Leaves in a response: from now on its client is elsewhere. Returns the socket's id. */
@@ -544,7 +551,7 @@ export class WebSocket extends GuardedEventTarget {
       this.#listen(id, 'client');
       this.#dispatch(new Event('open'));
     };
-    context.output(() => {
+    context.post(() => {
       socketTransport()
         .connect({ url: `http${url.slice(2)}`, headers }, context)
         .then(

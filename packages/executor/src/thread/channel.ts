@@ -21,6 +21,8 @@ import { ContextHost } from './session-host.ts';
 
 /** An open connection to user code. */
 export interface Connection extends FramePort {
+  /** It is no code of this thread: to send is to post to the node. */
+  readonly isPosted?: boolean;
   /** Why the instance behind it broke, once it has; also after the connection was closed. */
   broken?(): { readonly reason: unknown } | undefined;
 }
@@ -98,6 +100,10 @@ class Line extends ContextHost implements FrameSink {
   constructor(context: IoContext, codec: HostValueCodec, channel: Channel) {
     super(context, codec);
     this.#channel = channel;
+  }
+
+  protected override get isPosted(): boolean {
+    return this.connection?.isPosted === true;
   }
 
   protected pass(frame: Uint8Array): void {

@@ -37,6 +37,10 @@ export class EntrypointContext implements IoContext {
     if (this.#broken === undefined) send();
   }
 
+  post(send: () => void): void {
+    this.output(send);
+  }
+
   /** It keeps no state: what objects told it has left them. */
   outputOutside(send: () => void): void {
     this.output(send);

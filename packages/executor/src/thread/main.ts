@@ -16,6 +16,7 @@ import {
   errorToData,
   type FromExecutor,
   type ToExecutor,
+  type UnmarkedMessage,
 } from '@homing/base';
 import { capabilityLimits } from '@homing/capability';
 import { openStateReader } from '@homing/storage';
@@ -31,6 +32,7 @@ import { HostValues } from './host-values.ts';
 import { ObjectHost } from './object-host.ts';
 import { Permits } from './permits.ts';
 import { immediate, startInterval } from './platform.ts';
+import { SentAhead } from './sent-ahead.ts';
 import { callerEnded } from './session-ends.ts';
 import { Sessions } from './sessions.ts';
 import type { StubConnector } from './stubs.ts';
@@ -49,7 +51,8 @@ const port = parentPort;
 const data = workerData as ThreadData;
 const { worker, limits } = data;
 const outbox = new Outbox<FromExecutor>(port, immediate);
-const post = (message: FromExecutor): void => outbox.post(message);
+const sentAhead = new SentAhead((message) => outbox.post(message), limits.heldOutputBytes);
+const post = (message: UnmarkedMessage): void => sentAhead.post(message);
 const write: WriteLog = (level, label, message) => post({ type: 'log', level, label, message });
 const logger = threadLogger(write);
 const heartbeat = new Heartbeat(data.heartbeat);
@@ -83,6 +86,7 @@ const objects = new ObjectHost({
   },
   reports,
   permits,
+  sentAhead,
   classes: new Map(worker.classes.map((entry) => [entry.namespace, entry])),
   module: () => module,
   env,
@@ -129,6 +133,7 @@ const connector: StubConnector = {
       sink.closed(error);
     };
     return {
+      isPosted: permits.areAsked,
       send: (frame) =>
         permits.ask(activation, () => void (isOver || connection.send(frame)), refuse),
       close: () => {
@@ -237,7 +242,7 @@ startInterval(beat, beatIntervalMs);
 try {
   await load();
   port.on('message', (batch: Batch) => readBatch(batch, onMessage));
-  post({ type: 'ready', exports: module.names });
+  outbox.post({ type: 'ready', exports: module.names });
 } catch (error) {
-  post({ type: 'load-failed', error: errorToData(error) });
+  outbox.post({ type: 'load-failed', error: errorToData(error) });
 }

@@ -19,6 +19,7 @@ import {
   type ObjectRef,
   type StateReader,
   type ToExecutor,
+  type UnmarkedMessage,
 } from '@homing/base';
 import { type HostValueCodec, Session } from '@homing/capability';
 import type { Heartbeat } from '../heartbeat.ts';
@@ -31,6 +32,7 @@ import { jurisdictionOf } from './namespaces.ts';
 import { ObjectTarget } from './object-target.ts';
 import type { Permits } from './permits.ts';
 import { clock, immediate, timers } from './platform.ts';
+import type { SentAhead } from './sent-ahead.ts';
 import { ContextHost } from './session-host.ts';
 import { threadLogger } from './thread-log.ts';
 import type { WriteLog } from './worker-console.ts';
@@ -44,6 +46,8 @@ export interface CalleeSession {
 
 /** How the caller hears from it. */
 export interface CallerSide {
+  /** It is no code of this thread: frames are posted to the node. */
+  readonly isPosted?: boolean;
   frame(frame: Uint8Array): void;
   closed(error: unknown): void;
 }
@@ -65,7 +69,7 @@ interface Hosted {
 }
 
 export interface ObjectHostOptions {
-  readonly post: (message: FromExecutor) => void;
+  readonly post: (message: UnmarkedMessage) => void;
   readonly write: WriteLog;
   readonly reader: StateReader;
   readonly heartbeat: Heartbeat;
@@ -73,6 +77,7 @@ export interface ObjectHostOptions {
   readonly actorLimits: ActorLimits;
   readonly reports: CallReports;
   readonly permits: Permits;
+  readonly sentAhead: SentAhead;
   readonly classes: ReadonlyMap<string, ObjectClass>;
   readonly module: () => WorkerModule;
   readonly env: object;
@@ -168,10 +173,12 @@ export class ObjectHost {
   }
 
   committed(activation: number, count: number): void {
+    this.#options.sentAhead.durable(activation, count);
     this.#byNumber.get(activation)?.actor.committed(count);
   }
 
   appended(activation: number, count: number): void {
+    this.#options.sentAhead.durable(activation, count);
     this.#byNumber.get(activation)?.actor.appended(count);
   }
 
@@ -247,7 +254,7 @@ export class ObjectHost {
   }
 
   #actorHost(activation: number, object: ObjectRef, label: string) {
-    const { post, reader, heartbeat, reports, permits, write } = this.#options;
+    const { post, reader, heartbeat, reports, permits, sentAhead, write } = this.#options;
     return {
       clock,
       timers,
@@ -261,6 +268,9 @@ export class ObjectHost {
         }),
       append: (operations: Extract<FromExecutor, { type: 'append' }>['operations']) =>
         post({ type: 'append', activation, operations }),
+      ahead: (group: number, send: () => void) => sentAhead.send(activation, group, send),
+      awaits: (group: number) => post({ type: 'awaits', activation, group }),
+      asksPermits: permits.areAsked,
       permit: (pass: () => void, refuse: (error: unknown) => void) =>
         permits.ask(activation, pass, refuse),
       activated: () => post({ type: 'activated', activation }),
@@ -305,6 +315,7 @@ export class ObjectHost {
     this.#byId.delete(hosted.object.id);
     this.#byContext.delete(hosted.actor);
     this.#idle.delete(hosted);
+    this.#options.sentAhead.ended(activation);
     const error = cause === 'evicted' ? evictedError() : reason;
     for (const { session, caller } of hosted.sessions.drain()) {
       session.close(error);
@@ -337,6 +348,10 @@ class ObjectSession extends ContextHost implements CalleeSession, OpenSession {
     this.caller = caller;
     this.session = new Session({ host: this, main: target, dupParams, limits });
     this.#place = sessions.add(this);
+  }
+
+  protected override get isPosted(): boolean {
+    return this.caller.isPosted === true;
   }
 
   protected pass(frame: Uint8Array): void {

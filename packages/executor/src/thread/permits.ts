@@ -5,7 +5,7 @@
  *
  * Called by the objects of this thread.
  */
-import { errorFromData, type FromExecutor, type ToExecutor } from '@homing/base';
+import { errorFromData, type ToExecutor, type UnmarkedMessage } from '@homing/base';
 
 interface Asked {
   readonly pass: () => void;
@@ -13,14 +13,19 @@ interface Asked {
 }
 
 export class Permits {
-  readonly #post: (message: FromExecutor) => void;
+  readonly #post: (message: UnmarkedMessage) => void;
   readonly #isClustered: boolean;
   readonly #asked = new Map<number, Asked>();
   #next = 1;
 
-  constructor(post: (message: FromExecutor) => void, isClustered: boolean) {
+  constructor(post: (message: UnmarkedMessage) => void, isClustered: boolean) {
     this.#post = post;
     this.#isClustered = isClustered;
+  }
+
+  /** Whether `ask` asks the node, and so does no more than post. */
+  get areAsked(): boolean {
+    return this.#isClustered;
   }
 
   /** Calls `pass` when what the activation has read so far may leave, or `refuse`. Once. */

@@ -17,8 +17,15 @@ export abstract class ContextHost implements SessionHost {
   /** Takes a frame that may leave the context. */
   protected abstract pass(frame: Uint8Array): void;
 
+  /** Whether `pass` does no more than post to the node. */
+  protected get isPosted(): boolean {
+    return false;
+  }
+
   send(frame: Uint8Array): void {
-    this.context.output(() => this.pass(frame));
+    const pass = () => this.pass(frame);
+    if (this.isPosted) this.context.post(pass);
+    else this.context.output(pass);
   }
 
   scope(): Scope {

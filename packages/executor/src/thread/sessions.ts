@@ -3,10 +3,10 @@ import {
   type ErrorData,
   errorFromData,
   errorToData,
-  type FromExecutor,
   HomingError,
   NumberTable,
   type Target,
+  type UnmarkedMessage,
 } from '@homing/base';
 import { type HostValueCodec, Session } from '@homing/capability';
 import type { Connection, SharedSessionOptions } from './channel.ts';
@@ -20,7 +20,7 @@ import { ContextHost } from './session-host.ts';
 import type { ServiceRef } from './stubs.ts';
 
 export interface SessionsOptions {
-  readonly post: (message: FromExecutor) => void;
+  readonly post: (message: UnmarkedMessage) => void;
   readonly objects: ObjectHost;
   readonly module: () => WorkerModule;
   readonly env: object;
@@ -82,6 +82,7 @@ export class Sessions {
     this.#callers.set(number, caller);
     post({ type: 'open', session: number, target, activation });
     return {
+      isPosted: true,
       send: (frame) => post({ type: 'frame', session: number, frame }),
       close: () => {
         if (this.#callers.delete(number)) {
@@ -132,6 +133,7 @@ export class Sessions {
 
 /** The node's end of a session that it opened to something here. */
 class NodeCaller implements CallerSide {
+  readonly isPosted = true;
   readonly #sessions: Sessions;
   readonly #post: SessionsOptions['post'];
   readonly #number: number;

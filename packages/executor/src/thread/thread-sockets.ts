@@ -1,11 +1,11 @@
 /** WebSockets of this thread, by messages with the node, which owns them. */
 import {
   errorFromData,
-  type FromExecutor,
   type IoContext,
   type SocketEvent,
   type SocketSide,
   type ToExecutor,
+  type UnmarkedMessage,
 } from '@homing/base';
 import type { SocketTransport } from '@homing/web';
 import { ownBytes } from '../batch.ts';
@@ -18,7 +18,7 @@ interface Connecting {
 }
 
 export interface ThreadSocketsOptions {
-  readonly post: (message: FromExecutor) => void;
+  readonly post: (message: UnmarkedMessage) => void;
   /** Begins every id made here: ids are unique in the node. */
   readonly prefix: string;
   /** The activation that a context is, or undefined for a stateless one. */
