@@ -166,9 +166,10 @@ export class Replica {
   #whenCurrent(
     from: PeerRun,
     id: ObjectIdHex,
-    { epoch, home, generation }: Extract<LogRequest, { readonly home: string }>,
+    request: Extract<LogRequest, { readonly home: string }>,
     take: () => void,
   ): void {
+    const { epoch, home, generation } = request;
     const { sets, keyOf, tellSet, answer, bugs } = this.#options;
     const key = keyOf(home, id);
     sets.whenAdopted(key, () => {
@@ -179,6 +180,8 @@ export class Replica {
       else if (generation < known) {
         tellSet(from.node, key);
         answer(from.node, { type: 'stale-generation', id, epoch });
+        // What is copied begins anew under the set that the sender hears of now, and not when its time is up.
+        if (request.type === 'page') answer(from.node, { type: 'page-refused', id, epoch });
       }
     });
   }

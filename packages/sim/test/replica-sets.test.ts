@@ -205,9 +205,32 @@ test('a copy that waits its turn is not sent to a store that has left', async ()
   tellAll(3, 0, 1, 2, 3);
   await replicas.run(1000);
   expect([3, 4].map((index) => replicas.value(index, 'k299'))).toEqual([undefined, undefined]);
-  await replicas.run(30_000);
+  await replicas.run(10_000);
   expect(replicas.value(3, 'k299')).toHaveLength(90);
   expect(replicas.last(4)).toBeUndefined();
+});
+
+test('a copy that a set changes under begins anew at once', async () => {
+  for (const isAsked of [false, true]) {
+    const limits = { windowBytesMax: 0, pageBytes: 100, pagesInFlightMax: 1 };
+    const replicas = new Replicas({}, limits, names);
+    await replicas.run(200);
+    const { log } = await replicas.acquire(0, epochOf(5));
+    for (let n = 0; n < 300; n++) log.append([put(`k${n}`, 'x'.repeat(90))]);
+    await replicas.run(2000);
+    if (isAsked) log.release();
+    const next = replicas.stores(0, 1, 3);
+    for (const index of names.keys()) {
+      replicas.tell(index, { ...replicas.set, generation: 2, next });
+    }
+    await replicas.run(1000);
+    expect(replicas.value(3, 'k299')).toBeUndefined();
+    for (const index of names.keys()) {
+      replicas.tell(index, { ...replicas.set, generation: 3, next: replicas.stores(0, 2, 3) });
+    }
+    await replicas.run(7000);
+    expect(replicas.value(3, 'k299')).toHaveLength(90);
+  }
 });
 
 test('a vow is part of what a joiner takes over', async () => {
