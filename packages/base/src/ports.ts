@@ -351,6 +351,8 @@ export interface Located {
    * that was granted before is older, and all that is granted after it is newer.
    */
   readonly epoch: Epoch;
+  /** The node that the record names as owner, whether it lives or not. */
+  readonly lastOwner?: string | undefined;
 }
 
 /** The same, with the home that follows from the id where there is no record. */

@@ -185,7 +185,12 @@ class MemoryProcess implements MemoryCoordinator, MemoryMember {
     const shared = this.#enter();
     const record = shared.records.get(keyOf(object));
     const epoch = makeEpoch(record?.revision ?? shared.revision, 0);
-    return { home: record?.home, ownership: record && this.#ownershipOf(record), epoch };
+    return {
+      home: record?.home,
+      ownership: record && this.#ownershipOf(record),
+      epoch,
+      lastOwner: record?.owner?.node,
+    };
   }
 
   #write(

@@ -141,7 +141,8 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
       const { outcome, ownership } = await claim(b, object, us);
       expect([outcome, ownership.home, ownership.from]).toEqual(['granted', 'us', 'eu']);
       const owned = await a.locate(object);
-      expect(owned).toEqual({ home: 'us', ownership, epoch: ownership.epoch });
+      const { epoch, owner } = ownership;
+      expect(owned).toEqual({ home: 'us', ownership, epoch, lastOwner: owner.node });
       await b.release(object, ownership.epoch);
       const free = await a.locate(object);
       expect(free).toMatchObject({ home: 'us', ownership: undefined });
@@ -160,6 +161,8 @@ export function clusterConformance(name: string, open: () => Promise<TestCluster
       expect(await a.claim(object, eu)).toEqual({ outcome: 'held', ownership });
       await until('the session expires', () => a.nodes().length === 1);
       expect(await a.claim(object, eu)).toEqual({ outcome: 'elsewhere', home: 'us' });
+      const left = await a.locate(object);
+      expect([left.ownership, left.lastOwner]).toEqual([undefined, ownership.owner.node]);
       expect((await claim(a, object, us)).outcome).toBe('granted');
     });
 

@@ -5,4 +5,5 @@ export { Controller, type ControllerLimits, type ControllerOptions } from './con
 export { type ReplicationLimits, replicationLimits } from './limits.ts';
 export { decodeMessage } from './messages.ts';
 export { RegionKeeper, type RegionKeeperOptions } from './region-keeper.ts';
+export type { HeardLag } from './remote-reports.ts';
 export { Replication, type ReplicationOptions } from './replication.ts';

@@ -78,6 +78,8 @@ export interface ReplicationLimits {
   readonly remoteStartsMax: number;
   /** How often remote copies are looked at; one that failed is begun anew at a later look. */
   readonly remoteLookMs: number;
+  /** How often a store writes down at most how far an owner's node says its remote copies are behind. */
+  readonly remoteNoteMs: number;
   /** Between one look through this store's copies for those that nobody needs, and the next. */
   readonly leftoverSweepMs: number;
   /** How long a copy that nobody needs is kept all the same. */
@@ -130,6 +132,7 @@ export const replicationLimits: ReplicationLimits = {
   remoteBytesMax: 128 * 1024 * 1024,
   remoteStartsMax: 64,
   remoteLookMs: 1000,
+  remoteNoteMs: 10_000,
   leftoverSweepMs: 600_000,
   leftoverDelayMs: 600_000,
   leftoverHoldMs: 600_000,

@@ -23,6 +23,7 @@ import {
   type WireWriter,
 } from '@homing/base';
 import type { ListedHead, ListedPage, Standing } from '@homing/protocol';
+import type { RemoteReport } from './remote-reports.ts';
 
 export interface ShardGeneration {
   readonly region: string;
@@ -107,6 +108,8 @@ export type LogRequest =
   /** To owners: some store holds a record of these that may never have been committed. Write one above it. */
   | { readonly type: 'unsettled'; readonly ids: readonly ObjectIdHex[] }
   | { readonly type: 'heartbeat'; readonly sentMs: number }
+  /** How far the copies that I keep at your region's stores are behind. */
+  | { readonly type: 'remote-report'; readonly report: RemoteReport }
   /**
    * Replica sets that I have adopted. A link carries each before any other message that follows its
    * adoption, so that the others need no more than a generation.
@@ -236,6 +239,7 @@ const types = {
   digest: 14,
   leftover: 15,
   unsettled: 16,
+  'remote-report': 17,
   sealed: 33,
   refused: 34,
   acked: 35,
@@ -346,6 +350,28 @@ function putListed(writer: WireWriter, message: Extract<LogMessage, { type: 'lis
   }
 }
 
+function putReport(writer: WireWriter, { atMs, newest, seconds, behind }: RemoteReport): void {
+  writer.double(atMs);
+  putEpoch(writer, newest);
+  writer.double(seconds);
+  writer.varint(behind.length);
+  for (const one of behind) {
+    putObjectId(writer, one.id);
+    writer.double(one.seconds);
+  }
+}
+
+function takeReport(reader: WireReader): RemoteReport {
+  const atMs = reader.double() as WallMs;
+  const newest = takeEpoch(reader);
+  const seconds = reader.double();
+  const behind: { id: ObjectIdHex; seconds: number }[] = [];
+  for (let left = reader.varint(); left > 0; left--) {
+    behind.push({ id: takeObjectId(reader), seconds: reader.double() });
+  }
+  return { atMs, newest, seconds, behind };
+}
+
 function put(writer: WireWriter, message: LogMessage): void {
   writer.u8(types[message.type]);
   switch (message.type) {
@@ -370,6 +396,9 @@ function put(writer: WireWriter, message: LogMessage): void {
       return;
     case 'sets':
       putSets(writer, message.sets);
+      return;
+    case 'remote-report':
+      putReport(writer, message.report);
       return;
     case 'standings':
       writer.varint(message.standings.length);
@@ -589,6 +618,8 @@ export function decodeMessage(bytes: Uint8Array): LogMessage | undefined {
     }
     case 'sets':
       return { type, sets: takeSets(reader) };
+    case 'remote-report':
+      return { type, report: takeReport(reader) };
     case 'standings':
       return { type, standings: takeStandings(reader) };
     case 'list':

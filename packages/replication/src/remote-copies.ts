@@ -1,6 +1,7 @@
 /**
  * Copies of owned objects that are kept in a second region, for the day that the first one is lost: begins
- * them, begins them anew where they failed or fell too far behind, and tells how far behind they are.
+ * them, begins them anew where they failed or fell too far behind, and tells how far behind they are: also
+ * their stores, since this node may be lost before anybody asks it.
  * Nothing waits for them: what was acknowledged in the last moments may be missing there.
  *
  * Bounds: so many copies are caught up at a time, and the records kept for all of them together; past that
@@ -10,6 +11,7 @@
  */
 import type {
   Clock,
+  Epoch,
   HomingError,
   ObjectIdHex,
   ObjectRef,
@@ -17,7 +19,9 @@ import type {
   Timer,
   Timers,
 } from '@homing/base';
+import { storesOf } from '@homing/protocol';
 import type { ReplicationLimits } from './limits.ts';
+import type { RemoteReport } from './remote-reports.ts';
 import type { RemoteCopy } from './staging.ts';
 
 /** The region that is to have a copy of an object at home in `home`; undefined where none is. */
@@ -27,6 +31,7 @@ export type RemoteOf = (object: ObjectRef, home: string) => string | undefined;
 export interface CopiedLog {
   readonly object: ObjectRef;
   readonly home: string;
+  readonly epoch: Epoch;
   copyTo(set: ShardAssignment, ended: (error: HomingError) => void): RemoteCopy | undefined;
 }
 
@@ -38,6 +43,7 @@ export interface RemoteCopiesOptions {
   readonly setOf: (home: string, id: ObjectIdHex) => ShardAssignment | undefined;
   /** A store there takes nothing of the object's epoch: it needs a newer one. */
   readonly reclaim: (id: ObjectIdHex) => void;
+  readonly report: (store: string, report: RemoteReport) => void;
 }
 
 /** How far a copy is behind what is committed, or all copies of this node are. */
@@ -59,12 +65,15 @@ interface Kept {
   readonly copy: RemoteCopy;
   readonly region: string;
   readonly generation: number;
+  readonly stores: readonly string[];
   /** What was committed by then is there. */
   asOfMs: number;
   /** What had been committed at a later moment. */
   mark: { readonly lsn: number; readonly atMs: number };
 }
 
+/** Objects named in a report: those that are furthest behind. */
+const reportedMax = 100;
 /** Logs looked at in one go whether a copy can be begun. */
 const looksMax = 1000;
 
@@ -131,6 +140,7 @@ export class RemoteCopies {
       this.#mark();
       this.#giveUpLargest();
       this.#begin();
+      this.#report();
       if (this.#wanted.size > 0 || this.#kept.size > 0) this.#look();
     });
   }
@@ -177,8 +187,34 @@ export class RemoteCopies {
       room -= 1;
       this.#wanted.delete(log);
       const mark = { lsn: copy.lag.committed, atMs: nowMs };
-      this.#kept.set(log, { copy, region, generation: set.generation, asOfMs: sinceMs, mark });
+      const { generation } = set;
+      const stores = storesOf(set);
+      this.#kept.set(log, { copy, region, generation, stores, asOfMs: sinceMs, mark });
     }
+  }
+
+  /** To all stores that have any of the copies. */
+  #report(): void {
+    const { clock, report } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const behind: { id: ObjectIdHex; seconds: number }[] = [];
+    const stores = new Set<string>();
+    let newest = 0n as Epoch;
+    for (const [{ object, epoch }, sinceMs] of this.#wanted) {
+      behind.push({ id: object.id, seconds: (nowMs - sinceMs) / 1000 });
+      if (epoch > newest) newest = epoch;
+    }
+    for (const [{ object, epoch }, kept] of this.#kept) {
+      const { seconds } = lagOf(kept, nowMs);
+      if (seconds > 0) behind.push({ id: object.id, seconds });
+      if (epoch > newest) newest = epoch;
+      for (const store of kept.stores) stores.add(store);
+    }
+    behind.sort((a, b) => b.seconds - a.seconds);
+    const seconds = behind[reportedMax]?.seconds ?? 0;
+    const listed = behind.slice(0, reportedMax);
+    for (const store of stores)
+      report(store, { atMs: clock.wallMs(), newest, seconds, behind: listed });
   }
 
   #ended(log: CopiedLog, error: HomingError): void {

@@ -101,7 +101,10 @@ export class Replica {
 
   onRequest(
     from: PeerRun,
-    request: Exclude<LogRequest, { readonly type: 'blank' | 'digest' | 'leftover' | 'unsettled' }>,
+    request: Exclude<
+      LogRequest,
+      { readonly type: 'blank' | 'digest' | 'leftover' | 'remote-report' | 'unsettled' }
+    >,
   ): void {
     const { grants, clock, lostMax, send, sets } = this.#options;
     switch (request.type) {

@@ -48,6 +48,7 @@ import type { LogContext, OpenLog } from './log-context.ts';
 import { decodeMessage, encodeMessage, type LogAnswer, type LogMessage } from './messages.ts';
 import { Quarantines } from './quarantines.ts';
 import { RemoteCopies, type RemoteOf } from './remote-copies.ts';
+import { RemoteReports } from './remote-reports.ts';
 import { Replica } from './replica.ts';
 import { ReplicatedLog } from './replicated-log.ts';
 import { Scrubber } from './scrubber.ts';
@@ -105,6 +106,7 @@ export class Replication implements ObjectLogs {
   readonly #digester: Digester;
   readonly #sweeper: Sweeper;
   readonly remotes: RemoteCopies;
+  readonly remoteReports: RemoteReports;
   #scrubber: Scrubber | undefined;
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
@@ -316,6 +318,13 @@ export class Replication implements ObjectLogs {
       remoteOf: options.remoteOf ?? (() => undefined),
       setOf: (home, id) => this.setOf(home, id),
       reclaim: (id) => this.#reclaim(id),
+      report: (to, report) => this.#context.peers.send(to, { type: 'remote-report', report }),
+    });
+    this.remoteReports = new RemoteReports({
+      store,
+      clock,
+      noteMs: limits.remoteNoteMs,
+      failed: onFailure,
     });
     if (limits.scrubBytesPerSecond > 0) this.#scrubber = this.#startScrubber();
     network.serve('log', {
@@ -597,6 +606,9 @@ export class Replication implements ObjectLogs {
         return;
       case 'digest':
         this.#onDigest(peer, message);
+        return;
+      case 'remote-report':
+        this.remoteReports.heard(peer.node, message.report);
         return;
       case 'leftover': {
         const log = this.#logs.get(message.id);

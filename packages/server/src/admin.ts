@@ -11,6 +11,7 @@ import {
   isHomingError,
   messageOf,
   type ObjectIdHex,
+  type ObjectRef,
   type ShardAssignment,
 } from '@homing/base';
 import type { RecoveredHome } from '@homing/coordinator';
@@ -61,6 +62,8 @@ export interface AdminView {
   copies?(lost: string, after: ObjectIdHex | undefined): Promise<object>;
   /** Gives objects of the region other homes. */
   promote?(lost: string, objects: readonly PromotedObject[], isForced: boolean): Promise<object>;
+  /** Has objects claimed and recovered here. */
+  settle?(objects: readonly ObjectRef[]): Promise<object>;
   /** What the record of an object says, that is to have another home. */
   record?(namespace: NamespaceInfo, id: ObjectIdHex, to: string): Promise<object>;
   /** How objects move toward their callers. */
@@ -167,6 +170,7 @@ async function answer(
     case '/api/force-members':
     case '/api/copies':
     case '/api/promote':
+    case '/api/settle':
     case '/api/record':
     case '/api/migrate':
       await command(view, url.pathname, request, response);
@@ -242,6 +246,10 @@ async function command(
   if (path === '/api/promote' && view.promote !== undefined) {
     const objects = JSON.parse(body.objects ?? '[]') as PromotedObject[];
     json(response, 200, await view.promote(body.region ?? '', objects, body.force === 'true'));
+    return;
+  }
+  if (path === '/api/settle' && view.settle !== undefined) {
+    json(response, 200, await view.settle(JSON.parse(body.objects ?? '[]') as ObjectRef[]));
     return;
   }
   if (path === '/api/drain') {

@@ -6,6 +6,7 @@ import {
   namedObjectId,
   type ObjectHead,
   type ObjectIdHex,
+  type ObjectRef,
   type RegionList,
   type Store,
   type VersionedShard,
@@ -21,7 +22,7 @@ import { refreshGauges } from './admin-view.ts';
 import { askCallers, callersAnswer } from './callers-view.ts';
 import { forceMembers, membershipState, newestRecords } from './force-members.ts';
 import type { PrometheusMetrics } from './metrics.ts';
-import { copiesHere, promote, recordOf } from './promote.ts';
+import { copiesHere, promote, recordOf, settleHere } from './promote.ts';
 import type { Recovery } from './recovery.ts';
 import type { Namespaces } from './worker-version.ts';
 
@@ -55,7 +56,8 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
   const { node, store, metrics, namespaces, coordinator, config } = options;
   const force = { ...options, node: config.node };
   const nameOf = (key: string) => namespaces.nameOf(key);
-  const promotion = { ...options, region: config.region, nameOf };
+  const take = (object: ObjectRef) => node.take(object);
+  const promotion = { ...options, region: config.region, nameOf, take };
   // One that drains is to get no new clients.
   const isReady = () => node.ready && isReachable(options) && coordinator.self?.draining !== true;
   return {
@@ -116,6 +118,7 @@ export function clusterAdminView(options: ClusterAdminOptions): AdminView {
     forceMembers: (sets) => forceMembers(force, sets),
     copies: (lost, after) => copiesHere(promotion, lost, after),
     promote: (lost, objects, isForced) => promote(promotion, lost, objects, isForced),
+    settle: (objects) => settleHere(promotion, objects),
     record: (namespace, id, to) => recordOf(promotion, { namespace: namespace.key, id }, to),
     drain: (name) => drain(options, name),
     migrations: () => migrations(options),

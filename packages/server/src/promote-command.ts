@@ -1,6 +1,7 @@
 /** The command lines `homing promote` and `homing force-home`: what they ask for, show and confirm. */
 import type { RecordName } from '@homing/base';
 import type { Promotion } from '@homing/protocol';
+import type { HeardLag } from '@homing/replication';
 import { adminsOf, ask, table } from './admin-client.ts';
 import { type Parsed, parseFlags } from './flags.ts';
 import {
@@ -10,6 +11,7 @@ import {
   type PromotionPlan,
   planPromote,
   type recordOf,
+  settle,
 } from './promote.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 
@@ -43,11 +45,24 @@ export async function promote(args: readonly string[]): Promise<number> {
     return { namespace, id, to, recordHome, recordEpoch };
   });
   const promoted = await carryOut(admins[0] as string, lost, objects, flags.isSet('force'));
-  if (!flags.isSet('json')) console.log(`\n${promoted} objects were promoted`);
-  return 0;
+  const open = await settle(plan, plan.promoted);
+  if (open.size === 0) {
+    if (!flags.isSet('json')) {
+      console.log(
+        `\n${promoted} objects were promoted; a majority of its new set has each of them`,
+      );
+    }
+    return 0;
+  }
+  const rows = [...open].map(([id, why]) => ({ id, why }));
+  if (!flags.isSet('json')) console.log(`\nnot settled:\n${table(rows.slice(0, shownMax))}`);
+  throw new CommandError(
+    `${promoted} objects were promoted; ${open.size} of them may not be at a majority of their new set yet: ` +
+      `lose no node of it. Each is settled when it is called. The first is ${rows[0]?.id}: ${rows[0]?.why}`,
+  );
 }
 
-function showPlan(flags: Parsed, { promoted, kept, copies }: PromotionPlan): void {
+function showPlan(flags: Parsed, { promoted, kept, copies, heard }: PromotionPlan): void {
   const row = (one: Promotion) => {
     const copy = copies.get(one.id) as CopyHere;
     return {
@@ -59,6 +74,7 @@ function showPlan(flags: Parsed, { promoted, kept, copies }: PromotionPlan): voi
       newest: nameOf(one.newest),
       lastOwnersEpoch: copy.recordHome === null ? null : copy.recordEpoch,
       ofLastOwner: one.isOfLastOwner ? 'yes' : 'unknown',
+      behind: behindOf(heard.get(one.id)),
     };
   };
   const shown = { promoted: promoted.map(row), kept: kept.map(row) };
@@ -73,6 +89,11 @@ function showPlan(flags: Parsed, { promoted, kept, copies }: PromotionPlan): voi
     console.log(table(shown.kept.slice(0, shownMax)));
   }
   if (Math.max(promoted.length, kept.length) > shownMax) console.log('… --json shows all of them');
+}
+
+function behindOf(heard: HeardLag | undefined): string {
+  if (heard === undefined) return 'unknown';
+  return `${heard.seconds.toFixed(1)} s at ${new Date(heard.atMs).toISOString()}`;
 }
 
 function nameOf({ epoch, lsn }: RecordName): string {

@@ -102,12 +102,21 @@ test.skipIf(!hasEtcd)(
     expect([early.status, early.stderr]).toEqual([1, expect.stringContaining('have sessions')]);
     await loseEu();
     const shown = await promote();
+    const current = String.raw`0\.0 s at 20\d\d-\S+Z`;
     expect([shown.status, shown.stderr]).toEqual([
       1,
       expect.stringContaining('nothing was changed'),
     ]);
-    for (const name of names) expect(shown.stdout).toMatch(new RegExp(` ${name} +us .* yes`));
-    expect((await promote('--lose-what-is-missing')).status).toBe(0);
+    for (const name of names)
+      expect(shown.stdout).toMatch(new RegExp(` ${name} +us .* yes +${current}`));
+    const done = await promote('--lose-what-is-missing');
+    expect([done.status, done.stdout]).toEqual([
+      0,
+      expect.stringContaining('a majority of its new set has each of them'),
+    ]);
+    // Nobody has called any of them yet.
+    const owners = await Promise.all(names.map((name) => cluster.ownerOf('COUNTER', name, 'n2')));
+    for (const owner of owners) expect(left).toContain(owner);
     for (const name of names) expect(await increment('n2', name)).toBe(5);
     const again = await promote('--lose-what-is-missing');
     expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('no copy')]);
@@ -155,7 +164,10 @@ test.skipIf(!hasEtcd)(
       1,
       expect.stringContaining('nothing was changed'),
     ]);
-    for (const name of [unused, kept]) expect(shown.stdout).toMatch(new RegExp(` ${name} +us `));
+    expect(shown.stdout).toMatch(new RegExp(` ${kept} +us `));
+    // Owned since they were promoted.
+    for (const name of [used, unused])
+      expect(shown.stdout).not.toMatch(new RegExp(` ${name} +us `));
     // Sessions of before the loss may be in the new etcd for a moment.
     await until(async () => {
       const done = await recover(left, '--lost-region', 'eu', '--lose-what-is-missing');

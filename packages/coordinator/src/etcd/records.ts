@@ -165,7 +165,7 @@ export class Records {
     const record = decodeRecord(kv);
     if (record === undefined) throw unreadable(kv);
     const { owner: holder, ...rest } = record;
-    const nobody = { home: rest.home, ownership: undefined, epoch };
+    const nobody = { home: rest.home, ownership: undefined, epoch, lastOwner: holder?.node };
     if (holder === undefined) return nobody;
     const nodeKey = keys.node(holder.node);
     let session = mirror.get(nodeKey);
@@ -174,6 +174,6 @@ export class Records {
     if (session?.lease !== holder.incarnation) return nobody;
     const owner = decodeNode(keys, session);
     if (owner === undefined) throw unreadable(session);
-    return { home: rest.home, ownership: { owner, epoch, ...rest }, epoch };
+    return { ...nobody, ownership: { owner, epoch, ...rest } };
   }
 }
