@@ -21,6 +21,8 @@ export type DeliberateBug =
   | 'forgets-early'
   /** A quarantined replica answers seals, with the little that it holds. */
   | 'quarantined-votes'
+  /** A damaged replica answers as if it were whole, until its disk has taken down that it is not. */
+  | 'damaged-votes'
   /** While a replica set changes, a majority of the new list alone decides. */
   | 'one-list'
   /** Those that are to join a replica set have a vote before they have its state. */

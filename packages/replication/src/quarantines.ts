@@ -4,7 +4,8 @@
  * that nobody owns is woken, which makes an owner.
  *
  * Invariants
- * 1. An owner on this node whose own replica is damaged has lost the object before anything else.
+ * 1. An owner on this node whose own replica is damaged has lost the object before anything else, and
+ *    none begins here before the replica is given up: it would lose the state it had built on.
  * 2. What nobody else holds is not given up: that is the end of the process, and the disk is left as
  *    it is.
  *
@@ -27,6 +28,8 @@ export interface QuarantinesOptions {
   readonly logger: Logger;
   /** Between looks at what is still quarantined. */
   readonly everyMs: number;
+  /** Until the disk is asked again that had no room. */
+  readonly retryMs: number;
   /** Objects seen to in one look. */
   readonly atOnceMax: number;
   /** Whether no other store holds the object. */
@@ -42,8 +45,8 @@ export interface QuarantinesOptions {
 
 export class Quarantines {
   readonly #options: QuarantinesOptions;
-  /** On their way to the disk. */
-  readonly #pending = new Set<ObjectIdHex>();
+  /** On their way to the disk, each with whoever waits until it is there. */
+  readonly #pending = new Map<ObjectIdHex, (() => void)[]>();
   /** Seen in the last look: they were told of, and nothing came of it. */
   #told: ReadonlySet<ObjectIdHex> = new Set();
   #timer: Timer | undefined;
@@ -64,9 +67,21 @@ export class Quarantines {
       object: id,
       reason,
     });
-    this.#pending.add(id);
+    this.#pending.set(id, []);
     lose(id);
     this.#give(id, reason);
+  }
+
+  /** Whether what is held of the object is about to be given up: nothing may be told of it. */
+  isPending(id: ObjectIdHex): boolean {
+    return this.#pending.has(id);
+  }
+
+  /** Resolves when the disk knows of all that was found damaged of the object until now. */
+  settled(id: ObjectIdHex): Promise<void> {
+    const waiting = this.#pending.get(id);
+    if (waiting === undefined) return Promise.resolve();
+    return new Promise((resolve) => waiting.push(resolve));
   }
 
   stop(): void {
@@ -74,15 +89,17 @@ export class Quarantines {
   }
 
   #give(id: ObjectIdHex, reason: string): void {
-    const { store, timers, everyMs, tell, failed } = this.#options;
+    const { store, timers, retryMs, tell, failed } = this.#options;
     store.quarantine(id, reason).then(
       () => {
+        const waiting = this.#pending.get(id) ?? [];
         this.#pending.delete(id);
+        for (const resolve of waiting) resolve();
         tell([id]);
       },
       (error: unknown) => {
         if (isHomingError(error) && error.code === 'overloaded') {
-          timers.after(everyMs, () => this.#give(id, reason));
+          timers.after(retryMs, () => this.#give(id, reason));
         } else failed(error);
       },
     );

@@ -9,7 +9,8 @@
  *    itself is on disk before the object is marked lost for its old holder.
  * 3. Nothing of a generation below the one adopted is taken or answered, and nothing is taken while a
  *    newer one that was heard of is not yet on disk.
- * 4. An owner on this node learns that it was superseded before the one who superseded it does.
+ * 4. What was found damaged is told to nobody, and no seal is answered before it is given up on disk.
+ * 5. An owner on this node learns that it was superseded before the one who superseded it does.
  *
  * Called by `Replication` with messages of peers, and for the seals of this node itself.
  */
@@ -59,6 +60,10 @@ export interface ReplicaOptions {
   readonly bugs: DeliberateBugs;
   /** This node has asked that store for the object's state. */
   readonly isPulled: (id: ObjectIdHex, from: string) => boolean;
+  /** What is held of the object was found damaged, and the disk does not know yet. */
+  readonly isDamaged: (id: ObjectIdHex) => boolean;
+  /** Resolves when it does. */
+  readonly givenUp: (id: ObjectIdHex) => Promise<void>;
   /** How long a copy whose next page does not come counts as under way, and a page is tried again. */
   readonly pageTimeoutMs: number;
   /** An owner had the object forgotten here. */
@@ -204,9 +209,10 @@ export class Replica {
     epoch: Epoch,
     claimant: Holder,
   ): Promise<LogEnds & { readonly isVote: boolean }> {
-    const { store, superseded, bugs } = this.#options;
+    const { store, superseded, givenUp, bugs } = this.#options;
     await store.seal(object, epoch);
     superseded(object.id, epoch);
+    if (bugs['damaged-votes'] !== true) await givenUp(object.id);
     await new Promise<void>((answer, refuse) => {
       const seals = this.#waiting.get(object.id) ?? [];
       seals.push({ epoch, claimant, answer, refuse });
@@ -218,7 +224,9 @@ export class Replica {
   }
 
   #isQuarantined(id: ObjectIdHex): boolean {
-    return this.#options.store.head(id)?.isQuarantined === true;
+    const { store, isDamaged, bugs } = this.#options;
+    if (store.head(id)?.isQuarantined === true) return true;
+    return bugs['damaged-votes'] !== true && isDamaged(id);
   }
 
   /** Vows as others of the set have. Resolves when that is on disk; rejects with `fenced`. */
@@ -292,7 +300,7 @@ export class Replica {
     const { id } = object;
     const head = store.head(id);
     const failed = () => answer(from.node, { type: 'fetch-failed', id, epoch });
-    if (head !== undefined && (head.promised !== epoch || head.isQuarantined === true)) {
+    if (head !== undefined && (head.promised !== epoch || this.#isQuarantined(id))) {
       failed();
       return;
     }
@@ -321,7 +329,7 @@ export class Replica {
     const { object, epoch, home, generation } = request;
     const { id } = object;
     const ended = () => answer(from.node, { type: 'pulled', id, epoch });
-    if (copies.isUnderWay(from.node, id)) {
+    if (copies.isUnderWay(from.node, id) || this.#isQuarantined(id)) {
       ended();
       return;
     }

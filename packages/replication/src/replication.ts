@@ -198,6 +198,8 @@ export class Replication implements ObjectLogs {
       tellSet: (node, key) => this.#links.tell(node, key),
       bugs,
       isPulled: (id, peer) => this.#completion.isPulled(id, peer),
+      isDamaged: (id) => this.#quarantines.isPending(id),
+      givenUp: (id) => this.#quarantines.settled(id),
       pageTimeoutMs: limits.pageTimeoutMs,
       forgot: (id) => this.#sweeper.ordered(id),
       superseded: (id, epoch) => this.#superseded(id, epoch),
@@ -283,6 +285,7 @@ export class Replication implements ObjectLogs {
       timers,
       logger: options.logger,
       everyMs: limits.quarantineLookMs,
+      retryMs: limits.tickMs,
       atOnceMax: limits.quarantinesMax,
       // Joiners need not hold anything yet.
       isAlone: (id) => this.#setsHolding(id).some(({ members }) => members.length === 1),
@@ -421,7 +424,7 @@ export class Replication implements ObjectLogs {
       this.#send(peer, { type: 'digested', id, applied, digest });
     const head = this.#options.store.head(id);
     const isOfSame = head !== undefined && compareRecordNames(head.applied, applied) === 0;
-    if (!isOfSame || head.isQuarantined === true) {
+    if (!isOfSame || head.isQuarantined === true || this.#quarantines.isPending(id)) {
       answer(noDigest);
       return;
     }

@@ -1,5 +1,5 @@
 /** Replicas that have lost what they held: they keep others out, and have no say in what the log is. */
-import { encodeBody, noRecord } from '@homing/base';
+import { encodeBody, HomingError, noRecord } from '@homing/base';
 import { expect, test } from 'vitest';
 import { epochOf, id, put, Replicas } from './replicas.ts';
 
@@ -104,6 +104,57 @@ test('an owner whose own replica is damaged is one no more; its node may be the 
   second.log.append([put('k', '10')]);
   await trio.run(1500);
   expect([0, 1, 2].map((index) => trio.value(index, 'k'))).toEqual(['10', '10', '10']);
+});
+
+/** The disk has no room to take down what is given up; ends what it returns. */
+function withoutRoom(trio: Replicas, index: number): () => void {
+  const { contents } = trio.disks[index] as Replicas['disks'][number];
+  const give = contents.quarantine.bind(contents);
+  contents.quarantine = () => Promise.reject(new HomingError('overloaded', 'no room'));
+  return () => {
+    contents.quarantine = give;
+  };
+}
+
+test('nothing is built on a damaged replica while the disk has no room to give it up', async () => {
+  for (const bugs of [{}, { 'damaged-votes': true }] as const) {
+    const trio = new Replicas(bugs);
+    await trio.run(200);
+    const first = await trio.acquire(0, epochOf(5));
+    for (let n = 1; n <= 9; n++) first.log.append([put('k', String(n))]);
+    await trio.run(1500);
+    const madeRoom = withoutRoom(trio, 0);
+    trio.replication(0).damaged(id, 'the state does not fit its checksum');
+    trio.world.at(2000, madeRoom);
+    const second = await trio.acquire(0, epochOf(6));
+    await trio.run(4000);
+    expect(second.log.isOver).toBe(false);
+    // What the owner built on was taken away under it.
+    expect(trio.value(0, 'k')).toBe('damaged-votes' in bugs ? undefined : '9');
+    expect(isQuarantined(trio, 0)).toBe('damaged-votes' in bugs);
+  }
+});
+
+test('what was found damaged is given to nobody, though the disk has not given it up', async () => {
+  for (const bugs of [{}, { 'damaged-votes': true }] as const) {
+    const trio = new Replicas(bugs);
+    await trio.run(200);
+    const { log } = await trio.acquire(0, epochOf(5));
+    cut(trio, 0, 2);
+    log.append([put('k', 'true')]);
+    await trio.run(1500);
+    await falsify(trio, 1);
+    trio.kill(0);
+    trio.network.heal();
+    // What was promised to the owner has run out.
+    await trio.run(4000);
+    const madeRoom = withoutRoom(trio, 1);
+    trio.replication(1).damaged(id, 'its state is not that of a majority');
+    trio.world.at(2000, madeRoom);
+    trio.world.at(4000, () => trio.start(0));
+    await trio.acquire(2, epochOf(6));
+    expect(trio.value(2, 'k')).toBe('damaged-votes' in bugs ? 'false' : 'true');
+  }
 });
 
 test('of two replicas the one that is whole is enough, since both had what was acknowledged', async () => {
