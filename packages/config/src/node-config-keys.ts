@@ -249,7 +249,7 @@ export const nodeConfigKeys = {
   'replication.remote': optional(
     remoteNames,
     'none',
-    'Namespaces whose objects have a copy, a little behind, in a second region: the first of the list that is not their home, such as `{"ROOM": ["us", "eu"]}`. The same on every node.',
+    'Namespaces whose objects have a copy, a little behind, in a second region: the first of the list that is not their home, such as `{"ROOM": ["us", "eu"]}`. Where nodes differ, what the controller has counts.',
   ),
   'migration.mode': byDefault(
     oneOf('auto', 'off'),

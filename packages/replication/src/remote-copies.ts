@@ -92,9 +92,19 @@ export class RemoteCopies {
   /** Events may be delivered to the log's object. */
   opened(log: CopiedLog): void {
     const { remoteOf, clock } = this.#options;
-    if (remoteOf(log.object, log.home) === undefined) return;
+    if (remoteOf(log.object, log.home) === undefined || this.#kept.has(log)) return;
     this.#wanted.set(log, clock.monotonicMs());
     this.#look();
+  }
+
+  /** It may be that this log is to have a copy since, or none, or one elsewhere. */
+  reconsider(log: CopiedLog): void {
+    const region = this.#options.remoteOf(log.object, log.home);
+    const kept = this.#kept.get(log);
+    // It is wanted from then on.
+    if (kept !== undefined && kept.region !== region) kept.copy.cancel();
+    if (region === undefined) this.closed(log);
+    else if (!this.#kept.has(log) && !this.#wanted.has(log)) this.opened(log);
   }
 
   closed(log: object): void {

@@ -361,6 +361,11 @@ export class Replication implements ObjectLogs {
     return log;
   }
 
+  /** Others are to have a copy in a second region than before. */
+  reconsiderRemotes(): void {
+    for (const log of this.#logs.values()) if (!log.isOver) this.remotes.reconsider(log);
+  }
+
   /** What is held of the object here cannot be read: another replica has to stand in for it. */
   damaged(id: ObjectIdHex, reason: string): void {
     if (!this.#isClosed) this.#quarantines.damaged(id, reason);

@@ -24,6 +24,7 @@ import { forceMembers, membershipState, newestRecords } from './force-members.ts
 import type { PrometheusMetrics } from './metrics.ts';
 import { copiesHere, promote, recordOf, settleHere } from './promote.ts';
 import type { Recovery } from './recovery.ts';
+import type { RemoteAgreement } from './remote-agreement.ts';
 import type { Namespaces } from './worker-version.ts';
 
 export interface ClusterAdminOptions {
@@ -44,6 +45,7 @@ export interface ClusterAdminOptions {
   readonly startedAt: Date;
   readonly drain: () => Promise<void>;
   readonly recovery: Recovery;
+  readonly remote: RemoteAgreement;
 }
 
 /** How long an owner may take to say what only it knows. */
@@ -177,7 +179,10 @@ function status(options: ClusterAdminOptions, isReady: boolean): object {
     incomplete: incompleteHere(options),
     changing: assignments.filter(isChanging).length,
     quarantined: options.store.quarantined(quarantinedMax).length,
-    remote: options.replication.remotes.state,
+    remote: {
+      ...options.replication.remotes.state,
+      configured: options.remote.isAsConfigured ? 'as agreed' : 'differs from the controller',
+    },
     objectsOwned: node.ownedCount,
     sockets: node.socketCount,
     namespaces: namespaces.list().map(({ name, className }) => ({ name, className })),
@@ -267,13 +272,13 @@ function remoteHere({ replication }: ClusterAdminOptions, id: ObjectIdHex): obje
 
 /** Only the owner knows. Null where it does not say so in time. */
 async function askRemote(
-  { config }: ClusterAdminOptions,
+  { config, remote }: ClusterAdminOptions,
   owner: NodeInfo | undefined,
   namespace: NamespaceInfo,
   id: ObjectIdHex,
 ): Promise<unknown> {
   const admin = owner?.node === config.node ? undefined : owner?.addresses.admin;
-  if (config.replication.remote === undefined || admin === undefined) return null;
+  if (remote.isEmpty || admin === undefined) return null;
   const query = new URLSearchParams({ namespace: namespace.name, id });
   try {
     const response = await fetch(`http://${admin}/api/describe?${query}`, {

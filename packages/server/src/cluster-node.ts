@@ -47,7 +47,7 @@ import { migrationOptions } from './migration-options.ts';
 import { Recovery } from './recovery.ts';
 import { RegionDelay } from './region-delay.ts';
 import { RegionNote } from './region-note.ts';
-import { remoteOf } from './remote-options.ts';
+import { RemoteAgreement } from './remote-agreement.ts';
 import { systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
 import { version } from './version.ts';
@@ -141,6 +141,14 @@ async function compose(
   closers.push(async () => identity.stop());
   const namespaces = new Namespaces(project);
   const regionNote = new RegionNote({ store, coordinator, cluster: config.etcd.prefix, logger });
+  const remote = new RemoteAgreement({
+    configured: config.replication.remote,
+    namespaces,
+    coordinator,
+    regions: () => regionNote.list(),
+    timers: systemTimers,
+    logger,
+  });
   const keyOf = (home: string, id: ObjectIdHex) =>
     shardKey(home, shardOf(id, config.shardsPerRegion));
   const replication = new Replication({
@@ -164,10 +172,12 @@ async function compose(
     },
     cluster: config.etcd.prefix,
     keyOf,
-    remoteOf: remoteOf(config, namespaces, () => regionNote.list()),
+    remoteOf: remote.remoteOf,
     failed: (error) => fatal(error),
   });
   closers.push(async () => replication.close());
+  remote.start(() => replication.reconsiderRemotes());
+  closers.push(async () => remote.stop());
   followSets(coordinator, replication);
   coordinator.watch(({ type }) => {
     if (type === 'session-lost') metrics.increment('session_expired_total');
@@ -329,6 +339,7 @@ async function compose(
       startedAt: new Date(),
       drain,
       recovery,
+      remote,
     }),
   }).catch(portTaken('listen.admin', ports.admin));
   closers.push(() => admin.close());

@@ -104,13 +104,25 @@ export interface EtcdCoordinatorExtras {
   /** What the cluster was made with; `facts`, where this node is the first to say. */
   agreedFacts(facts: ClusterFacts): Promise<ClusterFacts>;
   /** A setting of the whole cluster, as last seen; undefined where it is not made. */
-  setting(name: ClusterSetting): number | undefined;
+  setting<Name extends keyof ClusterSettings>(name: Name): ClusterSettings[Name] | undefined;
   /** Makes a setting, or takes it back. Rejects with `unavailable`: then it may be repeated. */
-  putSetting(name: ClusterSetting, value: number | undefined): Promise<void>;
+  putSetting<Name extends keyof ClusterSettings>(
+    name: Name,
+    value: ClusterSettings[Name] | undefined,
+  ): Promise<void>;
 }
 
 /** migrations-max: moves toward callers at a time, on each node, at most. */
-export type ClusterSetting = 'migrations-max';
+export interface ClusterSettings {
+  'migrations-max': number;
+  /** Which regions are to have copies of a namespace's objects: JSON, lists by the namespace's key. */
+  remote: string;
+}
+
+const settingTypes: Readonly<Record<keyof ClusterSettings, string>> = {
+  'migrations-max': 'number',
+  remote: 'string',
+};
 
 const defaultSessionTtlMs = 5000;
 
@@ -383,11 +395,15 @@ class EtcdCoordinator implements Coordinator, EtcdCoordinatorExtras {
     return await registerStart(this.#disk, this.#options.storeId, starts);
   }
 
-  setting(name: ClusterSetting): number | undefined {
-    return this.#settings.get(name);
+  setting<Name extends keyof ClusterSettings>(name: Name): ClusterSettings[Name] | undefined {
+    const value = this.#settings.get(name);
+    return typeof value === settingTypes[name] ? (value as ClusterSettings[Name]) : undefined;
   }
 
-  async putSetting(name: ClusterSetting, value: number | undefined): Promise<void> {
+  async putSetting<Name extends keyof ClusterSettings>(
+    name: Name,
+    value: ClusterSettings[Name] | undefined,
+  ): Promise<void> {
     this.#checkOpen();
     await this.#settings.put(name, value);
   }

@@ -174,11 +174,11 @@ export function decodeStarts(kv: KeyValue): number | undefined {
   return isCount(starts) ? starts : undefined;
 }
 
-export const encodeSetting = (value: number): Buffer => encode({ value });
+export const encodeSetting = (value: number | string): Buffer => encode({ value });
 
-export function decodeSetting(kv: KeyValue): number | undefined {
+export function decodeSetting(kv: KeyValue): number | string | undefined {
   const { value } = decode(kv);
-  return isCount(value) ? value : undefined;
+  return isCount(value) || isText(value) ? value : undefined;
 }
 
 /** See facts.ts. */

@@ -1,5 +1,5 @@
 /**
- * Settings of the whole cluster that an operator makes while it runs. Every node follows them; a node
+ * Settings of the whole cluster that an operator makes while it runs, or the controller's configuration. Every node follows them; a node
  * that etcd is away from goes on with what it last saw. They may be written by any node, again and
  * again, so that an unknown outcome is settled by writing once more.
  */
@@ -24,13 +24,13 @@ export class Settings {
   }
 
   /** Undefined where it is not made, or its value is none. */
-  get(name: string): number | undefined {
+  get(name: string): number | string | undefined {
     const { mirror, keys } = this.#options;
     const kv = mirror.get(keys.setting(name));
     return kv && decodeSetting(kv);
   }
 
-  async put(name: string, value: number | undefined): Promise<void> {
+  async put(name: string, value: number | string | undefined): Promise<void> {
     const { client, identity, mirror, keys } = this.#options;
     const history = identity.checkTrusted();
     const key = keys.setting(name);
