@@ -56,6 +56,11 @@ export class NumberTable<T> {
     return true;
   }
 
+  /** What is in it, in no order. */
+  values(): T[] {
+    return this.#values.filter((value) => value !== undefined);
+  }
+
   /** Where the number is, or the free slot where it would be. */
   #slotOf(number: number): number {
     const mask = this.#mask;

@@ -62,7 +62,7 @@ function startThread(options: ExecutorThreadsOptions, events: ExecutorEvents): E
       maxOldGenerationSizeMb: Math.ceil(options.limits.executorHeapBytes / 2 ** 20),
     },
   });
-  const outbox = new Outbox<ToExecutor>(thread, setImmediate);
+  const outbox = new Outbox<ToExecutor>(thread, setImmediate, options.timers);
   let reason: string | undefined;
   const take = (message: FromExecutor): void => events.message(message);
   thread.on('message', (batch: Batch) => readBatch(batch, take));

@@ -188,7 +188,9 @@ export class ObjectTable {
   deliver(object: ObjectRef, cause: ActivationCause, delivery: Delivery): void {
     const entry = this.#entries.get(object.id);
     if (entry === undefined) {
-      this.#place(this.#enter(object, delivery), cause);
+      const known = delivery.isForwarded ? undefined : this.#options.placement.elsewhere(object.id);
+      if (known === undefined) this.#place(this.#enter(object, delivery), cause);
+      else delivery.forward(known);
       return;
     }
     if (entry.object.name === undefined && object.name !== undefined) entry.object = object;

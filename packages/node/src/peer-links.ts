@@ -91,6 +91,7 @@ export class PeerLinks {
   readonly distances: Distances | undefined;
   readonly #handed: Handed;
   readonly #up = new Set<string>();
+  readonly #regions = new Map<string, string>();
   /** Nodes that have not heard yet that this one is ending. */
   readonly #unheard = new Set<string>();
 
@@ -103,6 +104,7 @@ export class PeerLinks {
     this.#peerSessions = new PeerSessions({
       send,
       sendOrEnd,
+      timers,
       open: options.open,
       learned: (id, node, epoch) => placement.learn(id, node, epoch),
       notOwner: (id, node) => placement.forget(id, node),
@@ -173,6 +175,7 @@ export class PeerLinks {
     });
     coordinator.watch((event) => {
       if (event.type !== 'nodes') return;
+      this.#regions.clear();
       const live = new Set([...coordinator.nodes().map(({ node }) => node), ...this.#up]);
       this.#lanes.nodesChanged();
       this.distances?.nodesChanged(live);
@@ -182,12 +185,22 @@ export class PeerLinks {
   get sessions(): RemoteSessions {
     return {
       open: (node, object, sink) => {
-        const region =
-          this.#options.coordinator.nodes().find((other) => other.node === node)?.region ?? '';
-        this.#options.metrics.increment('forwarded_total', { to_region: region });
+        const { metrics } = this.#options;
+        metrics.increment('forwarded_total', { to_region: this.#regionOf(node) });
         return this.#peerSessions.open(node, object, sink);
       },
     };
+  }
+
+  /** Remembered until the nodes change: asked for each session. */
+  #regionOf(node: string): string {
+    let region = this.#regions.get(node);
+    if (region === undefined) {
+      const { coordinator } = this.#options;
+      region = coordinator.nodes().find((other) => other.node === node)?.region ?? '';
+      this.#regions.set(node, region);
+    }
+    return region;
   }
 
   attach(socket: string, sink: SocketSink): SocketPort {

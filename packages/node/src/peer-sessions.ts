@@ -8,6 +8,11 @@
  * 2. No message of a session is left out while its link stands: where the link takes no more, the
  *    session ends if its other end can be told so, else the link.
  * 3. `closed` is never called from within `open`.
+ * 4. `accepted` comes before anything else that is said of a session.
+ *
+ * That a session was accepted, or that its caller has closed it, is news that nobody waits for: it goes
+ * with the next message to the same node, which of two that are quiet saves each a turn, and alone
+ * where there is none for a while.
  *
  * Called by the node, which routes messages here.
  */
@@ -19,9 +24,11 @@ import {
   type FramePort,
   HomingError,
   isHomingError,
+  NumberTable,
   type ObjectIdHex,
   type ObjectRef,
   type PeerRun,
+  type Timers,
 } from '@homing/base';
 import type { CallMessage } from './call-messages.ts';
 import type { Activation } from './object-entry.ts';
@@ -31,6 +38,7 @@ export interface PeerSessionsOptions {
   /** As `Network.send`, and as `Network.sendOrEnd`. */
   readonly send: (node: string, message: CallMessage) => boolean;
   readonly sendOrEnd: (node: string, message: CallMessage) => void;
+  readonly timers: Timers;
   /** Opens a session to an object here for another node. */
   readonly open: (
     object: ObjectRef,
@@ -47,17 +55,17 @@ export interface PeerSessionsOptions {
   ) => { readonly node: string; readonly epoch: Epoch } | undefined;
 }
 
-interface Outgoing {
-  readonly node: string;
-  readonly object: ObjectRef;
-  readonly sink: RemoteSink;
-}
+/** How long news that nobody waits for waits for other messages, and how much of it at most. */
+const newsDelayMs = 5;
+const newsMax = 64;
 
 export class PeerSessions implements RemoteSessions {
   readonly #options: PeerSessionsOptions;
-  readonly #outgoing = new Map<number, Outgoing>();
+  readonly #outgoing = new NumberTable<Outgoing>();
   /** By node, then by its number. */
-  readonly #incoming = new Map<string, Map<number, FramePort>>();
+  readonly #incoming = new Map<string, NumberTable<FramePort>>();
+  /** By node. */
+  readonly #news = new Map<string, News>();
   #next = 1;
 
   constructor(options: PeerSessionsOptions) {
@@ -66,27 +74,60 @@ export class PeerSessions implements RemoteSessions {
 
   open(node: string, object: ObjectRef, sink: RemoteSink): FramePort {
     const session = this.#next++;
-    this.#outgoing.set(session, { node, object, sink });
-    const isSent = this.#options.send(node, { type: 'open', session, object });
-    if (!isSent) {
+    const outgoing = new Outgoing(this, session, node, object, sink);
+    this.#outgoing.set(session, outgoing);
+    if (!this.send(node, { type: 'open', session, object })) {
+      outgoing.isCut = true;
       const error = new HomingError('unavailable', `node ${node} cannot be reached: try again`);
       queueMicrotask(() => this.#end(session, error));
     }
-    let isCut = false;
-    return {
-      send: (frame) => {
-        if (!isSent || isCut || !this.#outgoing.has(session)) return;
-        if (this.#options.send(node, { type: 'frame', session, frame })) return;
-        isCut = true;
-        this.#options.sendOrEnd(node, { type: 'close', session });
-        queueMicrotask(() => this.#end(session, unknownOutcome(node)));
-      },
-      close: () => {
-        if (this.#outgoing.delete(session) && isSent && !isCut) {
-          this.#options.sendOrEnd(node, { type: 'close', session });
-        }
-      },
-    };
+    return outgoing;
+  }
+
+  /** @internal As `Network.send`: after the news for the node. */
+  send(node: string, message: CallMessage): boolean {
+    this.#tellNews(node);
+    return this.#options.send(node, message);
+  }
+
+  #sendOrEnd(node: string, message: CallMessage): void {
+    this.#tellNews(node);
+    this.#options.sendOrEnd(node, message);
+  }
+
+  #tellLater(node: string, message: CallMessage): void {
+    let news = this.#news.get(node);
+    if (news === undefined) {
+      news = { messages: [], isDue: false };
+      this.#news.set(node, news);
+    }
+    if (news.messages.push(message) >= newsMax) this.#tellNews(node);
+    if (news.isDue) return;
+    news.isDue = true;
+    const due = news;
+    this.#options.timers.after(newsDelayMs, () => {
+      due.isDue = false;
+      this.#tellNews(node);
+    });
+  }
+
+  #tellNews(node: string): void {
+    const news = this.#news.get(node);
+    if (news === undefined || news.messages.length === 0) return;
+    const { messages } = news;
+    news.messages = [];
+    for (const message of messages) this.#options.sendOrEnd(node, message);
+  }
+
+  /** @internal The caller closed it, who may hear nothing more of it. */
+  close({ session, node, isCut }: Outgoing): void {
+    if (this.#outgoing.delete(session) && !isCut) this.#tellLater(node, { type: 'close', session });
+  }
+
+  /** @internal The link took no more of what it sends. */
+  cut({ session, node }: Outgoing): void {
+    this.#sendOrEnd(node, { type: 'close', session });
+    queueMicrotask(() => this.#end(session, unknownOutcome(node)));
   }
 
   onMessage(peer: PeerRun, message: SessionMessage): void {
@@ -128,8 +169,9 @@ export class PeerSessions implements RemoteSessions {
 
   /** The link to a node is gone. */
   down(node: string): void {
-    for (const [session, outgoing] of [...this.#outgoing]) {
-      if (outgoing.node === node) this.#end(session, unknownOutcome(node));
+    this.#news.delete(node);
+    for (const { session, node: other } of this.#outgoing.values()) {
+      if (other === node) this.#end(session, unknownOutcome(node));
     }
     const incoming = this.#incoming.get(node);
     this.#incoming.delete(node);
@@ -160,31 +202,30 @@ export class PeerSessions implements RemoteSessions {
     const outgoing = this.#outgoing.get(session);
     if (outgoing === undefined) return;
     this.#outgoing.delete(session);
-    outgoing.sink.closed(error);
+    outgoing.ended(error);
   }
 
   #onOpen(node: string, session: number, object: ObjectRef): void {
-    const { send, sendOrEnd, open } = this.#options;
     let sessions = this.#incoming.get(node);
     if (sessions === undefined) {
-      sessions = new Map();
+      sessions = new NumberTable();
       this.#incoming.set(node, sessions);
     }
     const known = sessions;
-    const port = open(
+    const port = this.#options.open(
       object,
       {
         frame: (frame) => {
           // The link is full: its other end reads too slowly for what it asked.
-          if (!send(node, { type: 'reply', session, frame })) this.#overflowed(node, session);
+          if (!this.send(node, { type: 'reply', session, frame })) this.#overflowed(node, session);
         },
         closed: (error) => {
           known.delete(session);
           const data = errorToData(this.#withOwner(object.id, error));
-          if (data !== undefined) sendOrEnd(node, { type: 'ended', session, error: data });
+          if (data !== undefined) this.#sendOrEnd(node, { type: 'ended', session, error: data });
         },
       },
-      ({ epoch }) => sendOrEnd(node, { type: 'accepted', session, epoch }),
+      ({ epoch }) => this.#tellLater(node, { type: 'accepted', session, epoch }),
       node,
     );
     known.set(session, port);
@@ -198,7 +239,7 @@ export class PeerSessions implements RemoteSessions {
     const error = errorToData(
       new HomingError('overloaded', 'the answer is read too slowly', { executed: 'maybe' }),
     );
-    if (error !== undefined) this.#options.sendOrEnd(node, { type: 'ended', session, error });
+    if (error !== undefined) this.#sendOrEnd(node, { type: 'ended', session, error });
   }
 
   #withOwner(id: ObjectIdHex, error: unknown): unknown {
@@ -208,6 +249,56 @@ export class PeerSessions implements RemoteSessions {
     return new HomingError('not_owner', error.message, {
       details: { owner: owner.node, epoch: String(owner.epoch) },
     });
+  }
+}
+
+interface News {
+  messages: CallMessage[];
+  /** A timer for it is running. */
+  isDue: boolean;
+}
+
+/** A session that was opened here, as its caller has it. */
+class Outgoing implements FramePort {
+  readonly #sessions: PeerSessions;
+  readonly session: number;
+  readonly node: string;
+  readonly object: ObjectRef;
+  readonly sink: RemoteSink;
+  /** Nothing more is sent on it. */
+  isCut = false;
+  #isClosed = false;
+
+  constructor(
+    sessions: PeerSessions,
+    session: number,
+    node: string,
+    object: ObjectRef,
+    sink: RemoteSink,
+  ) {
+    this.#sessions = sessions;
+    this.session = session;
+    this.node = node;
+    this.object = object;
+    this.sink = sink;
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.isCut || this.#isClosed) return;
+    if (this.#sessions.send(this.node, { type: 'frame', session: this.session, frame })) return;
+    this.isCut = true;
+    this.#sessions.cut(this);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#sessions.close(this);
+  }
+
+  /** @internal It has ended by itself. */
+  ended(error: unknown): void {
+    this.#isClosed = true;
+    this.sink.closed(error);
   }
 }
 

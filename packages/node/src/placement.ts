@@ -133,6 +133,13 @@ export class Placement {
       .find(({ storeId, draining }) => storeId === store && draining !== true);
   }
 
+  /** The node that is remembered as the owner, where that is another one and can be reached. */
+  elsewhere(id: ObjectIdHex): string | undefined {
+    const node = this.#owners.get(id)?.node;
+    if (node === undefined || node === this.#options.coordinator.self?.node) return undefined;
+    return this.#reaches(node) ? node : undefined;
+  }
+
   /**
    * Resolves with where the object is; with `here` after claiming it. Rejects with `unavailable`
    * when it cannot be placed: the coordinator is away, or the owner neither answers nor ends. What
@@ -154,10 +161,8 @@ export class Placement {
   async #try(object: ObjectRef, isForwarded: boolean): Promise<Place | undefined> {
     const { cluster, coordinator } = this.#options;
     const { id } = object;
-    const known = isForwarded ? undefined : this.#owners.get(id);
-    if (known !== undefined && known.node !== coordinator.self?.node && this.#reaches(known.node)) {
-      return { here: false, node: known.node };
-    }
+    const known = isForwarded ? undefined : this.elsewhere(id);
+    if (known !== undefined) return { here: false, node: known };
     if (cluster === undefined) {
       return this.#claim(object, { home: coordinator.self?.region ?? '', isDefault: true });
     }

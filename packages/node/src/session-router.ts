@@ -16,6 +16,7 @@ import {
   type FrameSink,
   HomingError,
   isHomingError,
+  NumberTable,
   type ObjectRef,
   type Target,
   type Timers,
@@ -78,7 +79,7 @@ type State = 'unopened' | 'placing' | 'open' | 'closed';
 const placeAgainMs = 20;
 
 /** One session to user code, here or on another node; the node's side of it is numbered even. */
-class Session implements FramePort, Delivery {
+class Session implements FramePort, Delivery, RemoteSink {
   readonly number: number;
   readonly #router: SessionRouter;
   readonly #target: Target;
@@ -174,22 +175,27 @@ class Session implements FramePort, Delivery {
       this.refuse(notOwner(node));
       return;
     }
-    const port = remote.open(node, this.#target.object, {
-      accepted: () => {
-        if (this.#state !== 'placing') return;
-        this.#state = 'open';
-        this.#waiting = [];
-      },
-      frame: (frame) => this.sink.frame(frame),
-      closed: (error) => {
-        const wasAccepted = this.#state === 'open';
-        this.#remote = undefined;
-        if (wasAccepted || !this.#router.maySendAgain(error)) this.refuse(error);
-        else this.#placeAgain(error);
-      },
-    });
+    const port = remote.open(node, this.#target.object, this);
     this.#remote = port;
     for (const frame of this.#waiting) port.send(frame);
+  }
+
+  /** As `RemoteSink`, here and below. */
+  accepted(): void {
+    if (this.#state !== 'placing') return;
+    this.#state = 'open';
+    this.#waiting = [];
+  }
+
+  frame(frame: Uint8Array): void {
+    this.sink.frame(frame);
+  }
+
+  closed(error: unknown): void {
+    const wasAccepted = this.#state === 'open';
+    this.#remote = undefined;
+    if (wasAccepted || !this.#router.maySendAgain(error)) this.refuse(error);
+    else this.#placeAgain(error);
   }
 
   #placeAgain(error: unknown): void {
@@ -246,11 +252,9 @@ class Session implements FramePort, Delivery {
 
 export class SessionRouter {
   readonly #options: SessionRouterOptions;
-  readonly #sessions = new Map<number, Session>();
+  readonly #sessions = new NumberTable<Session>();
   /** Sessions that an executor opened, by executor and its own number. */
-  readonly #fromExecutors = new Map<Executor, Map<number, FramePort>>();
-  /** The activations that opened them, where objects did. */
-  readonly #openers = new Map<string, number>();
+  readonly #fromExecutors = new Map<Executor, NumberTable<ExecutorCaller>>();
   #next = 2;
   #waiting = 0;
 
@@ -302,17 +306,10 @@ export class SessionRouter {
     target: Target,
     activation: number | undefined,
   ): void {
-    const ports = this.#portsOf(executor);
-    if (activation !== undefined) this.#openers.set(keyOf(executor, number), activation);
-    const port = this.open(target, {
-      frame: (frame) => executor.post({ type: 'frame', session: number, frame }),
-      closed: (error) => {
-        ports.delete(number);
-        this.#openers.delete(keyOf(executor, number));
-        executor.post({ type: 'closed', session: number, error: errorToData(error) });
-      },
-    });
-    ports.set(number, port);
+    const callers = this.#callersOf(executor);
+    const caller = new ExecutorCaller(callers, executor, number, activation);
+    caller.port = this.open(target, caller);
+    callers.set(number, caller);
   }
 
   onFrame(executor: Executor, number: number, frame: Uint8Array): void {
@@ -320,27 +317,25 @@ export class SessionRouter {
       const session = this.#sessions.get(number);
       if (session === undefined) return;
       this.#output(session, () => {
-        if (!this.#sessions.has(number)) return;
+        if (this.#sessions.get(number) === undefined) return;
         session.count(frame);
         session.sink.frame(frame);
       });
       return;
     }
-    const port = this.#fromExecutors.get(executor)?.get(number);
-    const activation = this.#openers.get(keyOf(executor, number));
-    if (port === undefined) return;
+    const caller = this.#fromExecutors.get(executor)?.get(number);
+    if (caller === undefined) return;
+    const { activation, port } = caller;
     if (activation === undefined) {
-      port.send(frame);
+      port?.send(frame);
       return;
     }
     this.#options.output(
       activation,
-      () => port.send(frame),
+      () => port?.send(frame),
       (error) => {
-        this.#fromExecutors.get(executor)?.delete(number);
-        this.#openers.delete(keyOf(executor, number));
-        port.close();
-        executor.post({ type: 'closed', session: number, error: errorToData(error) });
+        port?.close();
+        caller.closed(error);
       },
     );
   }
@@ -364,27 +359,24 @@ export class SessionRouter {
       if (session !== undefined) this.#output(session, () => session.refuse(reason));
       return;
     }
-    const ports = this.#fromExecutors.get(executor);
-    const port = ports?.get(number);
-    const activation = this.#openers.get(keyOf(executor, number));
-    ports?.delete(number);
-    this.#openers.delete(keyOf(executor, number));
-    if (port === undefined) return;
+    const caller = this.#fromExecutors.get(executor)?.get(number);
+    if (caller === undefined) return;
+    caller.forget();
+    const { activation, port } = caller;
     // After the frames before it, which may wait for the lease to be confirmed.
-    const close = () => port.close();
+    const close = () => port?.close();
     if (activation === undefined) close();
     else this.#options.output(activation, close, close);
   }
 
   /** All sessions to and from the executor end. */
   onExecutorEnded(executor: Executor, error: Error): void {
-    for (const session of [...this.#sessions.values()]) {
+    for (const session of this.#sessions.values()) {
       if (session.executor === executor) session.refuse(error);
     }
-    const ports = this.#fromExecutors.get(executor);
+    const callers = this.#fromExecutors.get(executor);
     this.#fromExecutors.delete(executor);
-    for (const number of ports?.keys() ?? []) this.#openers.delete(keyOf(executor, number));
-    for (const port of ports?.values() ?? []) port.close();
+    for (const { port } of callers?.values() ?? []) port?.close();
   }
 
   /** @internal Finds the session its executor. */
@@ -409,21 +401,52 @@ export class SessionRouter {
     this.#sessions.delete(session.number);
   }
 
-  #portsOf(executor: Executor): Map<number, FramePort> {
-    let ports = this.#fromExecutors.get(executor);
-    if (ports === undefined) {
-      ports = new Map();
-      this.#fromExecutors.set(executor, ports);
+  #callersOf(executor: Executor): NumberTable<ExecutorCaller> {
+    let callers = this.#fromExecutors.get(executor);
+    if (callers === undefined) {
+      callers = new NumberTable();
+      this.#fromExecutors.set(executor, callers);
     }
-    return ports;
+    return callers;
+  }
+}
+
+/** Code in an executor that opened a session, under the executor's own number. */
+class ExecutorCaller implements FrameSink {
+  readonly #callers: NumberTable<ExecutorCaller>;
+  readonly #executor: Executor;
+  readonly #number: number;
+  /** The activation whose code it is, where it is an object's. */
+  readonly activation: number | undefined;
+  port: FramePort | undefined;
+
+  constructor(
+    callers: NumberTable<ExecutorCaller>,
+    executor: Executor,
+    number: number,
+    activation: number | undefined,
+  ) {
+    this.#callers = callers;
+    this.#executor = executor;
+    this.#number = number;
+    this.activation = activation;
+  }
+
+  frame(frame: Uint8Array): void {
+    this.#executor.post({ type: 'frame', session: this.#number, frame });
+  }
+
+  closed(error: unknown): void {
+    this.forget();
+    this.#executor.post({ type: 'closed', session: this.#number, error: errorToData(error) });
+  }
+
+  forget(): void {
+    this.#callers.delete(this.#number);
   }
 }
 
 const edge: SessionOrigin = { kind: 'edge' };
-
-function keyOf(executor: Executor, session: number): string {
-  return `${executor.id}/${session}`;
-}
 
 function notOwner(owner: string): HomingError {
   return new HomingError('not_owner', `the object is on node ${owner}`, { details: { owner } });

@@ -34,6 +34,7 @@ function makeSessions() {
       opened.push(session);
       return { send() {}, close: () => void Object.assign(session, { isClosed: true }) };
     },
+    timers: { after: () => ({ cancel() {} }) },
     learned() {},
     notOwner() {},
     ownerOf: () => undefined,
