@@ -153,6 +153,18 @@ describe('the home of an object', () => {
     expect(home({ ...tail, a2: [5, 5, 4] }, ['a1', 'a2', 'b1', 'b2'])).toBe('a');
   });
 
+  test('is not chosen beside an owner that was asked, though claims that failed have promised more', () => {
+    const held = {
+      a1: [6, 5, 2],
+      a2: [5, 5, 3, 5],
+      a3: [8, 5, 3],
+      b1: [5, 5, 3],
+      b2: [7, 5, 3, undefined, 7],
+    } as const;
+    expect(home(held, ['a1', 'a2', 'a3', 'b1', 'b2'])).toBeUndefined();
+    expect(home(held)).toBe('a');
+  });
+
   test('counts a replica that does not tell as one that may hold the newest record', () => {
     const found = copies({ a1: [5, 5, 4], a2: [5, 5, 4], b1: old, b2: [5, 0, 0] });
     const blank = found.map((one) => ({

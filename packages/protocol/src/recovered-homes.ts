@@ -74,7 +74,7 @@ export function recoveredHome(
   );
   for (const chosen of choices(vowed, sure, last, byDefault)) {
     const others = vowed.filter((one) => one !== chosen);
-    if (!others.every((one) => one.isAsked || isOlder(one, chosen, last))) continue;
+    if (!others.every((one) => isFree(one, chosen) || isOlder(one, chosen, last))) continue;
     return { home: chosen.region, isLoose: !chosen.hasAtQuorum(chosen.last) };
   }
   return { home: undefined, unasked: vowed.flatMap(({ unasked }) => unasked) };
@@ -94,6 +94,11 @@ function choices(
   if (full.length === 1) return full;
   const settled = full.filter((one) => one.hasAtQuorum(last));
   return settled.sort((a, b) => Number(b.region === byDefault) - Number(a.region === byDefault));
+}
+
+/** Whether no owner runs there that nobody has fenced since. */
+function isFree(one: Candidate, chosen: Candidate): boolean {
+  return one.isAsked && (one.owned === undefined || one.owned < chosen.surely);
 }
 
 /**
