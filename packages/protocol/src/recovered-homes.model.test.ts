@@ -1,6 +1,6 @@
 /**
- * A model of one object in two regions: claims, writes, copies, moves, leftovers and floors, in random order,
- * until etcd forgets. Whatever home is found then has all that was committed, whoever claims it there, and no
+ * A model of one object in two regions: claims, writes, copies, moves, promotions, leftovers and floors, in
+ * random order, until etcd forgets. Whatever home is found then has all that was committed, whoever claims it there, and no
  * owner runs elsewhere.
  */
 import { compareRecordNames, type Epoch, makeEpoch, noRecord, type RecordName } from '@homing/base';
@@ -51,6 +51,7 @@ class Model {
   committed: RecordName = noRecord;
   #revision = 1;
   #recordRevision = 1;
+  #isPromoted = false;
   #owner: ModelStore | undefined;
 
   constructor(random: Random) {
@@ -66,6 +67,7 @@ class Model {
       () => this.#copy(),
       () => this.#move(),
       () => this.#sweep(),
+      () => this.#promoteAway(),
       () => this.#otherForgotten(),
       () => this.#die(),
     ];
@@ -113,7 +115,7 @@ class Model {
     const newest = [...reached].sort((a, b) => compareRecordNames(lastOf(b.log), lastOf(a.log)))[0];
     const log = newest?.log ?? [];
     const last = lastOf(log);
-    const isApplied = isSame(last, this.committed) && this.#random() < 0.5;
+    const isApplied = isSame(last, this.committed) && !this.#isPromoted && this.#random() < 0.5;
     const recovered = isApplied ? log : [...log, { epoch: epochOf(epoch), lsn: last.lsn + 1 }];
     for (const store of reached) store.log = recovered;
     this.committed = lastOf(recovered);
@@ -167,6 +169,18 @@ class Model {
     owner.owned = undefined;
     this.#owner = undefined;
     this.home = target;
+    this.#isPromoted = false;
+    this.#recordRevision = ++this.#revision;
+  }
+
+  /** The region is lost: what was acknowledged there may be, too. It comes back before etcd forgets. */
+  #promoteAway(): void {
+    const target = this.home === 'a' ? 'b' : 'a';
+    const copies = this.in(target).filter(({ log }) => log.length > 0);
+    if (this.actingOwner !== undefined || copies.length < 2) return;
+    this.home = target;
+    this.#isPromoted = true;
+    this.committed = noRecord;
     this.#recordRevision = ++this.#revision;
   }
 
