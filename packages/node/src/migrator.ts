@@ -8,6 +8,7 @@
  */
 import type { Clock, Logger, ObjectIdHex, ObjectRef, Timer, Timers } from '@homing/base';
 import {
+  type DeliberateBugs,
   decideMove,
   type Homes,
   type MigrationRules,
@@ -40,6 +41,8 @@ export interface MigratorOptions extends MigrationOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly migrate: (id: ObjectIdHex, region: string) => Promise<MoveOutcome>;
+  /** Tests only. */
+  readonly bugs?: DeliberateBugs | undefined;
 }
 
 interface Wish {
@@ -89,7 +92,7 @@ export class Migrator {
   }
 
   #look(called: Called): Wish | undefined {
-    const { clock, windowMs, rulesOf, regionsOf, distances } = this.#options;
+    const { clock, windowMs, rulesOf, regionsOf, distances, bugs } = this.#options;
     const nowMs = clock.monotonicMs();
     const fresh = called.counts.turn(nowMs, windowMs);
     const rules = rulesOf(called.object.namespace);
@@ -99,7 +102,7 @@ export class Migrator {
       distance: (a, b) => distances.regions.between(a, b),
     };
     called.stay = turned(called.stay, fresh, homes);
-    const decision = decideMove(called.stay, called.counts.shares(), homes, rules, nowMs);
+    const decision = decideMove(called.stay, called.counts.shares(), homes, rules, nowMs, bugs);
     called.why = decision.kind === 'stay' ? decision.why : undefined;
     if (decision.kind === 'stay') return undefined;
     return { called, to: decision.to, savedMs: decision.savedMs, rules };

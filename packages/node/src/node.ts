@@ -353,6 +353,7 @@ export class HomingNode implements Dispatcher {
         timers,
         logger,
         migrate: (id, region) => this.migrate(id, { region }, 'callers'),
+        bugs: options.bugs,
       });
     }
     coordinator.watch((event) => {

@@ -43,6 +43,10 @@ export type DeliberateBug =
   | 'stale-staged-copy'
   /** An owner goes on with an object that it has moved to another region. */
   | 'acts-after-switch'
+  /** A home that is better at all is worth a move. */
+  | 'no-hysteresis'
+  /** An object may move again at once. */
+  | 'no-minimum-stay'
   /** Records go to a copy in another region before they are committed. */
   | 'copies-uncommitted'
   /** A copy that an object left behind is erased though the object has come back to it. */

@@ -13,6 +13,7 @@
  * Pure: times are given. Driven by the node's migrator.
  */
 import type { CallerShare } from './caller-counts.ts';
+import type { DeliberateBugs } from './deliberate-bugs.ts';
 
 export interface MigrationRules {
   readonly windowMs: number;
@@ -95,6 +96,7 @@ export function decideMove(
   homes: Homes,
   rules: MigrationRules,
   nowMs: number,
+  bugs: DeliberateBugs = {},
 ): MoveDecision {
   const trips = shares.reduce((sum, share) => sum + share.trips, 0);
   if (trips < rules.tripsMin) return { kind: 'stay', why: 'few' };
@@ -104,11 +106,13 @@ export function decideMove(
   if (best.home === stay.home) return { kind: 'stay', why: 'best' };
   const savedMs = here - best.costMs;
   const apartMs = homes.distance(stay.home, best.home) ?? 0;
-  if (savedMs < rules.hysteresis * here || savedMs < moveTrips * apartMs) {
+  const hysteresis = bugs['no-hysteresis'] === true ? 0 : rules.hysteresis;
+  if (savedMs < hysteresis * here || savedMs < moveTrips * apartMs) {
     return { kind: 'stay', why: 'near' };
   }
   if (stay.best !== best.home || stay.turns < turnsMin) return { kind: 'stay', why: 'unsettled' };
-  if (nowMs - stay.sinceMs < stayMs(stay, rules)) return { kind: 'stay', why: 'soon' };
+  const isSoon = nowMs - stay.sinceMs < stayMs(stay, rules);
+  if (isSoon && bugs['no-minimum-stay'] !== true) return { kind: 'stay', why: 'soon' };
   return { kind: 'move', to: best.home, savedMs };
 }
 

@@ -62,17 +62,21 @@ export class SimNetwork {
   readonly #connecting = new Set<string>();
   #isHealed = false;
   readonly #observe: NetworkObserver;
+  readonly #apartMs: (from: string, to: string) => number;
 
   constructor(
     world: World,
     random: SeededRandom,
     faults: NetworkFaults,
     observe: NetworkObserver = () => {},
+    /** What a message takes longer between two nodes that are far apart. */
+    apartMs: (from: string, to: string) => number = () => 0,
   ) {
     this.#world = world;
     this.#random = random;
     this.#faults = faults;
     this.#observe = observe;
+    this.#apartMs = apartMs;
   }
 
   /** The network of a process, in place of an earlier one of the same node. */
@@ -224,7 +228,8 @@ export class SimNetwork {
     const [low, high] = delayMs;
     const isSlow = !this.#isHealed && this.#random.chance(slowShare ?? 0);
     const extraMs = isSlow ? this.#random.between(0, keepaliveMs) : 0;
-    const soonestMs = this.#world.nowMs + this.#random.between(low, high) + extraMs;
+    const farMs = extraMs + this.#apartMs(end.peer.node, node);
+    const soonestMs = this.#world.nowMs + this.#random.between(low, high) + farMs;
     // Order is kept whatever the delays.
     const atMs = Math.max(way.parcels.at(-1)?.atMs ?? 0, soonestMs);
     way.parcels.push({ atMs, message });

@@ -2,6 +2,8 @@
  * What one run is like, drawn from its seed: its size, how fast things are, and which faults there
  * are at all. A run with a few kinds of fault reaches states that one with all of them hardly does.
  */
+
+import type { MigrationRules } from '@homing/protocol';
 import {
   type ControllerLimits,
   type ReplicationLimits,
@@ -9,6 +11,7 @@ import {
 } from '@homing/replication';
 import type { CoordinatorFaults } from './flaky-coordinator.ts';
 import type { NetworkFaults } from './network.ts';
+import type { Pull } from './pull.ts';
 import type { SeededRandom } from './random.ts';
 
 export const faultKinds = [
@@ -36,6 +39,19 @@ export type FaultKind = (typeof faultKinds)[number] | 'move-broken';
 
 /** Longer than any run. */
 export const neverMs = 1e12;
+
+/** Objects move toward their callers. */
+export interface MigrationProfile {
+  readonly rules: MigrationRules;
+  readonly pingMs: number;
+  /** Moves at a time, of a node. */
+  readonly movesMax: number;
+  /** What a message takes longer between regions. */
+  readonly apartMs: number;
+  readonly pull: Pull;
+  /** How long one region calls, where they take turns. */
+  readonly spellMs: number;
+}
 
 export interface Profile {
   readonly nodes: number;
@@ -78,6 +94,8 @@ export interface Profile {
   readonly faultEveryMs: readonly [number, number];
   readonly faultMs: readonly [number, number];
   readonly kinds: readonly FaultKind[];
+  /** Undefined where objects stay. */
+  readonly migration: MigrationProfile | undefined;
   /** Objects have a copy in another region than their home. */
   readonly isRemote: boolean;
   /** In the end a region is lost, its objects are promoted, and it comes back. */
@@ -103,6 +121,7 @@ export function drawProfile(random: SeededRandom): Profile {
     kinds,
     isDamaging,
     asleepMax,
+    migration: undefined,
     zones,
     isRemote,
     isRegionLost,
@@ -111,7 +130,38 @@ export function drawProfile(random: SeededRandom): Profile {
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
   const cleared = { ...drawn, ...drawClears(random.child('clears')) };
   const changes = random.child('changes');
-  return changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
+  const changed = changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
+  const migration = random.child('migration');
+  const mayMigrate = changed.regions.length > 1 && migration.chance(0.4);
+  return mayMigrate ? { ...changed, ...drawMigration(migration, changed) } : changed;
+}
+
+/** Objects that move toward their callers, and for no other reason. */
+function drawMigration(random: SeededRandom, { kinds, network }: Profile): Partial<Profile> {
+  const windowMs = random.pick([1200, 3000, 6000]);
+  return {
+    kinds: kinds.filter((kind) => !kind.startsWith('move')),
+    loadMs: random.between(30_000, 60_000),
+    thinkMs: [20, 300],
+    // Regions are farther apart than the nodes of one.
+    network: { ...network, delayMs: [1, 5] },
+    // What is forgotten, or given up for want of room, begins anew with its counts.
+    clearShare: 0,
+    asleepMax: 10_000,
+    migration: {
+      rules: {
+        windowMs,
+        minimumStayMs: random.pick([1000, 3000, 8000]),
+        hysteresis: 0.25,
+        tripsMin: 5,
+      },
+      pingMs: random.pick([200, 1000]),
+      movesMax: random.pick([0, 1, 4, 4]),
+      apartMs: random.pick([10, 40]),
+      pull: random.pick(['alike', 'turns', 'turns', 'any']),
+      spellMs: windowMs * random.pick([1, 2, 3]),
+    },
+  };
 }
 
 /** Nodes that come, go for long, and lose their disks: replica sets that change. */
@@ -194,7 +244,7 @@ function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
 
 function drawAny(
   random: SeededRandom,
-): Omit<Profile, 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones' | 'asleepMax'> {
+): Omit<Profile, 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones' | 'asleepMax' | 'migration'> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));

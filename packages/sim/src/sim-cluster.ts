@@ -75,6 +75,10 @@ export class SimCluster {
           trace(`${from}>${to} ${purpose} ${message[0]} ${message.length}`, detail);
         }
       },
+      (from, to) => {
+        const isFar = this.regionOf(from) !== this.regionOf(to);
+        return isFar ? (profile.migration?.apartMs ?? 0) : 0;
+      },
     );
     this.objects = Array.from({ length: profile.objects }, (_, index) => {
       const name = `o${index}`;
@@ -239,6 +243,7 @@ export class SimCluster {
       zone: this.#zoneOf(name),
       regions: profile.regions,
       isRemote: profile.isRemote,
+      migration: profile.migration,
       limits: profile.limits,
       idleMs: profile.idleMs,
       asleepMax: profile.asleepMax,

@@ -16,9 +16,10 @@ import {
   type PeerRun,
 } from '@homing/base';
 import type { MemoryCluster, MemoryCoordinator } from '@homing/coordinator';
-import { type ChooseNode, HomingNode, nodeLimits } from '@homing/node';
+import { type ChooseNode, HomingNode, type MigrationOptions, nodeLimits } from '@homing/node';
 import {
   type DeliberateBugs,
+  mayLiveIn,
   ownersOf,
   type ReplicaSet,
   shardKey,
@@ -35,6 +36,7 @@ import type { Disk } from './disk.ts';
 import { type CoordinatorFaults, CoordinatorWay, FlakyCoordinator } from './flaky-coordinator.ts';
 import type { Command, Reply } from './history.ts';
 import type { SimNetwork } from './network.ts';
+import type { MigrationProfile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
 import { SimExecutors } from './sim-executor.ts';
 import { Process, type World } from './world.ts';
@@ -65,6 +67,8 @@ export interface SimNodeOptions {
   readonly regions: readonly string[];
   /** Objects have a copy in another region. */
   readonly isRemote: boolean;
+  /** Objects move toward their callers. */
+  readonly migration: MigrationProfile | undefined;
   readonly limits: ReplicationLimits;
   readonly idleMs: readonly [number, number];
   /** Objects out of memory that the node goes on owning. */
@@ -208,6 +212,7 @@ export class SimNode {
         asleepMax: options.asleepMax,
       },
       namespaceName: (namespace) => namespace,
+      migration: this.#migration(),
       workerLog: () => {},
       fatal: failed,
       bugs: options.bugs.protocol,
@@ -330,6 +335,26 @@ export class SimNode {
         return log;
       },
     };
+  }
+
+  /** As the server makes them of its configuration. */
+  #migration(): MigrationOptions | undefined {
+    const { migration, region } = this.#options;
+    return (
+      migration && {
+        region,
+        windowMs: migration.rules.windowMs,
+        pingMs: migration.pingMs,
+        rulesOf: () => migration.rules,
+        movesMax: () => migration.movesMax,
+        regionsOf: ({ id }) => {
+          const list = this.#coordinator.regions()?.list;
+          const nodes = this.#coordinator.nodes().filter(({ draining }) => draining !== true);
+          const regions = [...new Set(nodes.map((node) => node.region))];
+          return list === undefined ? [] : regions.filter((name) => mayLiveIn(id, name, list));
+        },
+      }
+    );
   }
 
   #logger(): Logger {

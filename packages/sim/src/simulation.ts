@@ -6,6 +6,7 @@ import { compareRecordNames, noRecord, type ObjectRef } from '@homing/base';
 import { type ReplicaSet, storesOf } from '@homing/protocol';
 import { DiskChecks } from './check-disks.ts';
 import { checkHistory } from './check-history.ts';
+import { lookMs, MoveChecks } from './check-moves.ts';
 import type { DiskFaults } from './disk.ts';
 import type { Violation } from './history.ts';
 import { readState } from './list-object.ts';
@@ -36,13 +37,16 @@ export interface Verdict {
   readonly operations: number;
   /** Operations that were answered. */
   readonly answered: number;
+  /** Moves of objects toward their callers. */
+  readonly moves: number;
   readonly virtualMs: number;
   readonly traceHash: string;
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all; for a lost region's sessions to end, and its objects to have another home. */
+/** In virtual time: for an object to follow its callers; to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all; for a lost region's sessions to end, and its objects to have another home. */
 const bounds = {
+  followMs: 600_000,
   startMs: 30_000,
   progressMs: 90_000,
   alarmsMs: 240_000,
@@ -59,6 +63,8 @@ const copiesInTurn = 3;
 const violationsMax = 20;
 const lookEveryMs = 250;
 const callAgainMs = 5000;
+/** How often an object is called that is to follow its callers. */
+const followEveryMs = 250;
 
 export async function runSimulation(options: SimulationOptions): Promise<Verdict> {
   const restore = forbidMachineTime();
@@ -93,7 +99,9 @@ class Run {
   readonly #cluster: SimCluster;
   readonly #workload: Workload;
   readonly #nemesis: Nemesis;
+  readonly #moves: MoveChecks | undefined;
   #callAgainMs = 0;
+  #isLosing = false;
 
   constructor(options: SimulationOptions, broken: (rule: string, message: string) => void) {
     const { seed, stepsMax, keep, bugs } = options;
@@ -131,6 +139,7 @@ class Run {
         this.#disks.acknowledged(cluster, object, value, isCleared);
       },
     });
+    this.#moves = this.#newMoveChecks();
     this.#nemesis = new Nemesis({
       world,
       random: random.child('nemesis'),
@@ -150,10 +159,12 @@ class Run {
     }
     this.#workload.start();
     this.#nemesis.start();
+    this.#watchMoves();
     await world.run(world.nowMs + this.#profile.loadMs, () => world.steps >= this.#stepsMax);
     this.#workload.stop();
     this.#nemesis.heal();
     await this.#demandProgress(cluster.names);
+    await this.#demandFollowed();
     await this.#demandAlarms();
     await this.#demandAgreement();
     await this.#demandMended();
@@ -170,6 +181,64 @@ class Run {
     }
   }
 
+  #newMoveChecks(): MoveChecks | undefined {
+    const { migration, kinds, isDamaging, drift, network } = this.#profile;
+    if (migration === undefined) return undefined;
+    const { pull, movesMax, rules } = migration;
+    const isCalm = kinds.length === 0 && !isDamaging && network.slowShare === 0;
+    const { minimumStayMs } = rules;
+    return new MoveChecks({ minimumStayMs, movesMax, pull, isCalm, drift }, this.#broken);
+  }
+
+  /** Until objects change their homes for other reasons. */
+  #watchMoves(): void {
+    const moves = this.#moves;
+    if (moves === undefined) return;
+    this.#world.at(lookMs, () => {
+      if (this.#isLosing) return;
+      for (const [index, object] of this.#cluster.objects.entries()) {
+        const home = this.#cluster.homeOf(object);
+        // One that holds nothing goes to its first caller's region at once.
+        const isUsed = this.#workload.isUsed(index);
+        if (isUsed && home !== undefined) moves.saw(object.name ?? '', home, this.#world.nowMs);
+      }
+      this.#watchMoves();
+    });
+  }
+
+  /** An object that is called from one region only comes to be there, unless none may move. */
+  async #demandFollowed(): Promise<void> {
+    const { migration, regions } = this.#profile;
+    if (migration === undefined || migration.movesMax === 0) return;
+    this.#moves?.pulled();
+    const cluster = this.#cluster;
+    const world = this.#world;
+    const goals = cluster.objects.map((object) => {
+      const home = cluster.homeOf(object);
+      return regions.find((region) => region !== home) ?? '';
+    });
+    const left = () =>
+      cluster.objects.filter((object, index) => cluster.homeOf(object) !== goals[index]);
+    const call = () => {
+      for (const object of left()) {
+        const index = cluster.objects.indexOf(object);
+        const near = cluster.nodes.find(
+          ({ self, isServing }) => isServing && cluster.regionOf(self.node) === goals[index],
+        );
+        if (near !== undefined) void this.#workload.once('follower', near, index, 'read');
+      }
+    };
+    const untilMs = world.nowMs + bounds.followMs;
+    while (left().length > 0) {
+      if (world.nowMs >= untilMs) {
+        this.#broken('followed', `${left().map(({ name }) => name)} did not go to their callers`);
+        return;
+      }
+      call();
+      await world.run(world.nowMs + followEveryMs);
+    }
+  }
+
   verdict(violations: readonly Violation[]): Verdict {
     const { history } = this.#workload;
     return {
@@ -177,6 +246,7 @@ class Run {
       steps: this.#world.steps,
       operations: history.length,
       answered: history.filter(({ outcome }) => outcome === 'ok').length,
+      moves: this.#moves?.moves ?? 0,
       virtualMs: Math.round(this.#world.nowMs),
       traceHash: this.#trace.digest(),
       violations,
@@ -343,6 +413,7 @@ class Run {
    * that was acknowledged. Then it is back after all, and has no say in them.
    */
   async #loseRegion(): Promise<void> {
+    this.#isLosing = true;
     const cluster = this.#cluster;
     const [first] = cluster.objects;
     const lost = first && cluster.homeOf(first);

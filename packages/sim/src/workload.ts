@@ -6,6 +6,7 @@
 import type { ObjectRef } from '@homing/base';
 import type { Command, Operation, Reply } from './history.ts';
 import type { Profile } from './profile.ts';
+import { pullOf } from './pull.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import type { CallOutcome, SimNode } from './sim-node.ts';
@@ -28,6 +29,9 @@ export class Workload {
   readonly #options: WorkloadOptions;
   /** Until when each object is left alone: it was cleared, and is to be forgotten. */
   readonly #restsUntilMs = new Map<number, number>();
+  /** Calls of each object. */
+  readonly #calls = new Map<number, number>();
+  readonly #used = new Set<number>();
   #nextValue = 1;
   #isOver = false;
 
@@ -45,6 +49,11 @@ export class Workload {
   /** No new calls. */
   stop(): void {
     this.#isOver = true;
+  }
+
+  /** Something was appended to the object. */
+  isUsed(object: number): boolean {
+    return this.#used.has(object);
   }
 
   /** One call through a given node; resolves with whether it succeeded. */
@@ -99,8 +108,8 @@ export class Workload {
   }
 
   #run(operation: Operation, random: SeededRandom, attempt: number, done: () => void): void {
-    const { cluster, profile, world } = this.#options;
-    const serving = cluster.nodes.filter((node) => node.isServing);
+    const { profile, world } = this.#options;
+    const serving = this.#reachable(operation.object);
     const mayRetry = operation.command.request !== undefined && attempt < attemptsMax;
     const again = () => this.#run(operation, random, attempt + 1, done);
     if (serving.length === 0) {
@@ -121,6 +130,20 @@ export class Workload {
       if (mayRetry && outcome.outcome !== 'ok') world.at(random.between(0, 300), again);
       else done();
     });
+  }
+
+  /** The nodes that a client is connected to, for a call of the object: in the region that calls it now. */
+  #reachable(object: number): readonly SimNode[] {
+    const { cluster, profile, world } = this.#options;
+    const serving = cluster.nodes.filter((node) => node.isServing);
+    const { migration, regions } = profile;
+    if (migration === undefined) return serving;
+    const number = this.#calls.get(object) ?? 0;
+    this.#calls.set(object, number + 1);
+    const { pull, spellMs } = migration;
+    const region = pullOf(pull, regions, { number, nowMs: world.nowMs, spellMs });
+    const near = serving.filter(({ self }) => cluster.regionOf(self.node) === region);
+    return near.length > 0 ? near : serving;
   }
 
   #attempt(
@@ -177,6 +200,7 @@ export class Workload {
       operation.endMs = world.nowMs;
       operation.reply = outcome.reply;
       if (outcome.reply.isDone && command.kind !== 'clear') {
+        this.#used.add(object);
         acknowledged(cluster.objects[object] as ObjectRef, command.value, this.#isCleared(object));
       }
     } else if (outcome.outcome === 'fail' && !operation.isDoubtful) operation.outcome = 'fail';

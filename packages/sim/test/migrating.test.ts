@@ -1,0 +1,113 @@
+/** Objects that move toward their callers, by the migrator that production runs. */
+import type { DeliberateBug } from '@homing/protocol';
+import { replicationLimits } from '@homing/replication';
+import { expect, test } from 'vitest';
+import type { MigrationProfile, Profile } from '../src/profile.ts';
+import { runSimulation } from '../src/simulation.ts';
+import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
+
+/** On a machine that does other work. */
+const timeoutMs = 300_000;
+
+/** Two regions far apart. Nothing goes wrong. */
+function calling(migration: Partial<MigrationProfile>): Partial<Profile> {
+  return {
+    nodes: 4,
+    regions: ['eu', 'us'],
+    zones: 0,
+    factor: 3,
+    shards: 1,
+    objects: 2,
+    firstNodes: 4,
+    spares: 0,
+    clients: 6,
+    loadMs: 90_000,
+    thinkMs: [20, 200],
+    callTimeoutMs: [20_000, 20_000],
+    readShare: 0.5,
+    casShare: 0,
+    alarmShare: 0,
+    clearShare: 0,
+    idleMs: [100, 1000],
+    asleepMax: 10_000,
+    sessionTtlMs: 5000,
+    overloadedShare: 0,
+    coordinator: steadyCoordinator,
+    network: steadyNetwork,
+    controller: hastyController,
+    limits: {
+      ...replicationLimits,
+      scrubBytesPerSecond: 0,
+      leftoverSweepMs: 1000,
+      leftoverDelayMs: 500,
+    },
+    kinds: [],
+    isDamaging: false,
+    isRemote: false,
+    isRegionLost: false,
+    migration: {
+      rules: { windowMs: 3000, minimumStayMs: 4000, hysteresis: 0.25, tripsMin: 5 },
+      pingMs: 500,
+      movesMax: 4,
+      apartMs: 40,
+      pull: 'turns',
+      spellMs: 6000,
+      ...migration,
+    },
+  };
+}
+
+async function run(seed: number, migration: Partial<MigrationProfile>, bug?: DeliberateBug) {
+  const bugs = bug === undefined ? {} : { protocol: { [bug]: true } };
+  const { violations, moves } = await runSimulation({ seed, profile: calling(migration), bugs });
+  return { rules: violations.map(({ rule }) => rule), violations, moves };
+}
+
+test(
+  'an object follows callers that take turns, and ever less often',
+  async () => {
+    for (const seed of [1, 2]) {
+      const { violations, moves } = await run(seed, { pull: 'turns' });
+      expect(violations, `seed ${seed}`).toEqual([]);
+      // Two objects that went along with each of the 15 spells would have moved 30 times.
+      expect(moves, `seed ${seed}`).toBeGreaterThan(2);
+      expect(moves, `seed ${seed}`).toBeLessThan(20);
+    }
+  },
+  timeoutMs,
+);
+
+test(
+  'one that two regions call alike stays until its callers go away',
+  async () => {
+    for (const seed of [1, 2]) {
+      const { violations } = await run(seed, { pull: 'alike' });
+      expect(violations, `seed ${seed}`).toEqual([]);
+    }
+  },
+  timeoutMs,
+);
+
+test(
+  'none moves where no moves are allowed',
+  async () => {
+    for (const pull of ['turns', 'alike', 'any'] as const) {
+      const { violations, moves } = await run(1, { pull, movesMax: 0 });
+      expect(violations, pull).toEqual([]);
+      expect(moves, pull).toBe(0);
+    }
+  },
+  timeoutMs,
+);
+
+test.each([
+  { bug: 'no-minimum-stay', pull: 'turns' },
+  { bug: 'no-hysteresis', pull: 'alike' },
+] as const)(
+  '$bug is noticed',
+  async ({ bug, pull }) => {
+    const { rules } = await run(1, { pull }, bug);
+    expect(rules).toContain('moves');
+  },
+  timeoutMs,
+);
