@@ -67,6 +67,10 @@ export interface Profile {
   readonly shards: number;
   readonly objects: number;
   readonly clients: number;
+  /** Clients with a socket, how often they say something, and what is kept for one whose object is away. */
+  readonly talkers: number;
+  readonly talkMs: readonly [number, number];
+  readonly socketBytesMax: number;
   /** Until when faults and load go on. */
   readonly loadMs: number;
   readonly thinkMs: readonly [number, number];
@@ -122,6 +126,9 @@ export function drawProfile(random: SeededRandom): Profile {
     isDamaging,
     asleepMax,
     migration: undefined,
+    talkers: 0,
+    talkMs: [0, 0] as const,
+    socketBytesMax: 1_000_000,
     zones,
     isRemote,
     isRegionLost,
@@ -133,7 +140,23 @@ export function drawProfile(random: SeededRandom): Profile {
   const changed = changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
   const migration = random.child('migration');
   const mayMigrate = changed.regions.length > 1 && migration.chance(0.4);
-  return mayMigrate ? { ...changed, ...drawMigration(migration, changed) } : changed;
+  const moved = mayMigrate ? { ...changed, ...drawMigration(migration, changed) } : changed;
+  const talk = random.child('talk');
+  return talk.chance(0.35) ? { ...moved, ...drawTalk(talk) } : moved;
+}
+
+/** Sockets that stay open while all this happens. */
+function drawTalk(random: SeededRandom): Partial<Profile> {
+  return {
+    talkers: random.between(1, 3),
+    talkMs: random.pick([
+      [5, 100],
+      [50, 1000],
+    ]),
+    socketBytesMax: random.pick([3000, 1_000_000]),
+    // What became of each frame is to be seen in the end.
+    clearShare: 0,
+  };
 }
 
 /** Objects that move toward their callers, and for no other reason. */
@@ -242,9 +265,10 @@ function drawSweeps(random: SeededRandom): Partial<ReplicationLimits> {
   };
 }
 
-function drawAny(
-  random: SeededRandom,
-): Omit<Profile, 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones' | 'asleepMax' | 'migration'> {
+type DrawnApart = 'isDamaging' | 'isRemote' | 'isRegionLost' | 'zones' | 'asleepMax' | 'migration';
+type OfTalk = 'talkers' | 'talkMs' | 'socketBytesMax';
+
+function drawAny(random: SeededRandom): Omit<Profile, DrawnApart | OfTalk> {
   const regions = random.pick([['eu'], ['eu', 'us']]);
   const nodes = regions.length === 1 ? random.pick([3, 3, 3, 4, 5]) : random.pick([4, 5, 6, 6]);
   const kinds = faultKinds.filter(() => random.chance(0.45));

@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly random: SeededRandom;
   readonly profile: Profile;
   readonly observer: DiskObserver;
+  /** What ran of the object was ended amid it, or of all objects where none is named. */
+  readonly interrupted?: (object: ObjectRef | undefined) => void;
   readonly bugs: SimBugs & Partial<DiskFaults>;
   readonly trace: (text: string, detail?: () => string) => void;
   readonly broken: (rule: string, message: string) => void;
@@ -247,9 +249,11 @@ export class SimCluster {
       limits: profile.limits,
       idleMs: profile.idleMs,
       asleepMax: profile.asleepMax,
+      socketBytesMax: profile.socketBytesMax,
       bugs,
       trace,
       activated: (object, epoch) => this.#activated(object, epoch, run),
+      interrupted: (object) => this.#options.interrupted?.(object),
       broken,
     });
   }
@@ -259,6 +263,7 @@ export class SimCluster {
     if (slot.node === undefined) return;
     this.#options.trace(`kill ${name}`);
     slot.node.kill();
+    this.#options.interrupted?.(undefined);
     slot.node = undefined;
   }
 

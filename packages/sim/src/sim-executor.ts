@@ -10,13 +10,15 @@ import {
   errorToData,
   HomingError,
   type ObjectRef,
+  type SocketState,
   type StateReader,
   type ToExecutor,
   type UnmarkedMessage,
 } from '@homing/base';
-import type { Command } from './history.ts';
+import type { Command, Reply } from './history.ts';
 import { ListObject } from './list-object.ts';
 import type { SeededRandom } from './random.ts';
+import { answerOf, frameOf } from './talkers.ts';
 import type { Process } from './world.ts';
 
 export interface SimExecutorOptions {
@@ -25,6 +27,11 @@ export interface SimExecutorOptions {
   readonly reader: () => StateReader;
   /** An object begins to run. */
   readonly activated: (object: ObjectRef, epoch: bigint) => void;
+  /** One is ended that was not asked whether it may. */
+  readonly interrupted: (object: ObjectRef) => void;
+  /** What the names of its sockets begin with. */
+  readonly socketPrefix: string;
+  readonly sockets: { next: number };
   /** User code found its state damaged. */
   readonly damaged: (object: ObjectRef, error: unknown) => void;
   /** How long an object is idle until it is offered for eviction. */
@@ -33,8 +40,11 @@ export interface SimExecutorOptions {
 }
 
 interface Hosted {
+  readonly ref: ObjectRef;
   readonly object: ListObject;
   readonly sessions: Set<number>;
+  /** What was said on each hibernatable socket. */
+  readonly sockets: Map<string, number>;
   /** Changes with everything that happens to the object. */
   turn: number;
 }
@@ -93,7 +103,13 @@ class SimExecutor implements ExecutorLink {
   end(reason: string): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    for (const { ref } of this.#hosted.values()) this.#options.interrupted(ref);
     this.#out.push(() => this.#events.ended(reason));
+  }
+
+  /** Of all executors of the process: names are used once. */
+  #nextSocket(): number {
+    return this.#options.sockets.next++;
   }
 
   #say(message: UnmarkedMessage): void {
@@ -151,6 +167,14 @@ class SimExecutor implements ExecutorLink {
         });
         return;
       }
+      case 'object-socket':
+        this.#onSocket(message);
+        return;
+      case 'adopt-sockets': {
+        const hosted = this.#hosted.get(message.activation);
+        for (const state of message.sockets) hosted?.sockets.set(state.socket, saidOn(state));
+        return;
+      }
       case 'evict': {
         const hosted = this.#hosted.get(message.activation);
         if (hosted === undefined) return;
@@ -167,13 +191,15 @@ class SimExecutor implements ExecutorLink {
     }
   }
 
-  #activate({ activation, object, epoch }: Extract<ToExecutor, { type: 'activate' }>): void {
+  #activate(message: Extract<ToExecutor, { type: 'activate' }>): void {
+    const { activation, object, epoch, sockets } = message;
     const { activated, damaged, reader, process, random, isResultApart } = this.#options;
     // Either way is an object's in production.
     const goesAhead = random.chance(0.6);
     activated(object, epoch);
     try {
       const hosted: Hosted = {
+        ref: object,
         object: new ListObject({
           id: object.id,
           reader: reader(),
@@ -184,6 +210,7 @@ class SimExecutor implements ExecutorLink {
           isResultApart,
         }),
         sessions: new Set(),
+        sockets: new Map(sockets.map((state) => [state.socket, saidOn(state)])),
         turn: 0,
       };
       this.#hosted.set(activation, hosted);
@@ -200,6 +227,14 @@ class SimExecutor implements ExecutorLink {
     const hosted = number === undefined ? undefined : this.#hosted.get(number);
     if (number === undefined || hosted === undefined) return;
     const command = JSON.parse(Buffer.from(frame).toString()) as Command;
+    if (command.kind === 'connect') {
+      const socket = `${this.#options.socketPrefix}.${this.#nextSocket()}`;
+      hosted.sockets.set(socket, 0);
+      this.#say({ type: 'accept-socket', activation: number, socket, tags: [] });
+      const reply: Reply = { list: [], isDone: true, socket };
+      this.#say({ type: 'frame', session, frame: Buffer.from(JSON.stringify(reply)) });
+      return;
+    }
     hosted.object.run(command, (reply) => {
       const answer = new Uint8Array(Buffer.from(JSON.stringify(reply)));
       this.#say({ type: 'frame', session, frame: answer });
@@ -207,8 +242,30 @@ class SimExecutor implements ExecutorLink {
     this.#watchIdle(number, hosted);
   }
 
+  /** What it says is numbered, and the number kept with the socket, before it is said. */
+  #onSocket(message: Extract<ToExecutor, { type: 'object-socket' }>): void {
+    const { activation, socket, event } = message;
+    const hosted = this.#hosted.get(activation);
+    if (hosted === undefined) return;
+    if (event.type === 'close') {
+      hosted.sockets.delete(socket);
+      return;
+    }
+    const frame = frameOf(event.data);
+    hosted.object.run(frame.command, (reply) => {
+      const count = (hosted.sockets.get(socket) ?? 0) + 1;
+      hosted.sockets.set(socket, count);
+      const attachment = new Uint8Array(Buffer.from(String(count)));
+      this.#say({ type: 'socket-attachment', socket, attachment });
+      const data = answerOf(count, frame, reply);
+      this.#say({ type: 'socket', socket, side: 'object', event: { type: 'message', data } });
+    });
+    this.#watchIdle(activation, hosted);
+  }
+
   #end(activation: number, hosted: Hosted, cause: 'evicted' | 'broken', error: ErrorData): void {
     this.#hosted.delete(activation);
+    if (cause === 'broken') this.#options.interrupted(hosted.ref);
     for (const session of hosted.sessions) {
       this.#sessions.delete(session);
       this.#say({ type: 'closed', session, error });
@@ -229,6 +286,10 @@ class SimExecutor implements ExecutorLink {
       if (hosted.object.isIdle) this.#say({ type: 'evictable', activation });
     });
   }
+}
+
+function saidOn({ attachment }: SocketState): number {
+  return Number(Buffer.from(attachment ?? []).toString() || 0);
 }
 
 const evicted = errorToData(

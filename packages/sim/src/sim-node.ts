@@ -14,6 +14,8 @@ import {
   type ObjectLogs,
   type ObjectRef,
   type PeerRun,
+  type SocketPort,
+  type SocketSink,
 } from '@homing/base';
 import type { MemoryCluster, MemoryCoordinator } from '@homing/coordinator';
 import { type ChooseNode, HomingNode, type MigrationOptions, nodeLimits } from '@homing/node';
@@ -73,9 +75,13 @@ export interface SimNodeOptions {
   readonly idleMs: readonly [number, number];
   /** Objects out of memory that the node goes on owning. */
   readonly asleepMax: number;
+  /** Kept of a client's frames whose object is away. */
+  readonly socketBytesMax: number;
   readonly bugs: SimBugs;
   readonly trace: (text: string) => void;
   readonly activated: (object: ObjectRef, epoch: bigint) => void;
+  /** What ran of the object was ended amid it. */
+  readonly interrupted: (object: ObjectRef) => void;
   /** What must never happen. */
   readonly broken: (rule: string, message: string) => void;
 }
@@ -210,6 +216,7 @@ export class SimNode {
         stalledReleaseMs: 2 * options.limits.promiseMs,
         forgetAfterMs: options.limits.promiseMs,
         asleepMax: options.asleepMax,
+        socketWaitingBytesMax: options.socketBytesMax,
       },
       namespaceName: (namespace) => namespace,
       migration: this.#migration(),
@@ -222,6 +229,9 @@ export class SimNode {
       random: random.child('executor'),
       reader: () => store.reader(),
       activated: options.activated,
+      interrupted: options.interrupted,
+      socketPrefix: `${self.node}/${self.run}`,
+      sockets: { next: 1 },
       damaged: (object, error) => {
         if (damagedObjectOf(error) === undefined) {
           options.broken('state', `${self.node} read ${object.name}: ${String(error)}`);
@@ -272,6 +282,16 @@ export class SimNode {
     );
     port.send(new Uint8Array(Buffer.from(JSON.stringify(command))));
     return port;
+  }
+
+  /** Attaches a client to a socket that an object has named. Throws where it is gone. */
+  attach(socket: string, sink: SocketSink): SocketPort {
+    return this.#node.attach(socket, sink);
+  }
+
+  /** Clients that are connected. */
+  get socketCount(): number {
+    return this.#node.socketCount;
   }
 
   /** Sends an object that is here to another region. */

@@ -7,6 +7,7 @@ import { type ReplicaSet, storesOf } from '@homing/protocol';
 import { DiskChecks } from './check-disks.ts';
 import { checkHistory } from './check-history.ts';
 import { lookMs, MoveChecks } from './check-moves.ts';
+import { SocketChecks } from './check-sockets.ts';
 import type { DiskFaults } from './disk.ts';
 import type { Violation } from './history.ts';
 import { readState } from './list-object.ts';
@@ -16,6 +17,7 @@ import { drawProfile, neverMs, type Profile } from './profile.ts';
 import { SeededRandom } from './random.ts';
 import { SimCluster } from './sim-cluster.ts';
 import type { SimBugs } from './sim-node.ts';
+import { Talkers } from './talkers.ts';
 import { Trace } from './trace.ts';
 import { Workload } from './workload.ts';
 import { World } from './world.ts';
@@ -37,6 +39,8 @@ export interface Verdict {
   readonly operations: number;
   /** Operations that were answered. */
   readonly answered: number;
+  /** Frames that clients sent on sockets, answers that came, and sockets that the cluster closed. */
+  readonly frames: { readonly sent: number; readonly answered: number; readonly dropped: number };
   /** Moves of objects toward their callers. */
   readonly moves: number;
   readonly virtualMs: number;
@@ -44,8 +48,9 @@ export interface Verdict {
   readonly violations: readonly Violation[];
 }
 
-/** In virtual time: for an object to follow its callers; to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all; for a lost region's sessions to end, and its objects to have another home. */
+/** In virtual time: for sockets to be gone whose clients have closed them; for an object to follow its callers; to start; to answer again once healed; for alarms to ring; for replicas to agree; for damage to be mended; for replica sets to come to rest, and how long they must stay so; for what objects left behind to be erased; for copies elsewhere to have all; for a lost region's sessions to end, and its objects to have another home. */
 const bounds = {
+  socketsMs: 60_000,
   followMs: 600_000,
   startMs: 30_000,
   progressMs: 90_000,
@@ -100,6 +105,8 @@ class Run {
   readonly #workload: Workload;
   readonly #nemesis: Nemesis;
   readonly #moves: MoveChecks | undefined;
+  readonly #sockets: SocketChecks;
+  readonly #talkers: Talkers;
   #callAgainMs = 0;
   #isLosing = false;
 
@@ -115,15 +122,24 @@ class Run {
     };
     const random = new SeededRandom(seed);
     const world = this.#world;
-    const profile = { ...drawProfile(random.child('profile')), ...options.profile };
+    const drawn = drawProfile(random.child('profile'));
+    // What a test sets up has of these what it says.
+    const apart = { migration: undefined, talkers: 0, socketBytesMax: 1_000_000 };
+    const given = options.profile && { ...apart, ...options.profile };
+    const profile = { ...drawn, ...given };
     this.#profile = profile;
     trace(`seed ${seed} ${JSON.stringify(profile)}`);
     this.#disks = new DiskChecks(this.#broken);
+    this.#sockets = new SocketChecks(this.#broken);
     this.#cluster = new SimCluster({
       world,
       random: random.child('cluster'),
       profile,
       observer: this.#disks,
+      interrupted: (object) => {
+        const index = object && this.#cluster.objects.findIndex(({ id }) => id === object.id);
+        this.#sockets.interrupted(world.nowMs, index);
+      },
       bugs: bugs ?? {},
       trace,
       broken: this.#broken,
@@ -140,6 +156,16 @@ class Run {
       },
     });
     this.#moves = this.#newMoveChecks();
+    this.#talkers = new Talkers({
+      world,
+      random: random.child('talkers'),
+      cluster,
+      profile,
+      checks: this.#sockets,
+      trace,
+      begin: (client, object) => this.#workload.beginFrame(client, object),
+      end: (operation, outcome) => this.#workload.endFrame(operation, outcome),
+    });
     this.#nemesis = new Nemesis({
       world,
       random: random.child('nemesis'),
@@ -158,12 +184,15 @@ class Run {
       return;
     }
     this.#workload.start();
+    this.#talkers.start();
     this.#nemesis.start();
     this.#watchMoves();
     await world.run(world.nowMs + this.#profile.loadMs, () => world.steps >= this.#stepsMax);
     this.#workload.stop();
+    this.#talkers.stop();
     this.#nemesis.heal();
     await this.#demandProgress(cluster.names);
+    await this.#demandSockets();
     await this.#demandFollowed();
     await this.#demandAlarms();
     await this.#demandAgreement();
@@ -173,11 +202,26 @@ class Run {
     await this.#demandSwept();
     await this.#demandRemotes();
     if (this.#profile.isRegionLost) await this.#loseRegion();
-    for (const [index, { name }] of cluster.objects.entries()) {
+    for (const [index, object] of cluster.objects.entries()) {
+      const { name } = object;
       const operations = this.#workload.history.filter(({ object }) => object === index);
       for (const { rule, message } of checkHistory(name ?? '', operations)) {
         this.#broken(rule, message);
       }
+      // What was cleared is not there to be seen.
+      if (this.#profile.clearShare > 0) continue;
+      this.#sockets.check(index, this.#newest(object).list, this.#world.nowMs);
+    }
+  }
+
+  /** Clients close: what they sent has come, and nothing is kept of their sockets. */
+  async #demandSockets(): Promise<void> {
+    if (this.#profile.talkers === 0) return;
+    const cluster = this.#cluster;
+    this.#talkers.close();
+    const left = () => cluster.nodes.filter(({ socketCount }) => socketCount > 0);
+    if (!(await this.#within(bounds.socketsMs, () => left().length === 0))) {
+      this.#broken('socket', `left on ${left().map(({ self }) => self.node)}`);
     }
   }
 
@@ -246,6 +290,7 @@ class Run {
       steps: this.#world.steps,
       operations: history.length,
       answered: history.filter(({ outcome }) => outcome === 'ok').length,
+      frames: this.#sockets.counts,
       moves: this.#moves?.moves ?? 0,
       virtualMs: Math.round(this.#world.nowMs),
       traceHash: this.#trace.digest(),

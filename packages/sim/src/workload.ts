@@ -174,6 +174,16 @@ export class Workload {
     });
   }
 
+  /** An append that a socket's client has sent. */
+  beginFrame(client: string, object: number): Operation {
+    return this.#begin(client, object, { kind: 'append', value: this.#nextValue++ });
+  }
+
+  /** What became of it. */
+  endFrame(operation: Operation, outcome: CallOutcome): void {
+    this.#end(operation, outcome);
+  }
+
   #begin(client: string, object: number, command: Command): Operation {
     const operation: Operation = {
       client,

@@ -1,0 +1,120 @@
+/** Clients' sockets, whose objects move while links break and owners die. */
+import type { DeliberateBug } from '@homing/protocol';
+import { replicationLimits } from '@homing/replication';
+import { expect, test } from 'vitest';
+import type { Profile } from '../src/profile.ts';
+import { runSimulation } from '../src/simulation.ts';
+import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
+
+/** On a machine that does other work. */
+const timeoutMs = 300_000;
+
+/** Nobody dies: objects move within two regions and between them, and links break for a while. */
+const living: Partial<Profile> = {
+  nodes: 6,
+  regions: ['eu', 'us'],
+  zones: 0,
+  factor: 3,
+  shards: 1,
+  objects: 2,
+  firstNodes: 6,
+  spares: 0,
+  clients: 2,
+  talkers: 3,
+  talkMs: [5, 100],
+  socketBytesMax: 1_000_000,
+  loadMs: 20_000,
+  thinkMs: [50, 500],
+  callTimeoutMs: [20_000, 20_000],
+  readShare: 0.5,
+  casShare: 0,
+  alarmShare: 0,
+  clearShare: 0,
+  idleMs: [50, 500],
+  asleepMax: 10_000,
+  sessionTtlMs: 5000,
+  overloadedShare: 0,
+  coordinator: steadyCoordinator,
+  network: { ...steadyNetwork, keepaliveMs: 400 },
+  controller: hastyController,
+  limits: {
+    ...replicationLimits,
+    scrubBytesPerSecond: 0,
+    leftoverSweepMs: 1000,
+    leftoverDelayMs: 500,
+  },
+  faultEveryMs: [200, 1500],
+  faultMs: [500, 1500],
+  kinds: ['move', 'move-home', 'cut-both-ways', 'cut-one-way'],
+  isDamaging: false,
+  isRemote: false,
+  isRegionLost: false,
+  migration: undefined,
+};
+
+const dying: Partial<Profile> = {
+  ...living,
+  sessionTtlMs: 1500,
+  kinds: ['move', 'move-home', 'cut-both-ways', 'crash', 'executor-crash', 'cut-off', 'drain'],
+};
+
+async function run(seed: number, profile: Partial<Profile>, bug?: DeliberateBug) {
+  const bugs = bug === undefined ? {} : { protocol: { [bug]: true } };
+  return await runSimulation({ seed, profile, bugs });
+}
+
+test(
+  'while all nodes live no frame is lost, and no socket is closed',
+  async () => {
+    for (const seed of [1, 2]) {
+      const { violations, frames } = await run(seed, living);
+      expect(violations, `seed ${seed}`).toEqual([]);
+      expect(frames.sent, `seed ${seed}`).toBeGreaterThan(500);
+      // Those who have had enough do not wait for the last answers.
+      expect(frames.answered, `seed ${seed}`).toBeGreaterThan(0.9 * frames.sent);
+      expect(frames.dropped, `seed ${seed}`).toBe(0);
+    }
+  },
+  timeoutMs,
+);
+
+test(
+  'where nodes die, frames are lost with them alone',
+  async () => {
+    for (const seed of [1, 2]) {
+      const { violations, frames } = await run(seed, dying);
+      expect(violations, `seed ${seed}`).toEqual([]);
+      expect(frames.answered, `seed ${seed}`).toBeGreaterThan(200);
+    }
+  },
+  timeoutMs,
+);
+
+test(
+  'where more is sent than may wait, the client is told so',
+  async () => {
+    const lines: string[] = [];
+    const { violations } = await runSimulation({
+      seed: 1,
+      profile: { ...living, socketBytesMax: 500 },
+      keep: (line) => lines.push(line),
+    });
+    expect(violations).toEqual([]);
+    const codes = lines.flatMap((line) => /is closed with (\d+)$/.exec(line)?.[1] ?? []);
+    // 1011 is what a client hears that does not take what its object says, or comes too late to its socket.
+    expect(codes).toContain('1013');
+    expect(codes.filter((code) => code !== '1013' && code !== '1011')).toEqual([]);
+  },
+  timeoutMs,
+);
+
+test.each(['lane-forgets', 'lane-doubles'] as const)(
+  '%s is noticed',
+  async (bug) => {
+    const { violations } = await run(1, living, bug);
+    expect(violations.map(({ rule }) => rule)).toContain(
+      bug === 'lane-forgets' ? 'socket' : 'duplicate',
+    );
+  },
+  timeoutMs,
+);
