@@ -80,7 +80,8 @@ export type CallMessage =
       readonly object: ObjectRef | undefined;
       readonly state: SocketCopy;
     }
-  | { readonly type: 'gone'; readonly socket: string }
+  /** `isFull`: more was said on it than may wait for its client. */
+  | { readonly type: 'gone'; readonly socket: string; readonly isFull?: boolean }
   /** An event that the object did not get before it left. */
   | { readonly type: 'returned'; readonly socket: string; readonly event: SocketEvent }
   | {
@@ -314,8 +315,11 @@ type OfSocket = Exclude<
 function putOfSocket(writer: WireWriter, message: OfSocket): void {
   switch (message.type) {
     case 'attach':
+      writer.string(message.socket);
+      return;
     case 'gone':
       writer.string(message.socket);
+      writer.u8(message.isFull === true ? 1 : 0);
       return;
     case 'flushed':
       writer.string(message.socket);
@@ -541,8 +545,11 @@ function takeCarried(reader: WireReader): CarriedCallers {
 function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
   switch (type) {
     case 'attach':
-    case 'gone':
       return { type, socket: reader.string() };
+    case 'gone': {
+      const socket = reader.string();
+      return { type, socket, isFull: reader.remaining > 0 && reader.u8() === 1 };
+    }
     case 'flushed':
       return { type, socket: reader.string(), epoch: takeEpoch(reader) };
     case 'event':

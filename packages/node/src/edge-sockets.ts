@@ -159,8 +159,10 @@ export class EdgeSockets implements EdgeHost {
     edge.linked({ kind: 'node', node });
   }
 
-  onGone(socket: string): void {
-    this.#sockets.get(socket)?.end(vanishedCode, 'the object was reset');
+  onGone(socket: string, isFull: boolean): void {
+    const edge = this.#sockets.get(socket);
+    if (isFull) edge?.end(unavailableCode, 'more was sent than may wait for the client');
+    else edge?.end(vanishedCode, 'the object was reset');
   }
 
   onSend(node: string, socket: string, data: string | Uint8Array): void {

@@ -385,7 +385,7 @@ export class PeerLinks {
         this.#edge.onAttached(node, message);
         return;
       case 'gone':
-        this.#edge.onGone(message.socket);
+        this.#edge.onGone(message.socket, message.isFull === true);
         return;
       case 'flush':
         this.#flush(node, message);

@@ -278,7 +278,7 @@ export class RemoteSockets {
     if (remote === undefined) return;
     queueMicrotask(() => {
       remote.port.closed(1006, '', false);
-      this.#options.lanes.sendOrEnd(node, { type: 'gone', socket });
+      this.#options.lanes.sendOrEnd(node, { type: 'gone', socket, isFull: true });
     });
   }
 
