@@ -32,7 +32,7 @@ export interface SeenSocket {
   endMs: number;
 }
 
-/** Object cannot be reached; its memory, or the socket before it was attached, is gone. */
+/** The object cannot be reached, or more was said than may wait; the socket was gone before it was attached. */
 const codes: ReadonlySet<number | undefined> = new Set([1013, 1011]);
 /** What is interrupted may show, or be noticed, so much later. */
 const slackMs = 1000;

@@ -6,6 +6,8 @@ import type { Profile } from '../src/profile.ts';
 import { runSimulation } from '../src/simulation.ts';
 import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
 
+/** Seeds looked at before a mistake counts as not noticed. */
+const searchMax = 20;
 /** On a machine that does other work. */
 const timeoutMs = 300_000;
 
@@ -101,7 +103,7 @@ test(
     });
     expect(violations).toEqual([]);
     const codes = lines.flatMap((line) => /is closed with (\d+)$/.exec(line)?.[1] ?? []);
-    // 1011 is what a client hears that does not take what its object says, or comes too late to its socket.
+    // 1011 is what a client hears that comes too late to its socket.
     expect(codes).toContain('1013');
     expect(codes.filter((code) => code !== '1013' && code !== '1011')).toEqual([]);
   },
@@ -111,10 +113,13 @@ test(
 test.each(['lane-forgets', 'lane-doubles'] as const)(
   '%s is noticed',
   async (bug) => {
-    const { violations } = await run(1, living, bug);
-    expect(violations.map(({ rule }) => rule)).toContain(
-      bug === 'lane-forgets' ? 'socket' : 'duplicate',
-    );
+    const rule = bug === 'lane-forgets' ? 'socket' : 'duplicate';
+    const rules: string[] = [];
+    for (let seed = 1; seed <= searchMax && !rules.includes(rule); seed++) {
+      const { violations } = await run(seed, living, bug);
+      rules.push(...violations.map((violation) => violation.rule));
+    }
+    expect(rules).toContain(rule);
   },
   timeoutMs,
 );
