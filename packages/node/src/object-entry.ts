@@ -61,6 +61,14 @@ export class WaitingDeliveries {
     else this.#eventBytes += delivery.bytes;
   }
 
+  /** Those that are calls; events wait on. */
+  refuseCalls(error: HomingError): void {
+    for (const delivery of this.take()) {
+      if (delivery.bytes === undefined) delivery.refuse(error);
+      else this.push(delivery);
+    }
+  }
+
   /** All of it, which waits here no more. */
   take(): readonly Delivery[] {
     const all = this.#all;

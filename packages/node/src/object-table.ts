@@ -429,7 +429,7 @@ export class ObjectTable {
       stalled: (error: HomingError) => this.#onStalled(entry, error),
     };
     const acquired = logs.acquire(entry.object, epoch, home, events, isPromoted);
-    Promise.all([acquired, gatherSockets(entry.object, epoch)]).then(
+    Promise.all([this.#recovered(entry, acquired), gatherSockets(entry.object, epoch)]).then(
       ([log]) => {
         if (this.#entries.get(entry.object.id) !== entry) log.release();
         else if (log.isOver) this.#place(entry, cause);
@@ -437,6 +437,23 @@ export class ObjectTable {
       },
       (error: unknown) => void this.#onNotAcquired(entry, epoch, cause, error),
     );
+  }
+
+  /** That may take long, where others have to be brought the state: no call waits for all of it. */
+  async #recovered(entry: Entry, acquired: Promise<OwnedLog>): Promise<OwnedLog> {
+    const { timers, placement } = this.#options;
+    const refuse = () => {
+      entry.waiting.refuseCalls(
+        new HomingError('unavailable', 'the object is still being recovered: try again'),
+      );
+      timer = timers.after(placement.timeoutMs, refuse);
+    };
+    let timer = timers.after(placement.timeoutMs, refuse);
+    try {
+      return await acquired;
+    } finally {
+      timer.cancel();
+    }
   }
 
   /** A newer owner is found by looking again. Else whoever has the state takes over, or who comes next. */

@@ -106,6 +106,11 @@ export class Placement {
     return cluster === undefined || cluster.candidates(home, id)?.includes(storeId) === true;
   }
 
+  /** How long whoever needs an object waits for it. */
+  get timeoutMs(): number {
+    return this.#options.placementTimeoutMs;
+  }
+
   leaving(node: string): void {
     this.#leaving.add(node);
   }

@@ -6,7 +6,7 @@ export interface ReplicationLimits {
   readonly confirmsReads: boolean;
   /** Largest difference of two machines' clock rates, as a share. */
   readonly drift: number;
-  /** How long recovery may take before the callers are refused. */
+  /** How long recovery may take that brings nobody further. */
   readonly acquireTimeoutMs: number;
   /** How long a record may wait for a majority before its callers are told that it is unknown. */
   readonly commitTimeoutMs: number;

@@ -41,6 +41,7 @@ import {
 import { ConfirmRounds } from './confirm-rounds.ts';
 import type { LogContext, Outstanding } from './log-context.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
+import { Recovery } from './recovery.ts';
 import { ObjectStaging, type RemoteCopy } from './staging.ts';
 
 export interface LogOptions {
@@ -74,7 +75,7 @@ export class ReplicatedLog implements OwnedLog {
   readonly #rounds: ConfirmRounds;
   /** The store whose log recovery takes. */
   #source: string | undefined;
-  #started: { resolve(): void; reject(error: unknown): void } | undefined;
+  #started: Recovery | undefined;
   #firstLsn = 0;
   #appended = 0;
   #committed = 0;
@@ -135,17 +136,9 @@ export class ReplicatedLog implements OwnedLog {
   start(): Promise<void> {
     const { timers, limits, self, peers } = this.#context;
     return new Promise((resolve, reject) => {
-      const timer = timers.after(limits.acquireTimeoutMs, () => this.#end(this.#tooLate()));
-      this.#started = {
-        resolve: () => {
-          timer.cancel();
-          resolve();
-        },
-        reject: (error) => {
-          timer.cancel();
-          reject(error);
-        },
-      };
+      const expired = () => this.#end(this.#tooLate());
+      const timeoutMs = limits.acquireTimeoutMs;
+      this.#started = new Recovery({ timers, timeoutMs, expired, resolve, reject });
       this.#context.changed(this);
       this.#step({ type: 'up', store: self.storeId });
       for (const store of peers.stores()) this.#step({ type: 'up', store });
@@ -445,9 +438,15 @@ export class ReplicatedLog implements OwnedLog {
       case 'sealed-blank':
         this.#step({ ...answer, type: 'sealed', store, ...blank });
         return;
-      case 'gap':
       case 'acked':
+        this.#started?.reached('records', store, answer.lsn);
         this.#step({ ...answer, store });
+        return;
+      case 'gap':
+        this.#step({ ...answer, store });
+        return;
+      case 'page-taken':
+        this.#started?.reached('pages', store, answer.index + 1);
         return;
       case 'stale-generation':
         // Its own set came before this answer: once adopted here it is asked again under that.

@@ -274,6 +274,44 @@ test('an object whose state its next owner has yet to get goes to the node that 
   expect(moving.owner?.self.node).toBe(ahead.self.node);
 });
 
+test('an owner that has to bring others the whole state is given the time, and calls are answered', async () => {
+  // Nobody asks for the state of its own accord.
+  const pages = { pageBytes: 100, pagesInFlightMax: 1, windowBytesMax: 0 };
+  const limits = { ...pages, acquireTimeoutMs: 3000, pullsMax: 0 };
+  const moving = new Moving({
+    nodes: 3,
+    firstNodes: 3,
+    regions: ['eu'],
+    limits: { ...replicationLimits, ...limits },
+    network: { ...steadyNetwork, delayMs: [280, 320] },
+  });
+  const { cluster, object } = moving;
+  const { owner } = await moving.begin();
+  const [damaged, behind] = cluster.nodes.filter((node) => node !== owner) as [SimNode, SimNode];
+  for (const { self } of [owner, damaged]) {
+    cluster.network.cut(behind.self.node, self.node);
+    cluster.network.cut(self.node, behind.self.node);
+  }
+  for (let value = 2; value < 400; value++) expect(await moving.append(owner, value)).toBe('ok');
+  // Before anybody has folded in the last one, so that it takes a majority to settle it.
+  await damaged.disk.contents.quarantine(object.id, 'damaged');
+  cluster.kill(owner.self.node);
+  cluster.start(owner.self.node);
+  cluster.network.heal();
+  const outcomes = new Set<CallOutcome['outcome'] | undefined>();
+  const untilMs = moving.world.nowMs + 120_000;
+  while (!outcomes.has('ok') && moving.world.nowMs < untilMs) {
+    const again = cluster.node(owner.self.node);
+    if (again?.isServing === true) outcomes.add(await moving.append(again, 400));
+    await moving.run(100);
+  }
+  // None has gone without an answer, though recovery took longer than a call may wait.
+  expect([...outcomes].sort()).toEqual(['fail', 'ok']);
+  expect(moving.owner?.self.node).toBe(owner.self.node);
+  const others = [damaged, behind].map(({ disk }) => readState(disk.contents.reader(), object.id));
+  expect(Math.max(...others.map(({ list }) => list.length))).toBeGreaterThan(290);
+});
+
 test('a second move does not have erased what the first one counts on', async () => {
   const replicas = new Replicas({}, {}, ['a', 'b', 'c', 'd', 'e', 'f', 'g']);
   await replicas.run(200);
