@@ -79,6 +79,22 @@ test('another controller with another configuration changes it, also to none', (
   expect(chief.agreement.isAsConfigured).toBe(false);
 });
 
+test('a value that is gone, or that nobody can read, changes nothing', () => {
+  const cluster = new Cluster();
+  const chief = cluster.node({ ROOM: ['us'] }, true);
+  const other = cluster.node(undefined);
+  other.look();
+  chief.coordinator.isController = false;
+  for (const setting of [undefined, '{', '[["us"]]', '{"w/Room":"us"}', 'null']) {
+    cluster.setting = setting;
+    other.look();
+    other.look();
+    expect([setting, other.remote()]).toEqual([setting, 'us']);
+  }
+  // The first one is that it is configured otherwise.
+  expect(other.warnings.length).toBe(5);
+});
+
 test('a namespace that the worker does not have is refused', () => {
   expect(() => new Cluster().node({ HALL: ['us'] })).toThrow(
     'replication.remote.HALL is not a namespace; there is ROOM',

@@ -4,7 +4,8 @@
  * and all follow what etcd says. Otherwise the stores of one node would erase as left over what the
  * configuration of another has copied there.
  *
- * A node whose own configuration is another one says so. Until etcd says anything it goes by its own.
+ * A node whose own configuration is another one says so. Until etcd says anything it goes by its own, and by
+ * what it last said where that is gone or cannot be read.
  */
 import type { Logger, RegionList, Timer, Timers } from '@homing/base';
 import type { EtcdCoordinatorExtras } from '@homing/coordinator';
@@ -35,6 +36,7 @@ export class RemoteAgreement {
   readonly #own: string;
   #present: string;
   #byKey: RegionsByKey;
+  #unreadable: string | undefined;
   #changed: () => void = () => {};
   #timer: Timer | undefined;
   #isStopped = false;
@@ -90,11 +92,18 @@ export class RemoteAgreement {
     this.#timer = timers.after(lookMs, () => this.#look());
   }
 
+  /** Whether anything has changed. */
   #adopt(): boolean {
     const { coordinator, logger } = this.#options;
-    const agreed = coordinator.setting('remote') ?? this.#own;
-    if (agreed === this.#present) return false;
-    this.#byKey = JSON.parse(agreed) as RegionsByKey;
+    const agreed = coordinator.setting('remote') ?? this.#present;
+    if (agreed === this.#present || agreed === this.#unreadable) return false;
+    const byKey = parsed(agreed);
+    if (byKey === undefined) {
+      this.#unreadable = agreed;
+      logger.warn('etcd holds a value that homing cannot read', { key: 'settings/remote' });
+      return false;
+    }
+    this.#byKey = byKey;
     this.#present = agreed;
     if (!this.isAsConfigured) {
       logger.warn('replication.remote differs from the controller’s, which counts', {
@@ -111,6 +120,19 @@ function textOf(byKey: RegionsByKey): string {
   return JSON.stringify(
     Object.fromEntries(Object.entries(byKey).sort(([a], [b]) => (a < b ? -1 : 1))),
   );
+}
+
+function parsed(text: string): RegionsByKey | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const isList = (one: unknown) =>
+    Array.isArray(one) && one.every((region) => typeof region === 'string');
+  return Object.values(value).every(isList) ? (value as RegionsByKey) : undefined;
 }
 
 function keyed({ configured = {}, namespaces }: RemoteAgreementOptions): RegionsByKey {
