@@ -7,7 +7,7 @@
  * Open addressing with linear probing: numbers in a row fall into slots in a row. What is taken out
  * leaves no mark: what stands behind it moves up.
  */
-const slotsMin = 16;
+const slotsMin = 256;
 
 export class NumberTable<T> {
   #numbers: number[] = new Array(slotsMin).fill(-1);

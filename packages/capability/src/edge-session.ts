@@ -21,6 +21,9 @@ class Message implements HostValue {
     this.kind = kind;
     this.parts = parts;
   }
+
+  /** Nothing to let go: an edge keeps no references. So results get no method of their own for it. */
+  [Symbol.dispose](): void {}
 }
 
 /** What user code's `fetch` answered. */

@@ -14,14 +14,8 @@ export interface ServiceStubOptions {
 export function makeServiceStub({ send, members, own }: ServiceStubOptions): object {
   const callee = { send };
   const target = Object.create(members) as object;
-  for (const [key, value] of Object.entries(own)) {
-    Object.defineProperty(target, key, {
-      value,
-      writable: true,
-      enumerable: true,
-      configurable: true,
-    });
-  }
+  // None of their names is one of `members`, so that this makes properties of the stub's own.
+  Object.assign(target, own);
   const stub: object = new Proxy(target, {
     get(self, name, receiver) {
       if (typeof name === 'symbol' || name in self) return Reflect.get(self, name, receiver);

@@ -12,8 +12,9 @@ import { type Dispatcher, HomingError, isHomingError, type Logger } from '@homin
 import { type EdgeResponse, EdgeSession } from '@homing/capability';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { joinSocket } from './client-socket.ts';
+import { Deadlines } from './deadlines.ts';
 import { type GatewayLimits, gatewayLimits } from './limits.ts';
-import { type Place, requestBody, requestParts } from './request-parts.ts';
+import { Place, requestBody, requestParts } from './request-parts.ts';
 import { writeError, writeResponse, writeText } from './response-writer.ts';
 
 export interface GatewayOptions {
@@ -64,6 +65,7 @@ class Edge implements Gateway {
   readonly #options: GatewayOptions;
   readonly #limits: GatewayLimits;
   readonly #place: Place;
+  readonly #deadlines: Deadlines;
   readonly #server: Server;
   readonly #sockets: WebSocketServer;
   /** What the worker answered to an upgrade, while its handshake is under way. */
@@ -77,7 +79,8 @@ class Edge implements Gateway {
     this.#options = options;
     this.#limits = { ...gatewayLimits, ...options.limits };
     const { colo, region, trustForwarded = false } = options;
-    this.#place = { colo, region, trustForwarded };
+    this.#place = new Place(colo, region, trustForwarded);
+    this.#deadlines = new Deadlines(this.#limits.responseTimeoutMs);
     const serverOptions = {
       maxHeaderSize: this.#limits.headerBytesMax,
       headersTimeout: this.#limits.headersTimeoutMs,
@@ -135,6 +138,7 @@ class Edge implements Gateway {
         for (const connection of this.#connections) connection.destroy();
       }, graceMs);
       this.#server.close(() => {
+        this.#deadlines.stop();
         clearTimeout(cut);
         resolve();
       });
@@ -224,13 +228,13 @@ class Edge implements Gateway {
   }
 
   async #ask(call: EdgeSession, parts: readonly unknown[]): Promise<EdgeResponse> {
-    const timer = setTimeout(() => {
+    const place = this.#deadlines.add(() => {
       call.end(new HomingError('deadline_exceeded', 'the worker did not answer in time'));
-    }, this.#limits.responseTimeoutMs);
+    });
     try {
       return await call.fetch(parts);
     } finally {
-      clearTimeout(timer);
+      place.remove();
     }
   }
 

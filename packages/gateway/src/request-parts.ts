@@ -5,11 +5,30 @@ import { HomingError } from '@homing/base';
 import type { GatewayLimits } from './limits.ts';
 
 /** What the platform tells about where a request came in. */
-export interface Place {
-  readonly colo: string;
-  readonly region: string;
+export class Place {
+  readonly #colo: string;
+  readonly #region: string;
   /** Believe `X-Forwarded-For` and `X-Forwarded-Proto`: only behind a proxy that sets them. */
   readonly trustForwarded: boolean;
+  /** By the version of HTTP, of which there are few. */
+  readonly #cf = new Map<string, string>();
+
+  constructor(colo: string, region: string, trustForwarded: boolean) {
+    this.#colo = colo;
+    this.#region = region;
+    this.trustForwarded = trustForwarded;
+  }
+
+  /** `request.cf` as it travels. */
+  cf({ httpVersion }: IncomingMessage): string {
+    let cf = this.#cf.get(httpVersion);
+    if (cf === undefined) {
+      const httpProtocol = `HTTP/${httpVersion}`;
+      cf = JSON.stringify({ colo: this.#colo, region: this.#region, httpProtocol });
+      this.#cf.set(httpVersion, cf);
+    }
+    return cf;
+  }
 }
 
 /** Headers about one connection, and those only the platform may set. */
@@ -41,13 +60,8 @@ export function requestParts(
     headers.push(name, rawHeaders[index + 1] as string);
   }
   headers.push('cf-connecting-ip', clientAddress(request, place));
-  const cf = JSON.stringify({
-    colo: place.colo,
-    region: place.region,
-    httpProtocol: `HTTP/${request.httpVersion}`,
-  });
   const url = requestUrl(request, place);
-  return [request.method ?? 'GET', url, headers, body, cf, 'manual', null];
+  return [request.method ?? 'GET', url, headers, body, place.cf(request), 'manual', null];
 }
 
 function clientAddress(request: IncomingMessage, place: Place): string {
