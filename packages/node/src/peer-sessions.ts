@@ -20,7 +20,6 @@ import {
   type Epoch,
   type ErrorData,
   errorFromData,
-  errorToData,
   type FramePort,
   HomingError,
   isHomingError,
@@ -32,6 +31,7 @@ import {
 } from '@homing/base';
 import type { CallMessage } from './call-messages.ts';
 import type { Activation } from './object-entry.ts';
+import { errorToPeer } from './peer-error.ts';
 import type { RemoteSessions, RemoteSink } from './session-router.ts';
 
 export interface PeerSessionsOptions {
@@ -221,8 +221,8 @@ export class PeerSessions implements RemoteSessions {
         },
         closed: (error) => {
           known.delete(session);
-          const data = errorToData(this.#withOwner(object.id, error));
-          if (data !== undefined) this.#sendOrEnd(node, { type: 'ended', session, error: data });
+          const data = errorToPeer(this.#withOwner(object.id, error));
+          this.#sendOrEnd(node, { type: 'ended', session, error: data });
         },
       },
       ({ epoch }) => this.#tellLater(node, { type: 'accepted', session, epoch }),
@@ -236,10 +236,10 @@ export class PeerSessions implements RemoteSessions {
     const port = sessions?.get(session);
     sessions?.delete(session);
     port?.close();
-    const error = errorToData(
+    const error = errorToPeer(
       new HomingError('overloaded', 'the answer is read too slowly', { executed: 'maybe' }),
     );
-    if (error !== undefined) this.#sendOrEnd(node, { type: 'ended', session, error });
+    this.#sendOrEnd(node, { type: 'ended', session, error });
   }
 
   #withOwner(id: ObjectIdHex, error: unknown): unknown {

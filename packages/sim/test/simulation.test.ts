@@ -29,6 +29,20 @@ test('the same seed gives the same run, another seed another', async () => {
   expect((await runSimulation({ seed: 8 })).traceHash).not.toBe(first.traceHash);
 });
 
+test('a run is the same wherever the code lies, and however deep its stacks are', async () => {
+  const { stackTraceLimit } = Error;
+  try {
+    for (const seed of [8, 10]) {
+      Error.stackTraceLimit = 0;
+      const first = await runSimulation({ seed });
+      Error.stackTraceLimit = 30;
+      expect(await runSimulation({ seed })).toEqual(first);
+    }
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+});
+
 test('the machine’s time and dice cannot be used in a run, and can again afterwards', async () => {
   const heard: string[] = [];
   await runSimulation({
