@@ -9,6 +9,9 @@ const object = { namespace: 'w/Room', id: '0'.repeat(64) as ObjectIdHex };
 /** A cluster's setting, as all nodes see it. */
 class Cluster {
   setting: string | undefined;
+  /** etcd does not answer. */
+  isAway = false;
+  writes = 0;
 
   node(configured: Record<string, string[]> | undefined, isController = false) {
     const warnings: string[] = [];
@@ -24,6 +27,8 @@ class Cluster {
       isController,
       setting: () => this.setting as never,
       putSetting: async (_name: string, value: unknown) => {
+        this.writes += 1;
+        if (this.isAway) await new Promise(() => {});
         this.setting = value as string;
       },
     };
@@ -77,6 +82,14 @@ test('another controller with another configuration changes it, also to none', (
   for (const one of [next, chief, next]) one.look();
   expect([chief, next].map(({ remote }) => remote())).toEqual([undefined, undefined]);
   expect(chief.agreement.isAsConfigured).toBe(false);
+});
+
+test('it is written once at a time, however long etcd is away', () => {
+  const cluster = new Cluster();
+  cluster.isAway = true;
+  const chief = cluster.node({ ROOM: ['us'] }, true);
+  for (let look = 0; look < 5; look++) chief.look();
+  expect(cluster.writes).toBe(1);
 });
 
 test('a value that is gone, or that nobody can read, changes nothing', () => {

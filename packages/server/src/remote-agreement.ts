@@ -39,6 +39,7 @@ export class RemoteAgreement {
   #unreadable: string | undefined;
   #changed: () => void = () => {};
   #timer: Timer | undefined;
+  #isWriting = false;
   #isStopped = false;
 
   /** Throws `CommandError` for a namespace that the worker does not have. */
@@ -81,15 +82,24 @@ export class RemoteAgreement {
 
   #look(): void {
     if (this.#isStopped) return;
-    const { coordinator, timers, logger } = this.#options;
-    if (coordinator.isController && coordinator.setting('remote') !== this.#own) {
-      // Where it fails it is tried again, by whoever is the controller then.
-      coordinator.putSetting('remote', this.#own).catch((error: unknown) => {
-        logger.warn('replication.remote was not written into etcd', { error: String(error) });
-      });
-    }
+    const { coordinator, timers } = this.#options;
+    const isOther = coordinator.setting('remote') !== this.#own;
+    if (coordinator.isController && isOther && !this.#isWriting) void this.#write();
     if (this.#adopt()) this.#changed();
     this.#timer = timers.after(lookMs, () => this.#look());
+  }
+
+  /** Where it fails it is tried again, by whoever is the controller then. */
+  async #write(): Promise<void> {
+    const { coordinator, logger } = this.#options;
+    this.#isWriting = true;
+    try {
+      await coordinator.putSetting('remote', this.#own);
+    } catch (error) {
+      logger.warn('replication.remote was not written into etcd', { error: String(error) });
+    } finally {
+      this.#isWriting = false;
+    }
   }
 
   /** Whether anything has changed. */
