@@ -23,7 +23,7 @@ import { cpuMs } from '../servers.js';
  * @typedef {(callers: number, ms: number) => Promise<number>} Calls resolves with how many there were
  * @typedef {{ name: string; pids: number[]; inside: Calls; outside: Calls;
  *   stop: () => Promise<void> }} Subject
- * @typedef {{ rate: number; perCpu: number }} Figure
+ * @typedef {{ count: number; rate: number; perCpu: number }} Figure
  */
 
 const { values } = parseArgs({
@@ -31,11 +31,13 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1.2' },
     callers: { type: 'string', default: '1,32,256' },
+    warm: { type: 'string', default: '10000' },
     only: { type: 'string' },
   },
 });
 const rounds = Number(values.rounds);
 const durationMs = Number(values.seconds) * 1000;
+const warmCalls = Number(values.warm);
 const widths = [22, 10, 28, 28];
 
 /** @param {string} name */
@@ -126,9 +128,21 @@ async function run(subject, where, callers, ms) {
   const startMs = performance.now();
   const count = await subject[where](callers, ms);
   return {
+    count,
     rate: (count * 1000) / (performance.now() - startMs),
     perCpu: (count * 1000) / (cpu() - cpuBefore),
   };
+}
+
+/**
+ * The same number of calls on each side: V8 compiles what has run often, and a second of one caller
+ * would leave both sides cold.
+ * @param {Subject} subject
+ * @param {'inside' | 'outside'} where
+ * @param {number} callers
+ */
+async function warm(subject, where, callers) {
+  for (let done = 0; done < warmCalls; ) done += (await run(subject, where, callers, 500)).count;
 }
 
 /**
@@ -137,7 +151,7 @@ async function run(subject, where, callers, ms) {
  * @param {number} callers
  */
 async function compare(subjects, where, callers) {
-  for (const subject of subjects) await run(subject, where, callers, 1000);
+  for (const subject of subjects) await warm(subject, where, callers);
   const figures = await inTurns(subjects, rounds, (subject) =>
     run(subject, where, callers, durationMs),
   );

@@ -19,6 +19,7 @@ function makeSessions() {
     isClosed: boolean;
   }[] = [];
   const state = { isFull: false };
+  const due: (() => void)[] = [];
   const sessions = new PeerSessions({
     send: (_node, message: CallMessage) => {
       if (!state.isFull) sent.push(message.type);
@@ -34,12 +35,20 @@ function makeSessions() {
       opened.push(session);
       return { send() {}, close: () => void Object.assign(session, { isClosed: true }) };
     },
-    timers: { after: () => ({ cancel() {} }) },
+    timers: {
+      after: (_delayMs, run) => {
+        due.push(run);
+        return { cancel() {} };
+      },
+    },
     learned() {},
     notOwner() {},
     ownerOf: () => undefined,
   });
-  return { sessions, sent, opened, state };
+  const wait = () => {
+    for (const run of due.splice(0)) run();
+  };
+  return { sessions, sent, opened, state, wait };
 }
 
 test('the end of a session and its acceptance are sent, or the link ends', () => {
@@ -79,4 +88,49 @@ test('nothing follows a frame that found no room, and the other node is told', a
   port.close();
   expect(sent).toEqual(['open', 'frame', 'close!']);
   expect(closed).toMatchObject([{ code: 'outcome_unknown', executed: 'maybe' }]);
+});
+
+test('that a session was accepted goes before its answer, and alone where there is none', () => {
+  const { sessions, sent, opened, wait } = makeSessions();
+  for (const session of [1, 2]) sessions.onMessage(peer, { type: 'open', session, object });
+  opened[0]?.accepted();
+  expect(sent).toEqual([]);
+  opened[0]?.frame(new Uint8Array(1));
+  expect(sent).toEqual(['accepted!', 'reply']);
+  opened[1]?.accepted();
+  wait();
+  expect(sent).toEqual(['accepted!', 'reply', 'accepted!']);
+  wait();
+  expect(sent).toHaveLength(3);
+});
+
+test('that a caller has closed its session goes with what comes next', () => {
+  const { sessions, sent, wait } = makeSessions();
+  const sink = { accepted() {}, frame() {}, closed() {} };
+  const first = sessions.open('n2', object, sink);
+  first.send(new Uint8Array(1));
+  first.close();
+  first.close();
+  expect(sent).toEqual(['open', 'frame']);
+  sessions.open('n2', object, sink).close();
+  expect(sent).toEqual(['open', 'frame', 'close!', 'open']);
+  wait();
+  expect(sent).toEqual(['open', 'frame', 'close!', 'open', 'close!']);
+});
+
+test('news does not outlive its link', () => {
+  const { sessions, sent, opened, wait } = makeSessions();
+  sessions.onMessage(peer, { type: 'open', session: 1, object });
+  opened[0]?.accepted();
+  sessions.down('n2');
+  wait();
+  expect(sent).toEqual([]);
+});
+
+test('much news waits for nothing', () => {
+  const { sessions, sent } = makeSessions();
+  const sink = { accepted() {}, frame() {}, closed() {} };
+  const ports = Array.from({ length: 100 }, () => sessions.open('n2', object, sink));
+  for (const port of ports) port.close();
+  expect(sent.filter((type) => type === 'close!').length).toBeGreaterThan(0);
 });
