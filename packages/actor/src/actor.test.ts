@@ -246,6 +246,21 @@ describe('write groups', () => {
     expect(host.groups).toHaveLength(2);
   });
 
+  test('events of one turn share a group, up to a size', async () => {
+    const { actor, host, ctx } = await start(undefined, { groupBytes: 500 });
+    const write = (key: string, length: number) =>
+      event(actor, () => ctx.storage.put(key, 'x'.repeat(length)));
+    await Promise.all([
+      write('a', 1),
+      write('a', 2),
+      write('b', 1),
+      write('c', 400),
+      write('d', 1),
+    ]);
+    await settle();
+    expect(host.groups.map((group) => group.length)).toEqual([3, 1]);
+  });
+
   test('abort drops what is not flushed', async () => {
     const { actor, host, ctx } = await start();
     await expect(

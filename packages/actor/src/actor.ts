@@ -3,7 +3,8 @@
  *
  * Invariants: the instance runs one entry at a time (input gate); nothing it sends leaves before
  * what it wrote is durable (output gate); what it writes within one entry, up to the first wait for
- * anything but storage, is one group; after its end nothing enters, leaves or is written.
+ * anything but storage, is of one group, and entries of one turn of the event loop share theirs;
+ * after its end nothing enters, leaves or is written.
  *
  * Made by the executor, which tells it of acknowledged groups and gives it what comes in.
  */
@@ -170,7 +171,7 @@ export class Actor implements IoContext {
     const gate = scope instanceof InputGate ? scope : this.#gate;
     gate.current.enter(() => {
       if (!entry.remove()) return;
-      this.#flush();
+      if (this.#cache.pendingBytes >= this.#limits.groupBytes) this.#flush();
       if (isEvent) {
         this.#queued--;
         this.#runEvent(gate, run);

@@ -89,6 +89,8 @@ export interface ActorLimits {
   readonly socketEventBytesMax: number;
   /** Clean storage entries kept in memory. */
   readonly cacheBytes: number;
+  /** Writes of a group; past it the next entry begins another. */
+  readonly groupBytes: number;
   /** Writes that are not durable; past it storage operations wait. */
   readonly unconfirmedBytesMax: number;
   /** How long a critical section may last. */
@@ -105,6 +107,7 @@ export const actorLimits: ActorLimits = {
   runningMax: 10_000,
   socketEventBytesMax: 64 * 1024 * 1024,
   cacheBytes: 16 * 1024 * 1024,
+  groupBytes: 256 * 1024,
   unconfirmedBytesMax: 16 * 1024 * 1024,
   criticalSectionMs: 30_000,
   alarmMs: 15 * 60_000,

@@ -95,6 +95,11 @@ export class StateCache {
     return !this.#isPending && this.#confirmed === this.#group - 1;
   }
 
+  /** Of the pending group. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
   get unconfirmedBytes(): number {
     return this.#pendingBytes + this.#inFlightBytes;
   }
@@ -210,6 +215,8 @@ export class StateCache {
   system(operation: RecordOperation): void {
     this.#begin();
     this.#pendingSystem.push(operation);
+    this.#pendingBytes += entryOverheadBytes;
+    if (operation.type === 'put') this.#pendingBytes += operation.value.length;
   }
 
   begin(): void {

@@ -9,6 +9,8 @@ export interface ExecutorLimits {
   readonly objectQueueMax: number;
   /** Bytes of socket events that wait beside these; past it sockets are closed. */
   readonly objectSocketBytes: number;
+  /** Writes of one object in one record; past it the next event's are a record of their own. */
+  readonly objectGroupBytes: number;
   /** Clean storage entries cached per object. */
   readonly objectCacheBytes: number;
   /** Bytes that objects of one executor send before what they wrote is durable, and the node holds. */
@@ -29,6 +31,7 @@ export const executorLimits: ExecutorLimits = {
   executorHeapBytes: 2 * 1024 ** 3,
   objectQueueMax: 1000,
   objectSocketBytes: 64 * 1024 * 1024,
+  objectGroupBytes: 256 * 1024,
   objectCacheBytes: 16 * 1024 * 1024,
   heldOutputBytes: 64 * 1024 * 1024,
   idleHibernateMs: 10_000,

@@ -80,6 +80,7 @@ const objects = new ObjectHost({
     ...actorLimits,
     queueMax: limits.objectQueueMax,
     socketEventBytesMax: limits.objectSocketBytes,
+    groupBytes: limits.objectGroupBytes,
     cacheBytes: limits.objectCacheBytes,
     requestResultsMax: limits.requestResultsMax,
     requestResultAgeMs: limits.requestResultAgeMs,
