@@ -34,17 +34,20 @@ export interface SeenSocket {
 
 /** The object cannot be reached, or more was said than may wait; the socket was gone before it was attached. */
 const codes: ReadonlySet<number | undefined> = new Set([1013, 1011]);
-/** What is interrupted may show, or be noticed, so much later. */
+/** What is interrupted may show, or be noticed, so much later, beside the time that a link takes to break. */
 const slackMs = 1000;
 
 export class SocketChecks {
   readonly #broken: (rule: string, message: string) => void;
+  readonly #breakMs: number;
   readonly #sockets: SeenSocket[] = [];
   /** When, and of which object; undefined for all. */
   readonly #interruptions: { readonly atMs: number; readonly object: number | undefined }[] = [];
 
-  constructor(broken: (rule: string, message: string) => void) {
+  /** `breakMs`: how long a link may stand whose other end is gone, and take what is lost. */
+  constructor(broken: (rule: string, message: string) => void, breakMs: number) {
     this.#broken = broken;
+    this.#breakMs = breakMs;
   }
 
   /** Frames sent and answered, and sockets that ended without their clients. */
@@ -143,7 +146,7 @@ export class SocketChecks {
     return this.#interruptions.some(
       (one) =>
         (one.object === undefined || one.object === object) &&
-        one.atMs >= fromMs - slackMs &&
+        one.atMs >= fromMs - this.#breakMs - slackMs &&
         one.atMs <= untilMs + slackMs,
     );
   }

@@ -290,6 +290,7 @@ export class SimCluster {
 
   expireSession(name: string): void {
     this.#coordinators.expire(name);
+    this.#options.interrupted?.(undefined);
   }
 
   #slot(name: string): Slot {

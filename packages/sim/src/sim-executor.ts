@@ -218,6 +218,7 @@ class SimExecutor implements ExecutorLink {
       this.#watchIdle(activation, hosted);
     } catch (error) {
       damaged(object, error);
+      this.#options.interrupted(object);
       this.#say({ type: 'ended', activation, cause: 'broken', error: errorToData(error) });
     }
   }

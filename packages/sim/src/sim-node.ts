@@ -80,8 +80,8 @@ export interface SimNodeOptions {
   readonly bugs: SimBugs;
   readonly trace: (text: string) => void;
   readonly activated: (object: ObjectRef, epoch: bigint) => void;
-  /** What ran of the object was ended amid it. */
-  readonly interrupted: (object: ObjectRef) => void;
+  /** What ran of the object was ended amid it, or of all objects where none is named. */
+  readonly interrupted: (object: ObjectRef | undefined) => void;
   /** What must never happen. */
   readonly broken: (rule: string, message: string) => void;
 }
@@ -335,6 +335,8 @@ export class SimNode {
 
   crashExecutors(): void {
     this.#executors.crash();
+    // Also what they had not begun yet.
+    this.#options.interrupted(undefined);
   }
 
   kill(): void {

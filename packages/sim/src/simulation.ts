@@ -69,7 +69,7 @@ const violationsMax = 20;
 const lookEveryMs = 250;
 const callAgainMs = 5000;
 /** How often an object is called that is to follow its callers. */
-const followEveryMs = 250;
+const followEveryMs = 100;
 
 export async function runSimulation(options: SimulationOptions): Promise<Verdict> {
   const restore = forbidMachineTime();
@@ -130,7 +130,7 @@ class Run {
     this.#profile = profile;
     trace(`seed ${seed} ${JSON.stringify(profile)}`);
     this.#disks = new DiskChecks(this.#broken);
-    this.#sockets = new SocketChecks(this.#broken);
+    this.#sockets = new SocketChecks(this.#broken, profile.network.keepaliveMs);
     this.#cluster = new SimCluster({
       world,
       random: random.child('cluster'),
@@ -229,7 +229,14 @@ class Run {
     const { migration, kinds, isDamaging, drift, network } = this.#profile;
     if (migration === undefined) return undefined;
     const { pull, movesMax, rules } = migration;
-    const isCalm = kinds.length === 0 && !isDamaging && network.slowShare === 0;
+    const { overloadedShare, coordinator } = this.#profile;
+    const failing = [
+      network.slowShare ?? 0,
+      overloadedShare,
+      coordinator.lostShare,
+      coordinator.unknownShare,
+    ];
+    const isCalm = kinds.length === 0 && !isDamaging && failing.every((share) => share === 0);
     const { minimumStayMs } = rules;
     return new MoveChecks({ minimumStayMs, movesMax, pull, isCalm, drift }, this.#broken);
   }

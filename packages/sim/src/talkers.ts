@@ -25,7 +25,7 @@ export interface TalkersOptions {
 
 /** Frames that are sent at once, now and then. */
 const burst = 20;
-const lookMs = 100;
+const lookMs = 50;
 
 interface Talking {
   readonly node: SimNode;

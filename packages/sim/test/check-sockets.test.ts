@@ -9,7 +9,7 @@ let socket: SeenSocket;
 
 beforeEach(() => {
   broken = [];
-  checks = new SocketChecks((_rule, message) => broken.push(message));
+  checks = new SocketChecks((_rule, message) => broken.push(message), 1000);
   socket = checks.opened('t', 0, 0);
 });
 
