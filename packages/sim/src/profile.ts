@@ -149,9 +149,10 @@ export function drawProfile(random: SeededRandom): Profile {
 function drawTalk(random: SeededRandom): Partial<Profile> {
   return {
     talkers: random.between(1, 3),
+    // Each answer shows the whole list.
     talkMs: random.pick([
-      [5, 100],
-      [50, 1000],
+      [20, 400],
+      [100, 2000],
     ]),
     socketBytesMax: random.pick([3000, 1_000_000]),
     // What became of each frame is to be seen in the end.

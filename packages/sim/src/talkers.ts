@@ -24,7 +24,7 @@ export interface TalkersOptions {
 }
 
 /** Frames that are sent at once, now and then. */
-const burst = 20;
+const burst = 10;
 const lookMs = 50;
 
 interface Talking {

@@ -23,7 +23,7 @@ const living: Partial<Profile> = {
   spares: 0,
   clients: 2,
   talkers: 3,
-  talkMs: [5, 100],
+  talkMs: [10, 150],
   socketBytesMax: 1_000_000,
   loadMs: 20_000,
   thinkMs: [50, 500],
@@ -71,7 +71,7 @@ test(
     for (const seed of [1, 2]) {
       const { violations, frames } = await run(seed, living);
       expect(violations, `seed ${seed}`).toEqual([]);
-      expect(frames.sent, `seed ${seed}`).toBeGreaterThan(500);
+      expect(frames.sent, `seed ${seed}`).toBeGreaterThan(300);
       // Those who have had enough do not wait for the last answers.
       expect(frames.answered, `seed ${seed}`).toBeGreaterThan(0.9 * frames.sent);
       expect(frames.dropped, `seed ${seed}`).toBe(0);
@@ -86,7 +86,7 @@ test(
     for (const seed of [1, 2]) {
       const { violations, frames } = await run(seed, dying);
       expect(violations, `seed ${seed}`).toEqual([]);
-      expect(frames.answered, `seed ${seed}`).toBeGreaterThan(200);
+      expect(frames.answered, `seed ${seed}`).toBeGreaterThan(100);
     }
   },
   timeoutMs,
