@@ -2,6 +2,7 @@
  * What goes wrong in a run, drawn from its seed: one fault after the other, each for a while, so that
  * several last at the same time. `heal` ends them all.
  */
+import { isPlot, Plots } from './plots.ts';
 import type { FaultKind, Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimCluster } from './sim-cluster.ts';
@@ -26,11 +27,18 @@ const moveStepsMs = 600;
 export class Nemesis {
   readonly #options: NemesisOptions;
   readonly #damages: SeededRandom;
+  readonly #plots: Plots;
   #isOver = false;
 
   constructor(options: NemesisOptions) {
     this.#options = options;
-    this.#damages = options.random.child('damages');
+    const { random } = options;
+    this.#damages = random.child('damages');
+    this.#plots = new Plots({
+      ...options,
+      random: random.child('plots'),
+      isOver: () => this.#isOver,
+    });
   }
 
   start(): void {
@@ -165,7 +173,8 @@ export class Nemesis {
         cluster.expireSession(name);
         return;
       default:
-        this.#disturb(kind, name, other);
+        if (isPlot(kind)) this.#plots.begin(kind);
+        else this.#disturb(kind, name, other);
     }
   }
 

@@ -11,6 +11,7 @@ import {
 } from '@homing/replication';
 import type { CoordinatorFaults } from './flaky-coordinator.ts';
 import type { NetworkFaults } from './network.ts';
+import type { PlotKind } from './plots.ts';
 import type { Pull } from './pull.ts';
 import type { SeededRandom } from './random.ts';
 
@@ -35,7 +36,7 @@ export const faultKinds = [
 ] as const;
 
 /** `move-broken`: a move to another region, in the midst of which a node dies or etcd goes away. */
-export type FaultKind = (typeof faultKinds)[number] | 'move-broken';
+export type FaultKind = (typeof faultKinds)[number] | 'move-broken' | PlotKind;
 
 /** Longer than any run. */
 export const neverMs = 1e12;

@@ -269,7 +269,7 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'damaged-votes',
 ]);
 
-/** Those that take more luck than a seed has: replication.test.ts, replica-sets.test.ts. */
+/** Those that take more luck than a seed has: plots.test.ts. */
 test.each(noticed)(
   '$bug is noticed',
   async ({ bug, seeds, rule, profile }) => {
