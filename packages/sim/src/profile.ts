@@ -141,24 +141,7 @@ export function drawProfile(random: SeededRandom): Profile {
   const changed = changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
   const migration = random.child('migration');
   const mayMigrate = changed.regions.length > 1 && migration.chance(0.4);
-  const moved = mayMigrate ? { ...changed, ...drawMigration(migration, changed) } : changed;
-  const talk = random.child('talk');
-  return talk.chance(0.35) ? { ...moved, ...drawTalk(talk) } : moved;
-}
-
-/** Sockets that stay open while all this happens. */
-function drawTalk(random: SeededRandom): Partial<Profile> {
-  return {
-    talkers: random.between(1, 3),
-    // Each answer shows the whole list.
-    talkMs: random.pick([
-      [20, 400],
-      [100, 2000],
-    ]),
-    socketBytesMax: random.pick([3000, 1_000_000]),
-    // What became of each frame is to be seen in the end.
-    clearShare: 0,
-  };
+  return mayMigrate ? { ...changed, ...drawMigration(migration, changed) } : changed;
 }
 
 /** Objects that move toward their callers, and for no other reason. */
