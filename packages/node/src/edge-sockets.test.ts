@@ -27,6 +27,8 @@ class World {
   readonly sent: { readonly node: string; readonly message: CallMessage }[] = [];
   readonly heard: (string | Uint8Array)[] = [];
   readonly adopted: string[] = [];
+  /** What the object here is told, in order. */
+  readonly told: string[] = [];
   readonly sockets: SocketTable;
   readonly edge: EdgeSockets;
   readonly port;
@@ -39,7 +41,7 @@ class World {
       clock,
       unattachedBytesMax: 1000,
       events: {
-        objectEvent: nothing,
+        objectEvent: (_object, socket, { type }) => this.told.push(`${type} of ${socket}`),
         memoryEvent: nothing,
         autoResponded: nothing,
         counted: nothing,
@@ -61,7 +63,10 @@ class World {
       bufferBytesMax: 1000,
       seekTimeoutMs: 1000,
       settleTimeoutMs: 1000,
-      adopted: (_object, sockets) => this.adopted.push(...sockets.map(({ socket }) => socket)),
+      adopted: (_object, sockets) => {
+        this.adopted.push(...sockets.map(({ socket }) => socket));
+        this.told.push(...sockets.map(({ socket }) => `adopt ${socket}`));
+      },
     });
     const client: SocketSink = {
       send: (data) => void this.heard.push(data),
@@ -167,6 +172,15 @@ test('this node as the next owner takes what the old one left, and tells a runni
   expect(world.adopted).toEqual(['old/1']);
   const { attachment } = world.sockets.describe('old/1')?.state ?? {};
   expect(Buffer.from(attachment ?? []).toString()).toBe('fresh');
+});
+
+test('a running object hears of a socket before the frames that waited for it', () => {
+  const { edge } = world;
+  edge.takeHere(object);
+  world.port.message('meanwhile');
+  world.find = (delivery) => delivery.deliver({} as Parameters<Delivery['deliver']>[0]);
+  edge.onFlushed('old', flushed());
+  expect(world.told).toEqual(['adopt old/1', 'message of old/1']);
 });
 
 test('the new owner is heard while the old one still gives back', () => {

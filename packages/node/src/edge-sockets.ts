@@ -289,15 +289,18 @@ export class EdgeSockets implements EdgeHost {
     const { sockets, adopted } = this.#options;
     this.#seeking.delete(object.id);
     const late: SocketState[] = [];
+    const taken: (() => void)[] = [];
     for (const edge of [...(this.#byObject.get(object.id) ?? [])]) {
       // What is still to come from the last owner may change the copy.
       if (edge.link.kind === 'node') edge.relink();
       if (edge.link.kind !== 'none') continue;
       const { port, isNew } = sockets.adopt(object, edge.copy, edge.client);
       if (isNew) late.push(edge.copy);
-      edge.linked({ kind: 'here', port });
+      taken.push(() => edge.linked({ kind: 'here', port }));
     }
+    // Before the frames that have waited: they are of sockets that the object knows.
     if (late.length > 0) adopted(object, late);
+    for (const link of taken) link();
   }
 
   onReattached(node: string, message: Extract<CallMessage, { type: 'reattached' }>): void {
