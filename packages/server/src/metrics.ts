@@ -4,7 +4,8 @@
  * defect and fails an assertion.
  */
 import { assert, type MetricLabels, type Metrics } from '@homing/base';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client';
+import { CounterSeries, HistogramSeries } from './series.ts';
 
 const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const records = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
@@ -75,20 +76,23 @@ const gauges: Readonly<Record<string, Declaration>> = {
 
 export class PrometheusMetrics implements Metrics {
   readonly registry = new Registry();
-  readonly #counters = new Map<string, Counter>();
-  readonly #histograms = new Map<string, Histogram>();
+  readonly #counters = new Map<string, CounterSeries>();
+  readonly #histograms = new Map<string, HistogramSeries>();
   readonly #gauges = new Map<string, Gauge>();
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
     const registers = [this.registry];
     for (const [name, { help, labels = [] }] of Object.entries(counters)) {
-      const options = { name: `homing_${name}`, help, labelNames: labels, registers };
-      this.#counters.set(name, new Counter(options));
+      const counter = new CounterSeries({ name: `homing_${name}`, help, labels });
+      this.#counters.set(name, counter);
+      this.#register(counter);
     }
     for (const [name, { help, labels = [], buckets }] of Object.entries(histograms)) {
-      const options = { name: `homing_${name}`, help, labelNames: labels, buckets, registers };
-      this.#histograms.set(name, new Histogram(options));
+      const options = { name: `homing_${name}`, help, labels, bounds: buckets };
+      const histogram = new HistogramSeries(options);
+      this.#histograms.set(name, histogram);
+      this.#register(histogram);
     }
     for (const [name, { help, labels = [] }] of Object.entries(gauges)) {
       const options = { name: `homing_${name}`, help, labelNames: labels, registers };
@@ -96,10 +100,15 @@ export class PrometheusMetrics implements Metrics {
     }
   }
 
+  /** The registry asks no more of a metric than these have; its types name its own classes. */
+  #register(metric: CounterSeries | HistogramSeries): void {
+    this.registry.registerMetric(metric as unknown as Metric);
+  }
+
   increment(name: string, labels: MetricLabels = {}, by = 1): void {
     const counter = this.#counters.get(name);
     assert(counter !== undefined, `metrics: no counter ${name}`);
-    counter.inc(labels, by);
+    counter.add(labels, by);
   }
 
   observe(name: string, value: number, labels: MetricLabels = {}): void {
