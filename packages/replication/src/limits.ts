@@ -14,7 +14,12 @@ export interface ReplicationLimits {
   readonly confirmTimeoutMs: number;
   /** How often logs are looked at that have something outstanding. */
   readonly tickMs: number;
-  /** How long a store that nothing else is sent to waits to hear what is committed. */
+  /** How long after a record was sent its log is looked at, and again while stores have not answered. */
+  readonly lookMs: number;
+  /**
+   * How long a store that nothing else is sent to waits to hear what is committed. Whoever recovers
+   * the object meanwhile writes a record more.
+   */
   readonly noticeMs: number;
   /** How long a store may leave something unanswered before it is sent again. */
   readonly resendMs: number;
@@ -100,7 +105,8 @@ export const replicationLimits: ReplicationLimits = {
   commitTimeoutMs: 5000,
   confirmTimeoutMs: 2000,
   tickMs: 50,
-  noticeMs: 500,
+  lookMs: 500,
+  noticeMs: 5000,
   resendMs: 1000,
   groupBytesMax: 16 * 1024 * 1024,
   inFlightBytesMax: 4 * 1024 * 1024,

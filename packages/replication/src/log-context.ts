@@ -7,10 +7,11 @@ import type { Replica } from './replica.ts';
 import type { SnapshotSender } from './snapshot-sender.ts';
 
 /**
- * `soon`: something is under way, or ought to be. `notice`: all have all there is, and not all know yet
- * that it is committed. `nothing`: not before something is appended.
+ * `soon`: something is waited for that has to be seen to regularly. `later`: stores have not answered
+ * yet, as they are going to. `notice`: all have all there is, and not all know yet that it is committed.
+ * `nothing`: not before something is appended.
  */
-export type Outstanding = 'soon' | 'notice' | 'nothing';
+export type Outstanding = 'soon' | 'later' | 'notice' | 'nothing';
 
 /** A log that is not over, as those see it that it reports to. */
 export interface OpenLog {
@@ -44,8 +45,10 @@ export interface LogContext {
   readonly replica: Replica;
   readonly copies: SnapshotSender;
   readonly promises: PromisesHeld;
-  /** There is something to tell others later. */
+  /** There is something to see to: it is looked at with the next tick. */
   changed(log: OpenLog): void;
+  /** A record was sent: it is looked at when the stores should have answered. */
+  appended(log: OpenLog): void;
   /** The store is to be tried again at the next tick. */
   blocked(log: OpenLog, store: string): void;
   closed(log: OpenLog): void;

@@ -164,7 +164,10 @@ export class ReplicatedLog implements OwnedLog {
     if (this.#isOver) return count;
     assert(this.#owner.phase === 'serving', 'log: appended to before it was recovered');
     this.#appendRecord(operations);
-    this.#foldsSoon ||= operations.some(({ type }) => type === 'alarm');
+    if (operations.some(({ type }) => type === 'alarm')) {
+      this.#foldsSoon = true;
+      this.#context.changed(this);
+    }
     this.#lastAppendMs = clock.monotonicMs();
     this.#waitingSinceMs ??= this.#lastAppendMs;
     if (this.#owner.uncommittedBytes > limits.uncommittedBytesMax) this.#stall();
@@ -200,8 +203,10 @@ export class ReplicatedLog implements OwnedLog {
   }
 
   settled(): Promise<void> {
-    if (this.#isOver || this.#folded === this.#appended) return Promise.resolve();
-    this.#run(this.#owner.fold());
+    if (this.#isOver) return Promise.resolve();
+    // The object may be about to leave: nobody would tell the other stores then.
+    this.#run(this.#owner.tellCommitted());
+    if (this.#folded === this.#appended) return Promise.resolve();
     return new Promise((resolve) => this.#settled.push(resolve));
   }
 
@@ -397,9 +402,10 @@ export class ReplicatedLog implements OwnedLog {
     if (sinceMs !== undefined && nowMs - sinceMs > limits.commitTimeoutMs) this.#stall();
     const isRecovering = this.#started !== undefined;
     const isCopying = this.#staging !== undefined || this.#remote?.isIdle === false;
-    if (isRecovering || sinceMs !== undefined || isCopying) return 'soon';
-    if (this.#owner.isIdle) return 'nothing';
-    return isAnswered && !this.#foldsSoon ? 'notice' : 'soon';
+    if (isRecovering || isCopying) return 'soon';
+    if (sinceMs === undefined && this.#owner.isIdle) return 'nothing';
+    if (this.#foldsSoon) return 'soon';
+    return isAnswered && sinceMs === undefined ? 'notice' : 'later';
   }
 
   /** An answer may be lost with a link's buffer: what a store does not answer is sent again. */
@@ -542,7 +548,8 @@ export class ReplicatedLog implements OwnedLog {
     }
     this.#step({ type: 'append', record });
     for (const copy of this.#copiesElsewhere) copy.step({ type: 'append', record });
-    this.#context.changed(this);
+    if (this.#remote === undefined && this.#staging === undefined) this.#context.appended(this);
+    else this.#context.changed(this);
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
     // Groups of one turn go out together.
@@ -713,7 +720,7 @@ export class ReplicatedLog implements OwnedLog {
     this.#isStalled = false;
     this.#events.committed(committed);
     // Somebody waits for the end of it all.
-    if (isAll && this.#settled.length > 0) this.#run(this.#owner.fold());
+    if (isAll && this.#settled.length > 0) this.#run(this.#owner.tellCommitted());
   }
 
   #groupsUpTo(lsn: number): number {

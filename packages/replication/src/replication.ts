@@ -111,6 +111,8 @@ export class Replication implements ObjectLogs {
   readonly #logs = new Map<ObjectIdHex, ReplicatedLog>();
   /** Logs that `tick` has to look at. */
   readonly #changed = new Set<OpenLog>();
+  /** Those whose stores are to answer, and when they should have; the first first. */
+  readonly #looksAtMs = new Map<OpenLog, number>();
   /** Those that have only notices to send, and when; the first first. */
   readonly #noticesAtMs = new Map<OpenLog, number>();
   #blocked: { readonly log: OpenLog; readonly store: string }[] = [];
@@ -267,8 +269,15 @@ export class Replication implements ObjectLogs {
         send: sendTo,
       },
       changed: (log) => {
+        this.#looksAtMs.delete(log);
         this.#noticesAtMs.delete(log);
         this.#changed.add(log);
+        this.#armTick();
+      },
+      appended: (log) => {
+        if (this.#changed.has(log) || this.#looksAtMs.has(log)) return;
+        this.#noticesAtMs.delete(log);
+        this.#looksAtMs.set(log, clock.monotonicMs() + limits.lookMs);
         this.#armTick();
       },
       blocked: (log, peer) => {
@@ -540,6 +549,7 @@ export class Replication implements ObjectLogs {
     for (const { node, storeId } of this.#peers.values()) {
       let records = 0;
       for (const log of this.#changed) records += log.lagOf(storeId);
+      for (const log of this.#looksAtMs.keys()) records += log.lagOf(storeId);
       for (const log of this.#noticesAtMs.keys()) records += log.lagOf(storeId);
       lag.set(node, records);
     }
@@ -688,6 +698,7 @@ export class Replication implements ObjectLogs {
   #onClosed(log: OpenLog): void {
     const { id } = log.object;
     this.#changed.delete(log);
+    this.#looksAtMs.delete(log);
     this.#noticesAtMs.delete(log);
     this.remotes.closed(log);
     this.#copies.cancel(id, log.epoch);
@@ -734,13 +745,16 @@ export class Replication implements ObjectLogs {
       if (!log.isOver && (store === self.storeId || this.#peers.has(store))) log.up(store);
     }
     const nowMs = this.#options.clock.monotonicMs();
-    for (const [log, atMs] of this.#noticesAtMs) {
-      if (atMs > nowMs) break;
-      this.#changed.add(log);
-      this.#noticesAtMs.delete(log);
+    for (const waiting of [this.#looksAtMs, this.#noticesAtMs]) {
+      for (const [log, atMs] of waiting) {
+        if (atMs > nowMs) break;
+        this.#changed.add(log);
+        waiting.delete(log);
+      }
     }
     for (const log of [...this.#changed]) this.#look(log, nowMs);
-    const left = this.#changed.size + this.#noticesAtMs.size + this.#blocked.length;
+    const left =
+      this.#changed.size + this.#looksAtMs.size + this.#noticesAtMs.size + this.#blocked.length;
     if (left > 0) this.#armTick();
   }
 
@@ -749,7 +763,9 @@ export class Replication implements ObjectLogs {
     if (outstanding === 'soon') return;
     this.#changed.delete(log);
     if (outstanding === 'nothing' || log.isOver) return;
+    const { lookMs, noticeMs } = this.#options.limits;
+    if (outstanding === 'later') this.#looksAtMs.set(log, nowMs + lookMs);
     // Not before, counted from its last append: then it does send them.
-    this.#noticesAtMs.set(log, nowMs + this.#options.limits.noticeMs);
+    else this.#noticesAtMs.set(log, nowMs + noticeMs);
   }
 }

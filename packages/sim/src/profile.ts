@@ -133,7 +133,7 @@ export function drawProfile(random: SeededRandom): Profile {
     zones,
     isRemote,
     isRegionLost,
-    limits: { ...calm.limits, ...scrub },
+    limits: { ...calm.limits, ...scrub, noticeMs: random.child('notices').pick([500, 5000]) },
   };
   const drawn = random.chance(0.5) ? any : { ...any, ...drawTakeovers(random.child('takeovers')) };
   const cleared = { ...drawn, ...drawClears(random.child('clears')) };

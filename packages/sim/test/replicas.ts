@@ -29,6 +29,9 @@ const object = { namespace: 'w/C', id };
 const shard = { region: 'main', shard: 0 };
 export const epochOf = (revision: number): Epoch => makeEpoch(BigInt(revision), 0);
 
+/** Sooner than in production: what all replicas have in the end is soon there. */
+const noticeMs = 500;
+
 export class Replicas {
   readonly world = new World();
   readonly random = new SeededRandom(1);
@@ -51,7 +54,7 @@ export class Replicas {
     names: readonly string[] = ['a', 'b', 'c'],
   ) {
     this.#bugs = bugs;
-    this.#limits = { ...replicationLimits, ...limits };
+    this.#limits = { ...replicationLimits, noticeMs, ...limits };
     this.disks = names.map(
       (name) => new Disk(this.world, `store-${name}`, this.random.child(name), { fsyncMs: [1, 4] }),
     );
