@@ -251,6 +251,10 @@ export class Actor implements IoContext {
     this.#break(reason);
   }
 
+  get holdsSockets(): boolean {
+    return this.#hibernation.holdsSockets;
+  }
+
   /** Ends the activation if nothing keeps it; false where something does. */
   evict(): boolean {
     if (this.#broken !== undefined || !this.#isIdle) return false;

@@ -66,6 +66,11 @@ export class Hibernation {
     }
   }
 
+  /** Whether there are sockets that the object can leave memory with. */
+  get holdsSockets(): boolean {
+    return this.#held.size > 0;
+  }
+
   accept(socket: unknown, tags: unknown): void {
     if (!(socket instanceof WebSocket)) throw badArgument('acceptWebSocket', name, 1, 'WebSocket');
     const given = checkTags(tags);

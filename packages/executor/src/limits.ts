@@ -17,8 +17,10 @@ export interface ExecutorLimits {
   readonly heldOutputBytes: number;
   /** Idle time after which an object leaves memory when it holds no plain socket or timer. */
   readonly idleHibernateMs: number;
-  /** The same for objects that cannot hibernate: old callers still hold stubs to them. */
+  /** The same for objects to which callers still hold stubs, and for as many others as are kept. */
   readonly idleEvictMs: number;
+  /** So many idle objects of an executor are kept for longer, those that have no sockets: coming back costs. */
+  readonly idleObjectsMax: number;
   /** Results kept per object for calls with a request id, and for how long. */
   readonly requestResultsMax: number;
   readonly requestResultAgeMs: number;
@@ -36,6 +38,7 @@ export const executorLimits: ExecutorLimits = {
   heldOutputBytes: 64 * 1024 * 1024,
   idleHibernateMs: 10_000,
   idleEvictMs: 70_000,
+  idleObjectsMax: 4096,
   requestResultsMax: 1000,
   requestResultAgeMs: 600_000,
   messageBytes: 32 * 1024 * 1024,

@@ -6,7 +6,14 @@ import { fixture, Program } from './program.ts';
 let program: Program;
 
 beforeAll(async () => {
-  program = await Program.start(fixture('faults'), '--no-watch', '--limit', 'idleHibernateMs=200');
+  program = await Program.start(
+    fixture('faults'),
+    '--no-watch',
+    '--limit',
+    'idleHibernateMs=200',
+    '--limit',
+    'idleEvictMs=200',
+  );
 });
 
 afterAll(() => program.dispose());

@@ -3,16 +3,18 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Client, call } from './client.ts';
 import { fixture, Program } from './program.ts';
 
+const soon = ['--limit', 'idleHibernateMs=300', '--limit'];
+
 let program: Program;
 
 beforeAll(async () => {
-  program = await Program.start(fixture('faults'), '--no-watch', '--limit', 'idleHibernateMs=300');
+  program = await Program.start(fixture('faults'), '--no-watch', ...soon, 'idleEvictMs=300');
 });
 
 afterAll(() => program.dispose());
 
-async function metric(name: string): Promise<number> {
-  const page = await (await fetch(`http://127.0.0.1:${program.ports.admin}/metrics`)).text();
+async function metric(name: string, of = program): Promise<number> {
+  const page = await (await fetch(`http://127.0.0.1:${of.ports.admin}/metrics`)).text();
   const line = page.split('\n').find((text) => text.startsWith(name));
   return Number(line?.split(' ').at(-1));
 }
@@ -72,4 +74,23 @@ test('many objects touched once are all let go', async () => {
   await allAsleep();
   expect(await metric('homing_objects_owned')).toBe(0);
   expect(await call(program, '/many-7/value')).toMatchObject({ result: 1 });
+});
+
+test('those that were used last are kept, up to a number, unless sockets stand for them', async () => {
+  const kept = await Program.start(fixture('faults'), '--no-watch', ...soon, 'idleObjectsMax=2');
+  try {
+    const memory = async (name: string) =>
+      ((await call(kept, `/${name}/memory`)).result as number[])[0];
+    const before = [await memory('a'), await memory('b'), await memory('c')];
+    const client = await Client.connect(kept, '/s/socket');
+    // Two are too many, and the newest of all has a socket.
+    while ((await metric('homing_objects_active', kept)) > 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(await memory('c')).toBe(before[2]);
+    expect(await memory('b')).not.toBe(before[1]);
+    client.close();
+  } finally {
+    await kept.dispose();
+  }
 });

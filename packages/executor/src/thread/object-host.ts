@@ -219,13 +219,17 @@ export class ObjectHost {
 
   /** Offers what has been idle for long enough; everything idle where memory is short. */
   offerIdle(isMemoryShort: boolean): void {
-    const { idleHibernateMs, idleEvictMs } = this.#options.limits;
+    const { idleHibernateMs, idleEvictMs, idleObjectsMax } = this.#options.limits;
     const nowMs = clock.monotonicMs();
+    // The longest idle go first.
+    let excess = isMemoryShort ? this.#idle.size : this.#idle.size - idleObjectsMax;
     for (const hosted of this.#idle) {
       const idleMs = nowMs - (hosted.idleSinceMs ?? nowMs);
       if (idleMs < idleHibernateMs && !isMemoryShort) return;
+      const isKept = excess <= 0 && !hosted.actor.holdsSockets;
+      excess -= 1;
       if (hosted.offered) continue;
-      if (hosted.sessions.size > 0 && idleMs < idleEvictMs) continue;
+      if ((isKept || hosted.sessions.size > 0) && idleMs < idleEvictMs) continue;
       if (!this.#mayGo(hosted)) continue;
       hosted.offered = true;
       this.#options.post({ type: 'evictable', activation: hosted.number });
