@@ -589,7 +589,8 @@ export class OwnerLog {
     progress.state = 'streaming';
     progress.matched = Math.max(progress.matched, lsn);
     if (committed <= lsn) progress.known = Math.max(progress.known, committed);
-    this.#advance();
+    // Of a majority that has more than is committed each one has, this one too.
+    if (progress.matched > this.#committed.lsn) this.#advance();
     if (store === this.self && committed <= lsn) this.#onFolded(committed);
     this.#send(store, progress);
     this.#checkServing();
