@@ -33,6 +33,7 @@ class World {
   readonly edge: EdgeSockets;
   readonly port;
   isStanding = true;
+  giveBack: () => void = () => {};
   find: ((delivery: Delivery) => void) | undefined;
 
   constructor() {
@@ -60,6 +61,7 @@ class World {
       learned: nothing,
       newestEpoch: () => undefined,
       notOwner: nothing,
+      giveBack: () => this.giveBack(),
       bufferBytesMax: 1000,
       seekTimeoutMs: 1000,
       settleTimeoutMs: 1000,
@@ -251,4 +253,18 @@ test('a client that has left while its object did is brought to the next owner',
   edge.onTake('new', object, epoch);
   expect(world.sent.at(-1)?.message).toMatchObject({ type: 'event', event: { code: 1001 } });
   expect([edge.has(object.id), world.heard]).toEqual([false, []]);
+});
+
+test('what waits for an object that was here comes to its next owner before what follows', () => {
+  const { edge } = world;
+  // The object has become this node's, and is on its way out while its client goes on.
+  edge.over('old', 'dead');
+  edge.takeHere(object);
+  world.sent.length = 0;
+  world.giveBack = () => {
+    edge.resend(object, 'old/1', { type: 'message', data: '1' });
+  };
+  edge.onTake('new', object, epoch);
+  world.port.message('2');
+  expect(world.log).toEqual(['to new taken', 'to new event 1', 'to new event 2']);
 });

@@ -41,6 +41,8 @@ export interface EdgeSocketsOptions {
   readonly find: (object: ObjectRef, delivery: Delivery) => void;
   /** The node said that it owns the object: a claim of before is not to be believed. */
   readonly learned: (id: ObjectIdHex, node: string, epoch: Epoch) => void;
+  /** Events that wait here for the object go back to their sockets. */
+  readonly giveBack: (id: ObjectIdHex) => void;
   /** Of what is known of the object's owners. */
   readonly newestEpoch: (id: ObjectIdHex) => Epoch | undefined;
   /** The node said it does not own the object. */
@@ -189,6 +191,8 @@ export class EdgeSockets implements EdgeHost {
   /** A new owner on another node takes the object's sockets over. */
   onTake(node: string, object: ObjectRef, epoch: Epoch): void {
     this.detached(object.id);
+    // Before what follows on these sockets, which goes there directly.
+    this.#options.giveBack(object.id);
     this.#drain(object, epoch, () => {
       const edges = this.#without(object.id);
       const sockets = edges.map((edge) => edge.copy);

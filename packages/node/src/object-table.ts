@@ -316,6 +316,15 @@ export class ObjectTable {
     else logs.damaged(id, messageOf(error));
   }
 
+  /** What clients sent and waits here goes back to them: the object is another node's, as that says. */
+  giveBackEvents(id: ObjectIdHex): void {
+    const waiting = this.#entries.get(id)?.waiting;
+    for (const delivery of waiting?.take() ?? []) {
+      if (delivery.bytes !== undefined && delivery.left !== undefined) delivery.left();
+      else waiting?.push(delivery);
+    }
+  }
+
   /** The log of an object that is owned here, and not lost. */
   logOf(id: ObjectIdHex): OwnedLog | undefined {
     return this.#entries.get(id)?.log;

@@ -133,6 +133,7 @@ export class PeerLinks {
       timers,
       lanes,
       find: (object, delivery) => options.objects().deliver(object, 'socket', delivery),
+      giveBack: (id) => options.objects().giveBackEvents(id),
       learned: (id, node, epoch) => placement.learn(id, node, epoch),
       newestEpoch: (id) => this.#newestEpoch(id),
       notOwner: (id, node) => placement.forget(id, node),

@@ -266,6 +266,7 @@ class Run {
               : undefined,
           activation: () => undefined,
           isLeaving: () => false,
+          giveBackEvents: nothing,
         }) as unknown as ObjectTable,
       open: () => {
         throw new Error('no sessions here');
