@@ -214,14 +214,6 @@ const damaged: Partial<Profile> = {
   kinds: ['crash', 'isolate', 'cut-both-ways'],
 };
 
-/** The same, where disks often have no room to take down what was found. */
-const fullDisks: Partial<Profile> = {
-  ...damaged,
-  overloadedShare: 0.5,
-  isRemote: false,
-  isRegionLost: false,
-};
-
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
   { bug: 'isUnfenced', rule: 'applied', seeds: [49, 82, 4] },
@@ -243,7 +235,6 @@ const noticed: readonly Noticed[] = [
   { bug: 'seals-ignore-promises', rule: 'order', seeds: [232, 3, 5], profile: cutOffOwners },
   { bug: 'leaves-before-commit', rule: 'durable', seeds: [1, 2, 3] },
   { bug: 'quarantined-votes', rule: 'answer', seeds: [31, 15, 19], profile: damaged },
-  { bug: 'damaged-votes', rule: 'lost', seeds: [71, 65], profile: fullDisks },
 ];
 
 /** Seeds looked at before a mistake counts as not noticed. */
@@ -266,10 +257,9 @@ const ofProtocol: ReadonlySet<string> = new Set([
   'copies-uncommitted',
   'quarantined-votes',
   'leaves-before-commit',
-  'damaged-votes',
 ]);
 
-/** Those that take more luck than a seed has: plots.test.ts. */
+/** Those that take more luck than a seed has: plots.test.ts, quarantine.test.ts. */
 test.each(noticed)(
   '$bug is noticed',
   async ({ bug, seeds, rule, profile }) => {
