@@ -217,7 +217,7 @@ const damaged: Partial<Profile> = {
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [2, 3] },
   { bug: 'isUnfenced', rule: 'applied', seeds: [49, 82, 4] },
-  { bug: 'isGapTaken', rule: 'agreement', seeds: [13, 12, 62] },
+  { bug: 'isGapTaken', rule: 'agreement', seeds: [50, 13, 12] },
   { bug: 'isReadUncovered', rule: 'order', seeds: [12, 51, 35] },
   { bug: 'isResultApart', rule: 'duplicate', seeds: [1, 5], profile: retried },
   { bug: 'no-barrier', rule: 'durable', seeds: [11, 40, 12] },
