@@ -94,10 +94,11 @@ interface Plotted {
 }
 
 const cases: readonly Plotted[] = [
-  { bug: 'lost-not-named', rule: 'order', seed: 1, profile: goBetween },
-  { bug: 'no-silence', rule: 'order', seed: 2, profile: forgetful },
-  { bug: 'promise-from-receipt', rule: 'order', seed: 2, profile: lateAnswers },
-  { bug: 'finish-early', rule: 'order', seed: 1, profile: replaced },
+  { bug: 'lost-not-named', rule: 'order', seed: 2, profile: goBetween },
+  { bug: 'seals-ignore-promises', rule: 'order', seed: 1, profile: goBetween },
+  { bug: 'no-silence', rule: 'order', seed: 5, profile: forgetful },
+  { bug: 'promise-from-receipt', rule: 'order', seed: 3, profile: lateAnswers },
+  { bug: 'finish-early', rule: 'order', seed: 20, profile: replaced },
   { bug: 'one-behind', rule: 'applied', seed: 1, profile: busyOwners },
   { bug: 'older-epochs-count', rule: 'applied', seed: 3, profile: threeOwners },
 ];
