@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import { hasEtcd, TestCluster, type TestNode } from './test-cluster.ts';
 
@@ -42,8 +43,8 @@ test.skipIf(!hasEtcd)(
       const query = new URLSearchParams({ namespace: 'COUNTER', name: 'kept' });
       const described = await fetch(`http://${first.admin}/api/describe?${query}`);
       const { id } = (await described.json()) as { id: string };
-      // Until the last record is folded in everywhere.
-      await sleep(2000);
+      // Until the last record is folded in everywhere: it would be written over what is damaged.
+      await sleep(replicationLimits.noticeMs + 4000);
       cluster.signal(victim.name, 'SIGTERM');
       const { pid } = victim;
       await until('the node has ended', async () => !existsSync(`/proc/${pid}`));

@@ -102,7 +102,8 @@ test.skipIf(!hasEtcd)(
     expect([early.status, early.stderr]).toEqual([1, expect.stringContaining('have sessions')]);
     await loseEu();
     const shown = await promote();
-    const current = String.raw`0\.0 s at 20\d\d-\S+Z`;
+    // What an owner said last may be from before the last record was there.
+    const current = String.raw`\d+\.\d s at 20\d\d-\S+Z`;
     expect([shown.status, shown.stderr]).toEqual([
       1,
       expect.stringContaining('nothing was changed'),
