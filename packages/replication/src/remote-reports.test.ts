@@ -1,5 +1,12 @@
 /** What is known of remote copies' lag once their owner is gone. */
-import type { Clock, Epoch, ObjectIdHex, Store, WallMs } from '@homing/base';
+import {
+  type Clock,
+  type Epoch,
+  HomingError,
+  type ObjectIdHex,
+  type Store,
+  type WallMs,
+} from '@homing/base';
 import { memoryStore } from '@homing/storage';
 import { expect, test } from 'vitest';
 import { decodeMessage, encodeMessage } from './messages.ts';
@@ -52,6 +59,30 @@ test('a node that starts again tells what it last wrote down', () => {
   clock.nowMs = 1000;
   before.heard('n1', { ...report, seconds: 4 });
   expect(secondsNow()).toBe(4);
+});
+
+test('a disk that does not keep up is given the next report', async () => {
+  const store = memoryStore();
+  let isBusy = true;
+  const putNote = async (...note: Parameters<Store['putNote']>) => {
+    if (isBusy) throw new HomingError('overloaded', 'the disk does not keep up');
+    await store.putNote(...note);
+  };
+  const failures: unknown[] = [];
+  const clock = { monotonicMs: () => 0 } as Clock;
+  const failed = (error: unknown) => failures.push(error);
+  const busy = { notes: () => [], putNote } as unknown as Store;
+  const heard = new RemoteReports({ store: busy, clock, noteMs: 1000, failed });
+  const settled = async () => {
+    for (let turn = 0; turn < 5; turn++) await undefined;
+  };
+  heard.heard('n1', report);
+  await settled();
+  isBusy = false;
+  heard.heard('n1', { ...report, seconds: 3 });
+  await settled();
+  expect(failures).toEqual([]);
+  expect(reports(store, { nowMs: 0 }).lagOf('n1', idOf('b'), epochOf(9))?.seconds).toBe(3);
 });
 
 test('a report is the same on the other side', () => {

@@ -7,7 +7,14 @@
  *
  * Owned by `Replication`.
  */
-import type { Clock, Epoch, ObjectIdHex, Store, WallMs } from '@homing/base';
+import {
+  type Clock,
+  type Epoch,
+  isHomingError,
+  type ObjectIdHex,
+  type Store,
+  type WallMs,
+} from '@homing/base';
 
 /** Of all objects that one node owns and that are to have a copy elsewhere. */
 export interface RemoteReport {
@@ -30,7 +37,7 @@ export interface HeardLag {
 export interface RemoteReportsOptions {
   readonly store: Store;
   readonly clock: Clock;
-  /** A report is written down at most so often. */
+  /** A report is written down at most so often; where the disk does not keep up the next one is. */
   readonly noteMs: number;
   readonly failed: (error: unknown) => void;
 }
@@ -57,7 +64,10 @@ export class RemoteReports {
     const notedAtMs = this.#notedAtMs.get(node);
     if (notedAtMs !== undefined && nowMs - notedAtMs < noteMs) return;
     this.#notedAtMs.set(node, nowMs);
-    store.putNote(`${notePrefix}${node}`, encode(report)).catch(failed);
+    store.putNote(`${notePrefix}${node}`, encode(report)).catch((error: unknown) => {
+      if (isHomingError(error) && error.code === 'overloaded') this.#notedAtMs.delete(node);
+      else failed(error);
+    });
   }
 
   /** Undefined where the node has not spoken of the object since it has owned it under this epoch. */

@@ -74,10 +74,11 @@ export class DiskIdentity {
   #later(): void {
     if (this.#isStopped) return;
     this.#timer = this.#timers.after(writeMs, () => {
-      this.#write().then(
-        () => this.#later(),
-        (error: unknown) => this.#logger.error('a note was not written', { error: String(error) }),
-      );
+      this.#write()
+        .catch((error: unknown) =>
+          this.#logger.error('a note was not written', { error: String(error) }),
+        )
+        .then(() => this.#later());
     });
   }
 
