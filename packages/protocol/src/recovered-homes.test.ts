@@ -179,6 +179,8 @@ describe('the home of an object', () => {
 
   test('has a loose log where its newest record is not known to be at a majority', () => {
     expect(find({ a1: old, a2: old, a3: [5, 5, 2] })).toEqual({ home: 'a', isLoose: false });
+    // Whoever claims it may have asked the other two alone before.
+    expect(find({ a1: old })).toEqual({ home: 'a', isLoose: true });
     // As after a promotion: the newest copy of a lost region’s object is at one store.
     expect(find({ b1: [5, 5, 9], b2: [9, 5, 7], b3: [9, 5, 3] })).toEqual({
       home: 'b',

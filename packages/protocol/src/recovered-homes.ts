@@ -61,8 +61,12 @@ export function recoveredHome(
   stores: AskedStores,
   byDefault: string,
 ): FoundHome {
-  const possible = regions.map((one) => new Candidate(one, stores)).filter((one) => one.mayHold);
-  if (possible.length === 0) return { home: byDefault, isLoose: false };
+  const candidates = regions.map((one) => new Candidate(one, stores));
+  const possible = candidates.filter((one) => one.mayHold);
+  if (possible.length === 0) {
+    const there = candidates.find(({ region }) => region === byDefault);
+    return { home: byDefault, isLoose: there?.isLoose === true };
+  }
   const sure = greatest(
     possible.map((one) => one.surely),
     compareRevisions,
@@ -75,7 +79,7 @@ export function recoveredHome(
   for (const chosen of choices(vowed, sure, last, byDefault)) {
     const others = vowed.filter((one) => one !== chosen);
     if (!others.every((one) => isFree(one, chosen) || isOlder(one, chosen, last))) continue;
-    return { home: chosen.region, isLoose: !chosen.hasAtQuorum(chosen.last) };
+    return { home: chosen.region, isLoose: chosen.isLoose };
   }
   return { home: undefined, unasked: vowed.flatMap(({ unasked }) => unasked) };
 }
@@ -151,6 +155,10 @@ class Candidate {
 
   get isAsked(): boolean {
     return this.unasked.length === 0;
+  }
+
+  get isLoose(): boolean {
+    return !this.hasAtQuorum(this.last);
   }
 
   has(record: RecordName): boolean {

@@ -74,11 +74,13 @@ export class DiskIdentity {
   #later(): void {
     if (this.#isStopped) return;
     this.#timer = this.#timers.after(writeMs, () => {
-      this.#write()
-        .catch((error: unknown) =>
-          this.#logger.error('a note was not written', { error: String(error) }),
-        )
-        .then(() => this.#later());
+      this.#write().then(
+        () => this.#later(),
+        (error: unknown) => {
+          this.#logger.error('a note was not written', { error: String(error) });
+          this.#later();
+        },
+      );
     });
   }
 
