@@ -53,5 +53,9 @@ test('a region is given up by name alone, and only where none of its nodes is th
   const whole = planRecovery([...left, state('a'), state('b')]);
   expect([whole.lost, whole.highest]).toEqual([[], epochOf(7)]);
   // What the lost region was granted in its last moments is below it.
-  expect(planRecovery(left, ['eu']).highest).toBeGreaterThan(epochOf(1_000_000));
+  const { highest } = planRecovery(left, ['eu']);
+  expect(highest).toBeGreaterThan(epochOf(1_000_000));
+  // What was cut short after the first of the nodes goes on as it began.
+  const recovered = { ...state('x'), refused: false, highest: String(highest) };
+  expect(planRecovery([recovered, state('y')], ['eu']).highest).toBe(highest);
 });

@@ -217,8 +217,10 @@ export function planRecovery(
     const own = BigInt(state.highest) as Epoch;
     return own > greatest ? own : greatest;
   }, 0n as Epoch);
+  // Those that trust this etcd do so since an earlier run, cut short, which went on above: the cluster runs.
+  const isFirst = states.every(({ refused }) => refused);
   return {
-    highest: lost.length === 0 ? highest : above(highest),
+    highest: lost.length > 0 && isFirst ? above(highest) : highest,
     shards: [...shards.values()],
     regions,
     lost,
