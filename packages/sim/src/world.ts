@@ -118,6 +118,8 @@ export class Process {
   #pausedSinceMs: number | undefined;
   #isAlive = true;
   #waiting: (() => void)[] = [];
+  /** What waited for the process to go on, and has not run yet. */
+  #late = 0;
 
   constructor(world: World, rate: number) {
     this.#world = world;
@@ -149,8 +151,22 @@ export class Process {
   /** Runs `callback` now, or when the process goes on; never after it was killed. */
   run(callback: () => void): void {
     if (!this.#isAlive) return;
+    if (this.#late > 0) this.#runBehind(callback);
+    else this.#runOrWait(callback);
+  }
+
+  #runOrWait(callback: () => void): void {
     if (this.#pausedSinceMs === undefined) callback();
     else this.#waiting.push(callback);
+  }
+
+  /** As an event of its own, after all that is late already. */
+  #runBehind(callback: () => void): void {
+    this.#late += 1;
+    this.#world.at(0, () => {
+      this.#late -= 1;
+      if (this.#isAlive) this.#runOrWait(callback);
+    });
   }
 
   pause(): void {
@@ -162,7 +178,7 @@ export class Process {
     this.#pausedSinceMs = undefined;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const callback of waiting) this.#world.at(0, () => this.run(callback));
+    for (const callback of waiting) this.#runBehind(callback);
   }
 
   kill(): void {
