@@ -604,14 +604,16 @@ export class ObjectTable {
         return;
       }
       if (entry.state !== 'draining') return;
-      for (const delivery of entry.waiting.take()) {
-        delivery.refuse(new HomingError('unavailable', 'no majority of the object’s replicas'));
-      }
+      // Events wait on: they go back to their clients' nodes once these know that the object has left.
+      entry.waiting.refuseCalls(
+        new HomingError('unavailable', 'no majority of the object’s replicas'),
+      );
       const { coordinator, timers, stalledReleaseMs } = this.#options;
       // Where the coordinator is away too, nobody else could claim it: this node keeps it.
       coordinator.release(entry.object, log.epoch).then(
         () => {
-          if (entry.log === log && entry.state === 'draining') log.release();
+          // Nothing that waits claims it here again, where no majority is reached.
+          if (entry.log === log && entry.state === 'draining') this.#forget(entry);
         },
         () => timers.after(stalledReleaseMs, giveUp),
       );

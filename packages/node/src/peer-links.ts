@@ -433,6 +433,8 @@ export class PeerLinks {
       return;
     }
     this.#options.placement.learn(object.id, node, epoch);
+    // Where this node was the owner: other nodes hear so before they are given back what waits here.
+    if (this.#options.objects().status(object.id) !== undefined) this.#remote.left(object);
     this.#edge.onTake(node, object, epoch);
   }
 

@@ -245,6 +245,8 @@ export class RemoteSockets {
       const sink = this.#sink(node, copy.socket, object);
       const { port, isNew } = this.#options.sockets.adopt(object, copy, sink);
       this.#of(node).set(copy.socket, { port, object });
+      // What came before is given back only after the node has heard that the object has left again.
+      this.#left.delete(copy.socket);
       if (isNew) late.push(copy);
     }
     if (isLate && late.length > 0) this.#options.adopted(object, late);

@@ -1,0 +1,114 @@
+import type { Epoch, NetworkHandler, ObjectIdHex, ObjectRef } from '@homing/base';
+import { expect, test } from 'vitest';
+import {
+  type CallMessage,
+  decodeCall,
+  encodeCall,
+  encodeInLane,
+  takeInLane,
+} from './call-messages.ts';
+import { PeerLinks, type PeerLinksOptions } from './peer-links.ts';
+import { SocketTable } from './socket-table.ts';
+
+const object: ObjectRef = { namespace: 'w/Room', id: 'a'.repeat(64) as ObjectIdHex };
+const copy = {
+  socket: 'edge/1',
+  tags: [],
+  attachment: undefined,
+  autoResponseMs: undefined,
+  autoResponse: undefined,
+};
+const nothing = () => {};
+
+/** A node that owns an object under epoch 1, with a client of node `edge`. */
+class World {
+  readonly said: string[] = [];
+  /** Events that the object cannot take now, by socket. */
+  readonly waiting: (() => void)[] = [];
+  #handler: NetworkHandler | undefined;
+
+  constructor() {
+    const clock = { monotonicMs: () => 0, wallMs: () => 0 };
+    const say = (node: string, bytes: Uint8Array) => {
+      const message = decodeCall(takeInLane(bytes) ?? bytes);
+      if (message?.type === 'event' || message?.type === 'returned') {
+        const { event } = message;
+        this.said.push(`${message.type} ${event.type === 'message' ? event.data : ''} to ${node}`);
+      } else if (message !== undefined) this.said.push(`${message.type} to ${node}`);
+      return true;
+    };
+    const sockets = new SocketTable({
+      clock: clock as never,
+      unattachedBytesMax: 1000,
+      events: {
+        objectEvent: (_object, socket, event) =>
+          this.waiting.push(() => links.resend(object, socket, event)),
+        memoryEvent: nothing,
+        autoResponded: nothing,
+        counted: nothing,
+      },
+    });
+    const links = new PeerLinks({
+      network: {
+        serve: (_purpose: string, handler: NetworkHandler) => {
+          this.#handler = handler;
+        },
+        send: (node: string, _purpose: string, bytes: Uint8Array) => say(node, bytes),
+        sendOrEnd: (node: string, _purpose: string, bytes: Uint8Array) => void say(node, bytes),
+      },
+      placement: { remembered: nothing, learn: nothing },
+      coordinator: { self: { node: 'self' }, nodes: () => [], watch: nothing },
+      sockets,
+      clock,
+      timers: { after: () => ({ cancel: nothing }) },
+      limits: {
+        gatherTimeoutMs: 1000,
+        socketSeekTimeoutMs: 1000,
+        socketWaitingBytesMax: 1000,
+        laneKeptBytesMax: 100_000,
+        leaveTimeoutMs: 1000,
+      },
+      objects: () => ({
+        status: () => ({ state: 'asleep', epoch: 1n as Epoch }),
+        isLeaving: () => false,
+        activation: nothing,
+        giveBackEvents: () => {
+          for (const back of this.waiting.splice(0)) back();
+        },
+      }),
+    } as unknown as PeerLinksOptions);
+    for (const node of ['edge', 'new']) {
+      this.#handler?.up(peerOf(node));
+      const greeting = encodeCall({ type: 'lane', life: 1, taken: 0 });
+      this.#handler?.message(peerOf(node), greeting);
+    }
+    this.hears('edge', { type: 'reattach', object, sockets: [copy] });
+    this.said.length = 0;
+  }
+
+  hears(node: string, message: CallMessage): void {
+    this.#handler?.message(peerOf(node), encodeInLane(message));
+  }
+}
+
+function peerOf(node: string) {
+  return { node, storeId: node, run: node };
+}
+
+test('an owner that hears of the next one gives back what it has not taken, and what still comes', () => {
+  const world = new World();
+  const event = (data: string) =>
+    world.hears('edge', { type: 'event', socket: 'edge/1', event: { type: 'message', data } });
+  event('1');
+  event('2');
+  expect([world.said, world.waiting.length]).toEqual([[], 2]);
+  world.hears('new', { type: 'take', object, epoch: 2n as Epoch });
+  event('3');
+  expect(world.said).toEqual([
+    'not-here to edge',
+    'returned 1 to edge',
+    'returned 2 to edge',
+    'taken to new',
+    'returned 3 to edge',
+  ]);
+});
