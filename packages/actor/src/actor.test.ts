@@ -293,9 +293,27 @@ describe('write groups', () => {
     const other = event(actor, () => order.push('event'));
     await settle();
     expect(order).toEqual([]);
+    // The next record would have them folded in, and nobody writes one.
+    expect(host.foldsNeeded).toEqual([1]);
     host.confirm();
     await Promise.all([writing, other]);
     expect(order).toEqual(['written', 'event']);
+  });
+
+  test('what follows a call that wrote nothing waits for nothing', async () => {
+    const { actor, host, ctx } = await start(() => ({ alarm: () => {} }));
+    host.goesAhead = true;
+    const sent: string[] = [];
+    for (const isBefore of [true, false]) {
+      await event(actor, async () => {
+        if (isBefore) await ctx.storage.deleteAlarm();
+        actor.post(() => sent.push('an answer'));
+        if (!isBefore) await ctx.storage.deleteAlarm();
+      });
+    }
+    expect(host.groups).toEqual([]);
+    expect(host.sentAhead).toEqual([]);
+    expect(sent).toEqual(['an answer', 'an answer']);
   });
 });
 

@@ -327,7 +327,9 @@ export class Actor implements IoContext {
         if (this.#broken !== undefined) throw this.#broken.reason;
       },
       written: (unconfirmed) => {
-        if (!unconfirmed && !this.#cache.isInTransaction) this.#gateGroup = this.#cache.group;
+        // Some write nothing, as deleting an alarm that is not set: there is no group to wait for.
+        const { hasPending, isInTransaction, group } = this.#cache;
+        if (hasPending && !unconfirmed && !isInTransaction) this.#gateGroup = group;
       },
     });
     const storage = new DurableObjectStorage(access, {
@@ -441,6 +443,7 @@ export class Actor implements IoContext {
     const gate = scope instanceof InputGate ? scope.current : this.#gate;
     gate.hold();
     this.#outputs.await(this.#newestGroup);
+    this.#host.needsFolded(this.#newestGroup);
     return new Promise((resolve) => {
       this.#roomWaiters.push(() => {
         this.#host.macrotask(resolve);

@@ -101,6 +101,7 @@ export class TestingHost implements ActorHost {
   /** The groups that what went ahead is held for. */
   readonly sentAhead: number[] = [];
   readonly awaited: number[] = [];
+  readonly foldsNeeded: number[] = [];
   isIdle = false;
   isActivated = false;
   #durable = 0;
@@ -134,6 +135,10 @@ export class TestingHost implements ActorHost {
 
   awaits(group: number): void {
     this.awaited.push(group);
+  }
+
+  needsFolded(group: number): void {
+    this.foldsNeeded.push(group);
   }
 
   permit(pass: () => void): void {

@@ -180,6 +180,11 @@ describe('calls', () => {
     await expect(call(ends, 'nope')).rejects.toThrow(missing);
     await expect(call(ends, 'hasOwnProperty')).rejects.toThrow(missing);
     await expect(call(ends, 'constructor')).rejects.toThrow(missing);
+    for (const value of [5, 'five', true, null, undefined]) {
+      const given = connect({ given: () => ({ value }) });
+      await expect(call(given, 'given').value.nope()).rejects.toThrow(TypeError);
+      await expect(call(given, 'given').value.nope()).rejects.not.toThrow('#value');
+    }
     await expect(makePromise(ends.client.read(['value']))).resolves.toBe(0);
   });
 

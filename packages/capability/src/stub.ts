@@ -240,6 +240,7 @@ export function markServiceStub(stub: object): void {
   serviceStubs.set(stub, true);
 }
 
-export function isServiceStub(value: object): boolean {
-  return serviceStubs.has(value);
+export function isServiceStub(value: unknown): boolean {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function';
+  return isObject && serviceStubs.has(value);
 }

@@ -34,7 +34,7 @@ export function invokePath(
     }
     if (isStub(value)) return stubHook(value).invoke(path.slice(index), args);
     const name = path[index] as string;
-    if (isServiceStub(value as object)) return remainder(value, path, index, args);
+    if (isServiceStub(value)) return remainder(value, path, index, args);
     const member = memberOf(value, name);
     if (args !== undefined && index === path.length - 1) return call(member, value, args, name);
     value = member;

@@ -9,6 +9,7 @@
  * worker's code by another.
  */
 import {
+  type AlarmOutcome,
   type CallReport,
   type Clock,
   type Coordinator,
@@ -564,6 +565,9 @@ export class HomingNode implements Dispatcher {
       case 'awaits':
         this.#held.awaits(message.activation, message.group);
         return;
+      case 'needs-folded':
+        this.#objects.onNeedsFolded(message.activation, message.group);
+        return;
       case 'append':
         this.#objects.onAppend(message.activation, message.operations);
         return;
@@ -584,10 +588,7 @@ export class HomingNode implements Dispatcher {
         return;
       case 'alarm-done':
         this.#options.metrics.increment('alarms_total', { outcome: message.outcome });
-        this.#alarmEnded(
-          message.activation,
-          message.outcome === 'stale' || message.outcome === 'failed' ? 'failed' : 'ran',
-        );
+        this.#alarmEnded(message.activation, message.outcome);
         return;
       case 'log':
         this.#options.workerLog(message);
@@ -700,8 +701,7 @@ export class HomingNode implements Dispatcher {
   /** Sees to it that the object has an owner, and that this knows of it. */
   #need(object: ObjectRef, isForwarded: boolean, deliver: () => void): void {
     const forward = (node: string) => this.#links?.wake(node, object);
-    const refuse = () => {};
-    this.#objects.deliver(object, 'recovery', { isForwarded, deliver, forward, refuse });
+    this.#objects.deliver(object, 'recovery', { isForwarded, deliver, forward, refuse: () => {} });
   }
 
   /** Has the object claimed and recovered. Resolves with whether this node owns it then. */
@@ -774,11 +774,12 @@ export class HomingNode implements Dispatcher {
     });
   }
 
-  #alarmEnded(activation: number, outcome: 'ran' | 'failed'): void {
+  #alarmEnded(activation: number, outcome: AlarmOutcome): void {
     const alarm = this.#ringing.get(activation);
     if (alarm === undefined) return;
     this.#ringing.delete(activation);
-    this.#alarms.settled(alarm.id, outcome);
+    const hasRun = outcome !== 'stale' && outcome !== 'failed';
+    this.#alarms.settled(alarm.id, hasRun ? 'ran' : 'failed');
   }
 
   #report(calls: readonly CallReport[]): void {

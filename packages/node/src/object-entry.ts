@@ -91,6 +91,8 @@ export interface Entry {
   groupsBefore: number;
   /** Groups of the log that are folded in. */
   folded: number;
+  /** Groups that the activation waits for to be folded in. */
+  foldNeeded: number;
   /** Alarms set by groups that are not folded in, oldest first. */
   alarms: { readonly group: number; readonly dueMs: WallMs | null }[];
   /** Why the activation was reset, where that was not its own doing. */
@@ -116,6 +118,7 @@ export function newEntry(object: ObjectRef, first: Delivery, nowMs: MonotonicMs)
     guard: undefined,
     groupsBefore: 0,
     folded: 0,
+    foldNeeded: 0,
     alarms: [],
     resetBy: undefined,
     waiting: new WaitingDeliveries(first),

@@ -27,6 +27,7 @@ class World {
   readonly table: ObjectTable;
   events: LogEvents | undefined;
   isOver = false;
+  asked = 0;
   #settled: () => void = nothing;
 
   constructor() {
@@ -40,7 +41,10 @@ class World {
         return world.isOver;
       },
       isEmpty: false,
-      settled: () => settled,
+      settled: () => {
+        world.asked++;
+        return settled;
+      },
       release: () => {
         this.isOver = true;
         this.#settled();
@@ -64,7 +68,7 @@ class World {
       whenExecutor: (callback: (executor: Executor) => void) =>
         callback(executor as unknown as Executor),
       sockets: { snapshot: () => ({ sockets: [] }), activationLost: nothing },
-      held: { begin: nothing, end: nothing },
+      held: { begin: nothing, end: nothing, committed: nothing, folded: nothing },
       clock: { monotonicMs: () => 0 as MonotonicMs },
       timers: {
         after: (ms: number, run: () => void) => {
@@ -110,4 +114,20 @@ test('where there is no majority, calls that wait are refused, and clients’ ev
   due.find(({ ms }) => ms === stalledReleaseMs)?.run();
   await settle();
   expect(said).toEqual(['a call is refused', 'released', 'left', 'the next goes back']);
+});
+
+test('what an activation waits for to be folded in is folded in as soon as it is committed', async () => {
+  const world = new World();
+  world.table.deliver(object, 'socket', world.delivery('an event', 10));
+  await settle();
+  world.events?.committed(1);
+  expect(world.asked).toBe(0);
+  world.table.onNeedsFolded(1, 3);
+  world.events?.committed(2);
+  world.events?.folded(2);
+  world.events?.committed(3);
+  expect(world.asked).toBe(3);
+  world.events?.folded(3);
+  world.events?.committed(4);
+  expect(world.asked).toBe(3);
 });

@@ -247,6 +247,14 @@ export class ObjectTable {
     }
   }
 
+  /** The activation goes on once groups up to its `group`-th are folded in, which may be written later. */
+  onNeedsFolded(number: number, group: number): void {
+    const entry = this.#byActivation.get(number);
+    if (entry === undefined) return;
+    entry.foldNeeded = Math.max(entry.foldNeeded, entry.groupsBefore + group);
+    if (entry.folded < entry.foldNeeded) this.#foldSoon(entry);
+  }
+
   /** The executor let the activation go, or it broke. */
   onEnded(number: number): void {
     const entry = this.#byActivation.get(number);
@@ -485,6 +493,7 @@ export class ObjectTable {
     entry.guard = new ReadGuard(log);
     entry.groupsBefore = 0;
     entry.folded = 0;
+    entry.foldNeeded = 0;
     entry.alarms = [];
     this.#options.takeSockets(entry.object);
     const region = log.isEmpty ? this.#firstRegion(entry) : undefined;
@@ -558,10 +567,10 @@ export class ObjectTable {
     const { activation, groupsBefore } = entry;
     const own = count - groupsBefore;
     if (own > 0 && activation !== undefined) this.#options.held.committed(activation.number, own);
-    if (entry.leave !== undefined) this.#foldSoon(entry);
+    if (entry.leave !== undefined || entry.folded < entry.foldNeeded) this.#foldSoon(entry);
   }
 
-  /** An activation does not end before all it wrote is folded in: somebody waits for that. */
+  /** Somebody waits for what is written to be folded in, which else comes with the next record, or later. */
   #foldSoon({ log }: Entry): void {
     void log?.settled();
   }

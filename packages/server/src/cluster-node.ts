@@ -160,6 +160,8 @@ async function compose(
     logger,
     limits: {
       ...replicationLimits,
+      // What one event writes at most, beside what those before it in its turn may have left.
+      groupBytesMax: replicationLimits.groupBytesMax + limits.objectGroupBytes,
       promiseMs: config.promiseMs,
       drift: config.driftPercent / 100,
       confirmsReads: config.reads === 'confirm',

@@ -274,6 +274,7 @@ export class ObjectHost {
         post({ type: 'append', activation, operations }),
       ahead: (group: number, send: () => void) => sentAhead.send(activation, group, send),
       awaits: (group: number) => post({ type: 'awaits', activation, group }),
+      needsFolded: (group: number) => post({ type: 'needs-folded', activation, group }),
       asksPermits: permits.areAsked,
       permit: (pass: () => void, refuse: (error: unknown) => void) =>
         permits.ask(activation, pass, refuse),
