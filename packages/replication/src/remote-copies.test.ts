@@ -99,3 +99,26 @@ test('its stores are told how far it is behind, and since when', () => {
     behind: [{ id: one.log.object.id, seconds: 12 }],
   });
 });
+
+test('how far a copy is behind is not known before it once had what was committed', () => {
+  const one = new Harness();
+  one.wanted = 'us';
+  one.remotes.opened(one.log);
+  // Its owner is recovering.
+  const other = { ...one.log, epoch: 6n as Epoch, copyTo: () => undefined };
+  one.remotes.opened(other);
+  one.lag = { records: 2, bytes: 20, committed: 5 };
+  one.look();
+  one.nowMs = 3000;
+  one.look();
+  const seconds = () => one.reports.at(-1)?.[1].behind.map((each) => each.seconds);
+  const unknown = Number.POSITIVE_INFINITY;
+  expect(seconds()).toEqual([unknown, unknown]);
+  one.lag = { records: 0, bytes: 0, committed: 5 };
+  one.look();
+  expect(seconds()).toEqual([unknown]);
+  one.lag = { records: 1, bytes: 10, committed: 6 };
+  one.nowMs = 5000;
+  one.look();
+  expect(seconds()).toEqual([unknown, 2]);
+});

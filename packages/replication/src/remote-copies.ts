@@ -82,6 +82,8 @@ export class RemoteCopies {
   /** Those without a copy, and since when. */
   readonly #wanted = new Map<CopiedLog, number>();
   readonly #kept = new Map<CopiedLog, Kept>();
+  /** Where the copy has once had what was committed: before that it may lack more than this owner knows of. */
+  readonly #reached = new Map<CopiedLog, string>();
   #timer: Timer | undefined;
   #isStopped = false;
 
@@ -89,7 +91,7 @@ export class RemoteCopies {
     this.#options = options;
   }
 
-  /** Events may be delivered to the log's object. */
+  /** It need not be recovered yet: until then no copy can be begun. */
   opened(log: CopiedLog): void {
     const { remoteOf, clock } = this.#options;
     if (remoteOf(log.object, log.home) === undefined || this.#kept.has(log)) return;
@@ -110,6 +112,7 @@ export class RemoteCopies {
   closed(log: object): void {
     this.#wanted.delete(log as CopiedLog);
     this.#kept.delete(log as CopiedLog);
+    this.#reached.delete(log as CopiedLog);
   }
 
   get state(): RemoteState {
@@ -161,6 +164,7 @@ export class RemoteCopies {
     for (const [log, kept] of [...this.#kept]) {
       const { committed, records } = kept.copy.lag;
       if (committed - records >= kept.mark.lsn && kept.copy.isNear) {
+        this.#reached.set(log, kept.region);
         kept.asOfMs = kept.mark.atMs;
         kept.mark = { lsn: committed, atMs: nowMs };
       }
@@ -205,22 +209,27 @@ export class RemoteCopies {
 
   /** To all stores that have any of the copies. */
   #report(): void {
-    const { clock, report } = this.#options;
+    const { clock, report, remoteOf } = this.#options;
+    const known = (log: CopiedLog, region: string | undefined, seconds: number) =>
+      this.#reached.get(log) === region ? seconds : Number.POSITIVE_INFINITY;
     const nowMs = clock.monotonicMs();
     const behind: { id: ObjectIdHex; seconds: number }[] = [];
     const stores = new Set<string>();
     let newest = 0n as Epoch;
-    for (const [{ object, epoch }, sinceMs] of this.#wanted) {
-      behind.push({ id: object.id, seconds: (nowMs - sinceMs) / 1000 });
+    for (const [log, sinceMs] of this.#wanted) {
+      const { object, home, epoch } = log;
+      const region = remoteOf(object, home);
+      behind.push({ id: object.id, seconds: known(log, region, (nowMs - sinceMs) / 1000) });
       if (epoch > newest) newest = epoch;
     }
-    for (const [{ object, epoch }, kept] of this.#kept) {
+    for (const [log, kept] of this.#kept) {
+      const { object, epoch } = log;
       const { seconds } = lagOf(kept, nowMs);
-      if (seconds > 0) behind.push({ id: object.id, seconds });
+      if (seconds > 0) behind.push({ id: object.id, seconds: known(log, kept.region, seconds) });
       if (epoch > newest) newest = epoch;
       for (const store of kept.stores) stores.add(store);
     }
-    behind.sort((a, b) => b.seconds - a.seconds);
+    behind.sort((a, b) => (a.seconds === b.seconds ? 0 : b.seconds - a.seconds));
     const seconds = behind[reportedMax]?.seconds ?? 0;
     const listed = behind.slice(0, reportedMax);
     for (const store of stores)

@@ -85,6 +85,19 @@ test('a disk that does not keep up is given the next report', async () => {
   expect(reports(store, { nowMs: 0 }).lagOf('n1', idOf('b'), epochOf(9))?.seconds).toBe(3);
 });
 
+test('how far a copy is behind that never had all is not known', () => {
+  const store = memoryStore();
+  const clock = { nowMs: 0 };
+  const unknown = Number.POSITIVE_INFINITY;
+  const behind = [{ id: idOf('a'), seconds: unknown }];
+  reports(store, clock).heard('n1', { ...report, behind });
+  const again = reports(store, clock);
+  expect(again.lagOf('n1', idOf('a'), epochOf(7))).toBeUndefined();
+  expect(again.lagOf('n1', idOf('b'), epochOf(7))?.seconds).toBe(0.5);
+  again.heard('n1', { ...report, seconds: unknown });
+  expect(again.lagOf('n1', idOf('b'), epochOf(7))).toBeUndefined();
+});
+
 test('a report is the same on the other side', () => {
   const message = { type: 'remote-report', report } as const;
   expect(decodeMessage(encodeMessage(message))).toEqual(message);

@@ -22,7 +22,7 @@ export interface RemoteReport {
   readonly atMs: WallMs;
   /** Of the objects that it speaks of, the newest ownership. */
   readonly newest: Epoch;
-  /** How far any of those is behind that are not listed. */
+  /** How far any of those is behind that are not listed; infinite, here and below, where that is not known. */
   readonly seconds: number;
   /** Those that are furthest behind. */
   readonly behind: readonly { readonly id: ObjectIdHex; readonly seconds: number }[];
@@ -70,16 +70,20 @@ export class RemoteReports {
     });
   }
 
-  /** Undefined where the node has not spoken of the object since it has owned it under this epoch. */
+  /**
+   * Undefined where the node has not spoken of the object since it has owned it under this epoch, or its copy
+   * has not had, since then, what was committed.
+   */
   lagOf(node: string, id: ObjectIdHex, epoch: Epoch): HeardLag | undefined {
     const report = this.#reports.get(node);
     if (report === undefined || report.newest < epoch) return undefined;
     const { atMs, behind } = report;
     const seconds = behind.find((one) => one.id === id)?.seconds ?? report.seconds;
-    return { seconds, atMs };
+    return Number.isFinite(seconds) ? { seconds, atMs } : undefined;
   }
 }
 
+/** JSON has no infinite numbers: they are null. */
 function encode({ atMs, newest, seconds, behind }: RemoteReport): Uint8Array {
   const pairs = behind.map((one) => [one.id, one.seconds]);
   return Buffer.from(JSON.stringify({ atMs, newest: String(newest), seconds, behind: pairs }));
@@ -89,12 +93,12 @@ function encode({ atMs, newest, seconds, behind }: RemoteReport): Uint8Array {
 function decode(value: Uint8Array): RemoteReport | undefined {
   try {
     const { atMs, newest, seconds, behind } = JSON.parse(Buffer.from(value).toString());
-    const pairs = behind as readonly (readonly [ObjectIdHex, number])[];
+    const pairs = behind as readonly (readonly [ObjectIdHex, number | null])[];
     return {
       atMs: Number(atMs) as WallMs,
       newest: BigInt(newest) as Epoch,
-      seconds: Number(seconds),
-      behind: pairs.map(([id, own]) => ({ id, seconds: own })),
+      seconds: seconds ?? Number.POSITIVE_INFINITY,
+      behind: pairs.map(([id, own]) => ({ id, seconds: own ?? Number.POSITIVE_INFINITY })),
     };
   } catch {
     return undefined;

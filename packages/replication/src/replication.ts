@@ -365,8 +365,9 @@ export class Replication implements ObjectLogs {
     this.#logs.get(object.id)?.lose();
     const log = new ReplicatedLog(this.#context, { object, epoch, home, set, events, isPromoted });
     this.#logs.set(object.id, log);
+    // From now on this node speaks of it, if only to say that it does not know.
+    this.remotes.opened(log);
     await log.start();
-    if (!log.isOver) this.remotes.opened(log);
     return log;
   }
 
