@@ -73,6 +73,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Too much was asked for at once: it may be asked again after a while, and nothing was done. */
+export function isOverloaded(error: unknown): boolean {
+  return isHomingError(error) && error.overloaded;
+}
+
 /** `instanceof` that also holds across duplicate copies of this module and across threads' realms. */
 export function isHomingError(value: unknown): value is HomingError {
   return typeof value === 'object' && value !== null && brand in value;

@@ -28,6 +28,7 @@ export {
   HomingError,
   type HomingErrorOptions,
   isHomingError,
+  isOverloaded,
   messageOf,
 } from './errors.ts';
 export type {

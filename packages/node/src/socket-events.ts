@@ -8,7 +8,7 @@
  */
 import {
   type FromExecutor,
-  HomingError,
+  isOverloaded,
   type Logger,
   type ObjectRef,
   type SocketEvent,
@@ -56,8 +56,7 @@ export function deliverSocketEvent(
     forward: resend,
     left: links && resend,
     refuse: (error) => {
-      const isOverloaded = error instanceof HomingError && error.code === 'overloaded';
-      if (!isOverloaded && resend()) return;
+      if (!isOverloaded(error) && resend()) return;
       logger.warn('a socket event found no object', { error: String(error) });
       sockets.close(socket, 1013, 'the object is not available');
     },

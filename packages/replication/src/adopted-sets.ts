@@ -11,7 +11,7 @@
  *
  * Owned by `Replication`; everything that asks for a replica set on this node asks here.
  */
-import { isHomingError, type ShardAssignment, type Store, type Timers } from '@homing/base';
+import { isOverloaded, type ShardAssignment, type Store, type Timers } from '@homing/base';
 import { shardKey, storesOf } from '@homing/protocol';
 
 export interface AdoptedSetsOptions {
@@ -112,7 +112,7 @@ export class AdoptedSets {
     store.putNote(`${this.#prefix}${key}`, Buffer.from(JSON.stringify(set))).then(
       () => this.#written(key, set),
       (error: unknown) => {
-        if (isHomingError(error) && error.code === 'overloaded') {
+        if (isOverloaded(error)) {
           timers.after(retryMs, () => this.#write(key, set));
         } else failed(error);
       },

@@ -13,6 +13,7 @@ import {
   compareRecordNames,
   type Epoch,
   isHomingError,
+  isOverloaded,
   type ObjectIdHex,
   type PeerRun,
   type RecordName,
@@ -207,8 +208,4 @@ export class PageTaker {
 
 function isGap(error: unknown): boolean {
   return isHomingError(error) && error.code === 'invalid_argument';
-}
-
-function isOverloaded(error: unknown): boolean {
-  return isHomingError(error) && error.code === 'overloaded';
 }

@@ -13,7 +13,7 @@
  */
 import {
   HomingError,
-  isHomingError,
+  isOverloaded,
   type Logger,
   type ObjectHead,
   type ObjectIdHex,
@@ -98,7 +98,7 @@ export class Quarantines {
         tell([id]);
       },
       (error: unknown) => {
-        if (isHomingError(error) && error.code === 'overloaded') {
+        if (isOverloaded(error)) {
           timers.after(retryMs, () => this.#give(id, reason));
         } else failed(error);
       },

@@ -10,7 +10,7 @@
 import {
   type Clock,
   type Epoch,
-  isHomingError,
+  isOverloaded,
   type ObjectIdHex,
   type Store,
   type WallMs,
@@ -65,7 +65,7 @@ export class RemoteReports {
     if (notedAtMs !== undefined && nowMs - notedAtMs < noteMs) return;
     this.#notedAtMs.set(node, nowMs);
     store.putNote(`${notePrefix}${node}`, encode(report)).catch((error: unknown) => {
-      if (isHomingError(error) && error.code === 'overloaded') this.#notedAtMs.delete(node);
+      if (isOverloaded(error)) this.#notedAtMs.delete(node);
       else failed(error);
     });
   }

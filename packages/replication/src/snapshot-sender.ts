@@ -12,7 +12,7 @@ import {
   compareRecordNames,
   type Epoch,
   encodeBody,
-  isHomingError,
+  isOverloaded,
   type ObjectIdHex,
   type ObjectRef,
   type RecordName,
@@ -250,7 +250,7 @@ export class SnapshotSender {
     try {
       return this.#options.store.snapshot(object.id);
     } catch (error) {
-      if (isHomingError(error) && error.code === 'overloaded') return undefined;
+      if (isOverloaded(error)) return undefined;
       throw error;
     }
   }

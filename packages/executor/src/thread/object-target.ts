@@ -3,7 +3,7 @@
  * declares. The rules and messages are the platform's.
  */
 import type { Actor } from '@homing/actor';
-import { type CallReport, type Clock, isHomingError } from '@homing/base';
+import { type CallReport, type Clock, isHomingError, isOverloaded } from '@homing/base';
 import { declaredMember, type MainTarget, missingMethod } from '@homing/capability';
 import { Request, Response } from '@homing/web';
 import { DurableObject } from './workers-module.ts';
@@ -93,11 +93,7 @@ export class ObjectTarget implements MainTarget {
     const { clock, measured } = this.#options;
     const startMs = clock.monotonicMs();
     const failed = (error: unknown): never => {
-      measured(
-        kind,
-        isHomingError(error) && error.overloaded ? 'overloaded' : 'error',
-        clock.monotonicMs() - startMs,
-      );
+      measured(kind, isOverloaded(error) ? 'overloaded' : 'error', clock.monotonicMs() - startMs);
       throw error;
     };
     let result: unknown;
