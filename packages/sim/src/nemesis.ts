@@ -2,7 +2,8 @@
  * What goes wrong in a run, drawn from its seed: one fault after the other, each for a while, so that
  * several last at the same time. `heal` ends them all.
  */
-import { isPlot, Plots } from './plots.ts';
+import { isPlot } from './plot-kinds.ts';
+import { Plots } from './plots.ts';
 import type { FaultKind, Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimCluster } from './sim-cluster.ts';

@@ -9,25 +9,11 @@
  */
 import type { ObjectRef } from '@homing/base';
 import { shardKey, shardOf } from '@homing/protocol';
+import type { PlotKind } from './plot-kinds.ts';
 import type { Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import type { World } from './world.ts';
-
-const plotKinds = [
-  'plot-go-between',
-  'plot-forgetful',
-  'plot-late-answer',
-  'plot-replaced',
-  'plot-busy-owner',
-  'plot-three-owners',
-] as const;
-
-export type PlotKind = (typeof plotKinds)[number];
-
-export function isPlot(kind: string): kind is PlotKind {
-  return plotKinds.some((each) => each === kind);
-}
 
 export interface PlotOptions {
   readonly world: World;

@@ -11,7 +11,7 @@ import {
 } from '@homing/replication';
 import type { CoordinatorFaults } from './flaky-coordinator.ts';
 import type { NetworkFaults } from './network.ts';
-import type { PlotKind } from './plots.ts';
+import type { PlotKind } from './plot-kinds.ts';
 import type { Pull } from './pull.ts';
 import type { SeededRandom } from './random.ts';
 

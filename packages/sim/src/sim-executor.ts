@@ -18,7 +18,7 @@ import {
 import type { Command, Reply } from './history.ts';
 import { ListObject } from './list-object.ts';
 import type { SeededRandom } from './random.ts';
-import { answerOf, frameOf } from './talkers.ts';
+import { answerOf, frameOf } from './socket-frames.ts';
 import type { Process } from './world.ts';
 
 export interface SimExecutorOptions {

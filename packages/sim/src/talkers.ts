@@ -5,7 +5,7 @@
  */
 import type { ObjectRef, SocketPort } from '@homing/base';
 import type { SeenSocket, SocketChecks } from './check-sockets.ts';
-import type { Command, Operation, Reply, SocketAnswer, SocketFrame } from './history.ts';
+import type { Operation, SocketAnswer, SocketFrame } from './history.ts';
 import type { Profile } from './profile.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimCluster } from './sim-cluster.ts';
@@ -200,14 +200,4 @@ export class Talkers {
     checks.over(talking.seen, 'closed', world.nowMs);
     talking.node.process.run(() => talking.port?.closed(1000, '', true));
   }
-}
-
-/** What an object says to a frame, as the `count`-th on its socket. */
-export function answerOf(count: number, { frame }: SocketFrame, reply: Reply): string {
-  const answer: SocketAnswer = { count, frame, reply };
-  return JSON.stringify(answer);
-}
-
-export function frameOf(data: string | Uint8Array): SocketFrame & { readonly command: Command } {
-  return JSON.parse(String(data)) as SocketFrame;
 }

@@ -1,10 +1,9 @@
 /** Objects that move toward their callers, by the migrator that production runs. */
 import type { DeliberateBug } from '@homing/protocol';
-import { replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import type { MigrationProfile, Profile } from '../src/profile.ts';
 import { runSimulation } from '../src/simulation.ts';
-import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
+import { twoRegions } from './steady.ts';
 
 /** On a machine that does other work. */
 const timeoutMs = 300_000;
@@ -12,39 +11,14 @@ const timeoutMs = 300_000;
 /** Two regions far apart. Nothing goes wrong. */
 function calling(migration: Partial<MigrationProfile>): Partial<Profile> {
   return {
+    ...twoRegions,
     nodes: 4,
-    regions: ['eu', 'us'],
-    zones: 0,
-    factor: 3,
-    shards: 1,
-    objects: 2,
     firstNodes: 4,
-    spares: 0,
     clients: 6,
     loadMs: 60_000,
     thinkMs: [20, 200],
-    callTimeoutMs: [20_000, 20_000],
-    readShare: 0.5,
-    casShare: 0,
-    alarmShare: 0,
-    clearShare: 0,
     idleMs: [100, 1000],
-    asleepMax: 10_000,
-    sessionTtlMs: 5000,
-    overloadedShare: 0,
-    coordinator: steadyCoordinator,
-    network: steadyNetwork,
-    controller: hastyController,
-    limits: {
-      ...replicationLimits,
-      scrubBytesPerSecond: 0,
-      leftoverSweepMs: 1000,
-      leftoverDelayMs: 500,
-    },
     kinds: [],
-    isDamaging: false,
-    isRemote: false,
-    isRegionLost: false,
     migration: {
       rules: { windowMs: 3000, minimumStayMs: 4000, hysteresis: 0.25, tripsMin: 5 },
       pingMs: 500,

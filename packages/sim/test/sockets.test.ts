@@ -1,10 +1,9 @@
 /** Clients' sockets, whose objects move while links break and owners die. */
 import type { DeliberateBug } from '@homing/protocol';
-import { replicationLimits } from '@homing/replication';
 import { expect, test } from 'vitest';
 import type { Profile } from '../src/profile.ts';
 import { runSimulation } from '../src/simulation.ts';
-import { hastyController, steadyCoordinator, steadyNetwork } from './steady.ts';
+import { steadyNetwork, twoRegions } from './steady.ts';
 
 /** Seeds looked at before a mistake counts as not noticed. */
 const searchMax = 20;
@@ -13,44 +12,20 @@ const timeoutMs = 300_000;
 
 /** Nobody dies: objects move within two regions and between them, and links break for a while. */
 const living: Partial<Profile> = {
+  ...twoRegions,
   nodes: 6,
-  regions: ['eu', 'us'],
-  zones: 0,
-  factor: 3,
-  shards: 1,
-  objects: 2,
   firstNodes: 6,
-  spares: 0,
   clients: 2,
   talkers: 3,
   talkMs: [10, 150],
   socketBytesMax: 1_000_000,
   loadMs: 20_000,
   thinkMs: [50, 500],
-  callTimeoutMs: [20_000, 20_000],
-  readShare: 0.5,
-  casShare: 0,
-  alarmShare: 0,
-  clearShare: 0,
   idleMs: [50, 500],
-  asleepMax: 10_000,
-  sessionTtlMs: 5000,
-  overloadedShare: 0,
-  coordinator: steadyCoordinator,
   network: { ...steadyNetwork, keepaliveMs: 400 },
-  controller: hastyController,
-  limits: {
-    ...replicationLimits,
-    scrubBytesPerSecond: 0,
-    leftoverSweepMs: 1000,
-    leftoverDelayMs: 500,
-  },
   faultEveryMs: [200, 1500],
   faultMs: [500, 1500],
   kinds: ['move', 'move-home', 'cut-both-ways', 'cut-one-way'],
-  isDamaging: false,
-  isRemote: false,
-  isRegionLost: false,
   migration: undefined,
 };
 

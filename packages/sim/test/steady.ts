@@ -1,4 +1,5 @@
 /** Parts of profiles in which nothing goes wrong by itself. */
+import { replicationLimits } from '@homing/replication';
 import type { Profile } from '../src/profile.ts';
 
 /** Nothing is late or lost, and no link is full. */
@@ -27,4 +28,34 @@ export const hastyController: Profile['controller'] = {
   changesMax: 16,
   vacateTimeoutMs: 60_000,
   lookMs: 200,
+};
+
+/** Objects in two regions, appended to and read, whose callers are patient; leftovers are soon erased. */
+export const twoRegions: Partial<Profile> = {
+  regions: ['eu', 'us'],
+  zones: 0,
+  factor: 3,
+  shards: 1,
+  objects: 2,
+  spares: 0,
+  callTimeoutMs: [20_000, 20_000],
+  readShare: 0.5,
+  casShare: 0,
+  alarmShare: 0,
+  clearShare: 0,
+  asleepMax: 10_000,
+  sessionTtlMs: 5000,
+  overloadedShare: 0,
+  coordinator: steadyCoordinator,
+  network: steadyNetwork,
+  controller: hastyController,
+  limits: {
+    ...replicationLimits,
+    scrubBytesPerSecond: 0,
+    leftoverSweepMs: 1000,
+    leftoverDelayMs: 500,
+  },
+  isDamaging: false,
+  isRemote: false,
+  isRegionLost: false,
 };

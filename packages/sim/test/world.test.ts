@@ -2,11 +2,16 @@
 import { expect, test } from 'vitest';
 import { Process, World } from '../src/world.ts';
 
-test('what comes to a process that goes on is behind what has waited for that', async () => {
+function start() {
   const world = new World();
   const process = new Process(world, 1);
   const done: string[] = [];
   const say = (what: string) => process.run(() => done.push(what));
+  return { world, process, done, say };
+}
+
+test('what comes to a process that goes on is behind what has waited for that', async () => {
+  const { world, process, done, say } = start();
   process.pause();
   say('first');
   say('second');
@@ -19,10 +24,7 @@ test('what comes to a process that goes on is behind what has waited for that', 
 });
 
 test('a process that is paused again at once does in order what it has not done', async () => {
-  const world = new World();
-  const process = new Process(world, 1);
-  const done: string[] = [];
-  const say = (what: string) => process.run(() => done.push(what));
+  const { world, process, done, say } = start();
   process.pause();
   say('first');
   process.resume();
