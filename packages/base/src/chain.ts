@@ -51,13 +51,22 @@ export class Chain<T> {
     return place;
   }
 
+  /** What came first of what is left. */
+  get first(): T | undefined {
+    return this.#first?.value;
+  }
+
+  /** Takes the first out. */
+  shift(): T | undefined {
+    const place = this.#first;
+    if (place !== undefined) this.take(place);
+    return place?.value;
+  }
+
   /** Takes all out, and returns them in their order. */
   drain(): T[] {
     const all: T[] = [];
-    while (this.#first !== undefined) {
-      all.push(this.#first.value);
-      this.take(this.#first);
-    }
+    while (this.#first !== undefined) all.push(this.shift() as T);
     return all;
   }
 

@@ -11,7 +11,6 @@ const looksWithin = 8;
 interface Waiting {
   readonly untilMs: number;
   readonly late: () => void;
-  place: Link | undefined;
 }
 
 export class Deadlines {
@@ -27,11 +26,7 @@ export class Deadlines {
 
   /** Calls `late` once when the time is over, unless the place is given up before. */
   add(late: () => void): Link {
-    const untilMs = performance.now() + this.#afterMs;
-    const waiting: Waiting = { untilMs, late, place: undefined };
-    const place = this.#waiting.add(waiting);
-    waiting.place = place;
-    return place;
+    return this.#waiting.add({ untilMs: performance.now() + this.#afterMs, late });
   }
 
   stop(): void {
@@ -40,12 +35,8 @@ export class Deadlines {
 
   #look(): void {
     const nowMs = performance.now();
-    const over: Waiting[] = [];
-    this.#waiting.some((waiting) => {
-      if (waiting.untilMs > nowMs) return true;
-      over.push(waiting);
-      return false;
-    });
-    for (const { place, late } of over) if (place?.remove() === true) late();
+    while ((this.#waiting.first?.untilMs ?? Number.POSITIVE_INFINITY) <= nowMs) {
+      this.#waiting.shift()?.late();
+    }
   }
 }
