@@ -442,7 +442,6 @@ export class Actor implements IoContext {
     const scope = this.scope();
     const gate = scope instanceof InputGate ? scope.current : this.#gate;
     gate.hold();
-    this.#outputs.await(this.#newestGroup);
     this.#host.needsFolded(this.#newestGroup);
     return new Promise((resolve) => {
       this.#roomWaiters.push(() => {

@@ -42,7 +42,7 @@ export interface ActorHost {
   ahead(group: number, send: () => void): boolean;
   /** Something here waits for groups up to the `group`-th: the host is to tell of them at once. */
   awaits(group: number): void;
-  /** Nothing goes on here until groups up to the `group`-th are visible to the reader: not to be put off. */
+  /** As `awaits`, where nothing goes on until they are visible to the reader, too: not to be put off. */
   needsFolded(group: number): void;
   /** Whether `permit` asks the node, and so does no more than post. */
   readonly asksPermits: boolean;

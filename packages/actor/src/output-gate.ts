@@ -45,13 +45,6 @@ export class OutputGate {
     else if (!this.#hooks.ahead(group, send)) this.#wait(group, send);
   }
 
-  /** Something here waits for groups up to `group`. */
-  await(group: number): void {
-    if (group <= this.#awaited) return;
-    this.#awaited = group;
-    this.#hooks.awaits(group);
-  }
-
   /** Groups up to `group` are durable. */
   durable(group: number): void {
     if (group <= this.#durable) return;
@@ -72,7 +65,9 @@ export class OutputGate {
 
   #wait(group: number, send: () => void): void {
     this.#waiting.push({ group, send });
-    this.await(group);
+    if (group <= this.#awaited) return;
+    this.#awaited = group;
+    this.#hooks.awaits(group);
   }
 
   /** Drops what waits: it will never be true. */

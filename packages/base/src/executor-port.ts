@@ -174,7 +174,7 @@ export type UnmarkedMessage =
    * Else it hears `appended` after a while, and `committed` not at all.
    */
   | { readonly type: 'awaits'; readonly activation: number; readonly group: number }
-  /** The activation holds its next events until groups up to the `group`-th are folded in. */
+  /** As `awaits`; and the activation takes no more events until they are folded in. */
   | { readonly type: 'needs-folded'; readonly activation: number; readonly group: number }
   | {
       readonly type: 'alarm-done';

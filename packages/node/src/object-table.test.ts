@@ -68,7 +68,7 @@ class World {
       whenExecutor: (callback: (executor: Executor) => void) =>
         callback(executor as unknown as Executor),
       sockets: { snapshot: () => ({ sockets: [] }), activationLost: nothing },
-      held: { begin: nothing, end: nothing, committed: nothing, folded: nothing },
+      held: { begin: nothing, end: nothing, awaits: nothing, committed: nothing, folded: nothing },
       clock: { monotonicMs: () => 0 as MonotonicMs },
       timers: {
         after: (ms: number, run: () => void) => {

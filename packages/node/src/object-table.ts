@@ -251,6 +251,7 @@ export class ObjectTable {
   onNeedsFolded(number: number, group: number): void {
     const entry = this.#byActivation.get(number);
     if (entry === undefined) return;
+    this.#options.held.awaits(number, group);
     entry.foldNeeded = Math.max(entry.foldNeeded, entry.groupsBefore + group);
     if (entry.folded < entry.foldNeeded) this.#foldSoon(entry);
   }
