@@ -58,6 +58,8 @@ export interface OwnedLog {
   confirm(): Promise<void>;
   /** Resolves when all that was appended is folded in; also when the log is lost. */
   settled(): Promise<void>;
+  /** Whether no replica that can be reached lacks anything that was appended. */
+  readonly isIdle: boolean;
   /** Whether every replica has all that was appended, and has folded it in. */
   readonly isWhole: boolean;
   /**

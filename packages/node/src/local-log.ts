@@ -83,6 +83,10 @@ class LocalLog implements OwnedLog {
     throw new HomingError('unavailable', 'a single node has no other region');
   }
 
+  get isIdle(): boolean {
+    return this.isWhole;
+  }
+
   get isWhole(): boolean {
     return !this.#isOver && this.#committed === this.#appended;
   }

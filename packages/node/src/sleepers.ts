@@ -2,8 +2,11 @@
  * Objects of this node that are asleep: owned, and not in memory. Past a limit the one asleep longest is
  * released, and those that hold nothing are forgotten.
  *
- * Invariant: an object is given up only after the coordinator has answered, since nobody could claim it
- * while that is away. The limit may be passed as long; nothing is added then but what was owned before.
+ * Invariants:
+ * 1. An object is given up only after the coordinator has answered, since nobody could claim it while that
+ *    is away. The limit may be passed as long; nothing is added then but what was owned before.
+ * 2. An owner that is bringing a replica what it lacks stays until that is done, or `forgetAfterMs` have
+ *    passed: the next owner would begin it anew, and were it given up as soon, so would the one after it.
  *
  * Called by the object table, which owns the entries.
  */
@@ -86,7 +89,7 @@ export class Sleepers {
     let excess = this.#asleep.size - this.#asked.size - this.#options.asleepMax;
     for (const entry of this.#asleep) {
       if (excess <= 0 || this.#isAway || this.#asked.size >= askedMax) return;
-      if (this.#asked.has(entry) || !this.#mayGo(entry)) continue;
+      if (this.#asked.has(entry) || !this.#mayGo(entry) || this.#isNeeded(entry)) continue;
       excess -= 1;
       void this.#giveUp(entry);
     }
@@ -115,6 +118,12 @@ export class Sleepers {
     return !isLinked && leave === undefined && guard?.isEmpty !== false;
   }
 
+  /** Whether another node lacks something that it gets here. */
+  #isNeeded({ log, since }: Entry): boolean {
+    const { clock, forgetAfterMs } = this.#options;
+    return log?.isOver === false && !log.isIdle && clock.monotonicMs() - since <= forgetAfterMs;
+  }
+
   /** What comes for the object meanwhile waits. */
   async #end(entry: Entry, log: OwnedLog): Promise<void> {
     const { coordinator, asleepMax, gone, kept } = this.#options;
@@ -122,7 +131,7 @@ export class Sleepers {
       await this.#forget(entry, log);
       return;
     }
-    if (this.#asleep.size <= asleepMax) return;
+    if (this.#asleep.size <= asleepMax || this.#isNeeded(entry)) return;
     this.#asleep.delete(entry);
     entry.leave = () => {};
     try {

@@ -312,6 +312,10 @@ export class ReplicatedLog implements OwnedLog {
     peers.send(store, { type: 'forget', object, epoch, home, generation, below });
   }
 
+  get isIdle(): boolean {
+    return !this.#isOver && this.#owner.isIdle;
+  }
+
   get isWhole(): boolean {
     return !this.#isOver && this.#owner.isWhole;
   }
