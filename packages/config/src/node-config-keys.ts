@@ -365,7 +365,7 @@ export const nodeConfigKeys = {
   assignDelayMs: byDefault(
     ms(0),
     10_000,
-    'How long a new cluster waits for `replication.factor` nodes before it begins with fewer.',
+    'How long after a new node came a region without `replication.factor` nodes begins with fewer.',
   ),
   scrubBytesPerSecond: byDefault(
     whole(0, 1024 ** 3, ' of bytes'),

@@ -74,6 +74,8 @@ test('a shard is assigned when there are enough nodes and no more are coming', (
 
 test('after long enough fewer nodes will do, and those that stop are not counted', () => {
   expect(plan(undefined, nodesOf('ab'), { takesFewer: true })?.members).toHaveLength(2);
+  const isFlapping = { takesFewer: true, isGathering: true };
+  expect(plan(undefined, nodesOf('ab'), isFlapping)?.members).toHaveLength(2);
   const nodes = [...nodesOf('ab'), nodeOf('c', { draining: true })];
   expect(plan(undefined, nodes)).toBeUndefined();
   expect(plan(undefined, nodes, { takesFewer: true })?.members.toSorted()).toEqual(stores('ab'));

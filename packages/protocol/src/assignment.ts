@@ -31,7 +31,7 @@ export interface AssignmentInput {
   readonly remembered?: readonly ShardAssignment[] | undefined;
   /** Nodes have been coming until just now: more are to be expected. */
   readonly isGathering: boolean;
-  /** Long enough was waited for `factor` nodes: fewer will do. */
+  /** Long enough was waited for `factor` nodes: fewer will do, though some come and go. */
   readonly takesFewer: boolean;
   /** Nodes have not come or gone for long: what lies unevenly may be moved. */
   readonly isCalm: boolean;
@@ -119,7 +119,7 @@ function firstMembers(
   key: string,
   copies: Copies,
 ): readonly string[] | undefined {
-  if (input.isGathering) return undefined;
+  if (input.isGathering && !input.takesFewer) return undefined;
   const ready = candidates(input);
   const isEnough = ready.length >= input.factor || (ready.length > 0 && input.takesFewer);
   return isEnough ? chosen(input, key, [], copies) : undefined;

@@ -27,12 +27,13 @@ import {
   shardKey,
   storesOf,
 } from '@homing/protocol';
+import { RegionNodes } from './region-nodes.ts';
 import type { Replication } from './replication.ts';
 
 export interface ControllerLimits {
   /** How long no node must have come before shards are assigned or sets grow: nodes come in turn. */
   readonly settleMs: number;
-  /** How long to wait for `factor` nodes before shards are assigned to fewer. */
+  /** How long no new node must have come before shards are assigned to fewer than `factor`. */
   readonly assignDelayMs: number;
   /** How long a store may be away before its copies are made anew elsewhere. */
   readonly rebuildDelayMs: number;
@@ -70,9 +71,7 @@ export class Controller {
   readonly #options: ControllerOptions;
   #isBusy = false;
   #isStopped = false;
-  #nodes = '';
-  /** Since when the same nodes are there. */
-  #sinceMs: MonotonicMs;
+  readonly #nodes = new RegionNodes();
   /** Stores of replica sets that no live node has, and since when. */
   readonly #awaySinceMs = new Map<string, MonotonicMs>();
   /** The store that each node was last seen with. */
@@ -88,7 +87,6 @@ export class Controller {
 
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.#sinceMs = options.clock.monotonicMs();
     options.coordinator.watch(({ type }) => {
       if (type === 'nodes' || type === 'controller' || type === 'shards') this.look();
       if (type === 'regions') this.look();
@@ -144,7 +142,7 @@ export class Controller {
     const { coordinator, replication, clock, limits, bugs } = this.#options;
     const { shardCount, factor } = this.#options;
     const nowMs = clock.monotonicMs();
-    const sameForMs = nowMs - this.#sinceMs;
+    const sameForMs = this.#nodes.sameForMs(region, nowMs);
     return planAssignments({
       nodes: coordinator.nodes().filter((node) => node.region === region),
       shards: coordinator.shards(),
@@ -153,7 +151,7 @@ export class Controller {
       factor,
       remembered: [...replication.sets().values()],
       isGathering: sameForMs < limits.settleMs,
-      takesFewer: sameForMs >= limits.assignDelayMs,
+      takesFewer: this.#nodes.notGrownForMs(region, nowMs) >= limits.assignDelayMs,
       isCalm: sameForMs >= Math.max(limits.settleMs, limits.balanceDelayMs),
       balancePercent: limits.balancePercent,
       isGone: (store) => {
@@ -177,14 +175,11 @@ export class Controller {
     // A node that is cut off from the coordinator sees nobody, and learns nothing.
     if (coordinator.self === undefined) {
       this.#awaySinceMs.clear();
+      this.#nodes.forget();
       return;
     }
+    this.#nodes.observe(live, nowMs);
     const stores = new Set(live.map(({ storeId }) => storeId));
-    const nodes = [...stores].sort().join();
-    if (nodes !== this.#nodes) {
-      this.#nodes = nodes;
-      this.#sinceMs = nowMs;
-    }
     for (const { node, storeId } of live) {
       const before = this.#storeOf.get(node);
       if (before !== undefined && before !== storeId) this.#replaced.add(before);
