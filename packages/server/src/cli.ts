@@ -1,12 +1,11 @@
 /**
  * The command line. Exit status: 0 done, 1 failed (stderr says why and what to do), 2 bad usage or
- * bad configuration.
+ * bad configuration. The node itself is most of what there is to load: only the commands that run one
+ * import it.
  */
 import { isHomingError } from '@homing/base';
 import { ConfigError, readNodeConfig } from '@homing/config';
 import { adminsOf, ask, defaultAdmin, table } from './admin-client.ts';
-import { startClusterNode } from './cluster-node.ts';
-import { startDev } from './dev.ts';
 import { type Parsed, parseFlags } from './flags.ts';
 import { planForce } from './force-members.ts';
 import { setHeapFlags } from './heap.ts';
@@ -272,6 +271,7 @@ async function dev(args: readonly string[]): Promise<number> {
   );
   const level = logLevel(flags);
   const stopped = stopSignal();
+  const { startDev } = await import('./dev.ts');
   const node = await startDev({
     dir: flags.positionals[0] ?? '.',
     host: flags.text('host') ?? '127.0.0.1',
@@ -305,6 +305,7 @@ async function node(args: readonly string[]): Promise<number> {
   });
   const stopped = stopSignal();
   const logger = createLogger(config.logLevel).child({ node: config.node });
+  const { startClusterNode } = await import('./cluster-node.ts');
   const started = await startClusterNode({ config, logger, print: (line) => console.log(line) });
   console.log(`ready http://${config.advertise.host}:${started.ports.http}`);
   const failure = await Promise.race([stopped.then(() => undefined), started.failed]);
