@@ -1,19 +1,24 @@
 /**
  * Ports for processes that keep theirs over restarts: below those that the kernel gives to outgoing
- * connections, one of which could otherwise take the port of a node while it is down.
+ * connections, one of which could otherwise take the port of a node while it is down. Nobody else who
+ * chooses ports this way, `homing cluster` among them, chooses one of these while this process runs.
  */
 import { createServer } from 'node:net';
 
 const first = 20_000;
 const last = 32_000;
 
-/** Different ports of 127.0.0.1 that were free just now. */
+const loopback = '127.0.0.1';
+/** Whoever listens here has chosen the port on the loopback, whether or not it is used now. */
+const markAddress = '127.0.0.2';
+
+/** Different ports of 127.0.0.1 that nobody uses or has chosen. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   let next = first + Math.floor(Math.random() * (last - first));
   for (let tries = 0; ports.length < count; tries++) {
     if (tries > last - first) throw new Error(`no ${count} free ports from ${first} to ${last}`);
-    if (await isFree(next)) ports.push(next);
+    if ((await isFree(next)) && (await mark(next))) ports.push(next);
     next = next + 1 < last ? next + 1 : first;
   }
   return ports;
@@ -23,6 +28,15 @@ function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    server.listen(port, loopback, () => server.close(() => resolve(true)));
+  });
+}
+
+/** False where another process has. A system without the address goes without marks. */
+function mark(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy());
+    server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'EADDRINUSE'));
+    server.listen(port, markAddress, () => resolve(true)).unref();
   });
 }

@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock, Logger, MonotonicMs, Timers, WallMs } from '@homing/base';
+import { freePorts } from '../../chaos/src/free-ports.ts';
 
 export const etcdMissing = spawnSync('etcd', ['--version']).status !== 0;
 if (etcdMissing) {
@@ -48,15 +49,6 @@ function inspect(fields: object | undefined): string {
   return Object.entries(fields ?? {})
     .map(([name, value]) => `${name}=${value}`)
     .join(' ');
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -103,8 +95,7 @@ export class TestEtcd {
 
   async start(): Promise<this> {
     if (this.#port === 0) {
-      this.#port = await freePort();
-      this.#peerPort = await freePort();
+      [this.#port, this.#peerPort] = (await freePorts(2)) as [number, number];
     }
     const peer = `http://127.0.0.1:${this.#peerPort}`;
     const { ca = '', cert = '', key = '' } = this.#tls ?? {};

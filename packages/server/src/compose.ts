@@ -1,5 +1,4 @@
 /** What the two composition roots, `homing dev` and `homing node`, have in common. */
-import { createServer } from 'node:net';
 import type { Logger, ReaderHandle, Store } from '@homing/base';
 import type { WorkerLog } from '@homing/node';
 import { CommandError } from './usage-error.ts';
@@ -46,27 +45,4 @@ export function forPeople(logger: Logger, print: (line: string) => void): Logger
       );
     },
   };
-}
-
-/** Below those that kernels give to outgoing connections, one of which could take it at any time. */
-const portsToChoose = { first: 20_000, count: 12_000 };
-/** One after the other, so that none is chosen again before it is listened on. */
-let portsChosen = Math.floor(Math.random() * portsToChoose.count);
-
-/** A TCP port that nobody listens on now, and that a node may keep over restarts. */
-export async function freePort(host: string): Promise<number> {
-  const { first, count } = portsToChoose;
-  for (let attempt = 0; attempt < count; attempt++) {
-    const port = first + (portsChosen++ % count);
-    if (await isFree(host, port)) return port;
-  }
-  throw new CommandError(`no free port was found on ${host}: name the ports to use`);
-}
-
-function isFree(host: string, port: number): Promise<boolean> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.once('error', () => resolve(false));
-    server.listen(port, host, () => server.close(() => resolve(true)));
-  });
 }

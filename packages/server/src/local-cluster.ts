@@ -9,7 +9,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readProject } from '@homing/config';
-import { freePort } from './compose.ts';
+import { freePort } from './free-port.ts';
 import { heapFlags } from './heap.ts';
 import { CommandError } from './usage-error.ts';
 

@@ -5,15 +5,16 @@
 import { existsSync } from 'node:fs';
 import { chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freePorts } from '../../chaos/src/free-ports.ts';
 import { example, Program } from './program.ts';
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync);
-const port = 18_700 + (process.pid % 1000);
 
 let program: Program;
 
 beforeAll(async () => {
   // The pages must find it again after the restart, so its port stays.
+  const [port] = await freePorts(1);
   program = await Program.start(example('chat'), '--no-watch', '--port', String(port));
 });
 

@@ -7,9 +7,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { freePorts } from '../../chaos/src/free-ports.ts';
 import { type ComposeService, readCompose, repository } from './compose-file.ts';
 
 /** What the images bring, where it is here. Anything else is taken from PATH. */
@@ -183,12 +183,4 @@ export class LocalCompose {
     writeFileSync(copy, lines.map((line) => this.#translate(service, line)).join('\n'));
     return copy;
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../src/compose.ts';
+import { freePort } from '../src/free-port.ts';
 
 const bin = fileURLToPath(new URL('../bin/homing.js', import.meta.url));
 
