@@ -59,7 +59,13 @@ export type CallMessage =
   | { readonly type: 'leaving' }
   | { readonly type: 'leaving-heard' }
   /** What the object did not take of what was sent on the socket is to come back, then `flushed`. */
-  | { readonly type: 'flush'; readonly object: ObjectRef; readonly socket: string }
+  | {
+      readonly type: 'flush';
+      readonly object: ObjectRef;
+      readonly socket: string;
+      /** Of the newest owner that the sender knows of: one of an older epoch is none any more. */
+      readonly epoch: Epoch;
+    }
   /** The client's end still stands; here is what the object needs to go on with it. */
   | {
       readonly type: 'reattach';
@@ -360,6 +366,7 @@ function putOfSocket(writer: WireWriter, message: OfSocket): void {
     case 'flush':
       putObject(writer, message.object);
       writer.string(message.socket);
+      putEpoch(writer, message.epoch);
       return;
     case 'leaving':
     case 'leaving-heard':
@@ -574,8 +581,12 @@ function takeOfSocket(reader: WireReader, type: OfSocket['type']): CallMessage {
       return { type, object: takeObject(reader), epoch: takeEpoch(reader) };
     case 'not-here':
       return { type, object: takeObject(reader) };
-    case 'flush':
-      return { type, object: takeObject(reader), socket: reader.string() };
+    case 'flush': {
+      const object = takeObject(reader);
+      const socket = reader.string();
+      const epoch = reader.remaining > 0 ? takeEpoch(reader) : (0n as Epoch);
+      return { type, object, socket, epoch };
+    }
     case 'leaving':
     case 'leaving-heard':
       return { type };

@@ -10,7 +10,7 @@
  * 2. Events go to owners in the order in which they came from the client, those that an owner gave back
  *    first: none is passed while a last owner may still give something back. They wait here then, and
  *    while there is no owner, or no way to it; past the bound the client is closed.
- * 3. It is forgotten when its client is gone and its object's node was told.
+ * 3. It is forgotten when its client is gone and its object's node was told, behind all that was sent before.
  */
 import type {
   Epoch,
@@ -45,6 +45,8 @@ export interface EdgeHost {
   autoResponded(node: string, socket: string, atMs: WallMs): void;
   /** Asks a last owner to give back what it did not take. `flushed` follows, or the lane's end. */
   flush(node: string, socket: string, object: ObjectRef): void;
+  /** Tells a node that the client is gone. */
+  tellGone(node: string, socket: string): void;
   forget(edge: EdgeSocket): void;
 }
 
@@ -67,7 +69,7 @@ export class EdgeSocket implements SocketPort {
   /** Last owners that may still give something back, by the answers that are to come. */
   readonly #flushing = new Map<string, number>();
   isOver = false;
-  /** Since when a last owner that is asked to give back says that it is the owner. */
+  /** Since when the last owner that is asked to give back says that it is the owner. */
   ownedSinceMs: MonotonicMs | undefined;
 
   constructor(host: EdgeHost, id: string, client: SocketSink) {
@@ -111,6 +113,7 @@ export class EdgeSocket implements SocketPort {
     const isLinked = link.kind === 'node' || link.kind === 'offered';
     if (!isLinked || object === undefined) return;
     this.link = { kind: 'settling', node: link.node };
+    this.ownedSinceMs = undefined;
     this.#flushing.set(link.node, (this.#flushing.get(link.node) ?? 0) + 1);
     this.#host.flush(link.node, this.id, object);
   }
@@ -138,18 +141,25 @@ export class EdgeSocket implements SocketPort {
     this.#host.flush(node, this.id, this.object);
   }
 
+  /**
+   * A last owner does not let go: what it has may come back at any time, and nothing can be passed that
+   * would not overtake it.
+   */
+  stuck(node: string): void {
+    this.#host.tellGone(node, this.id);
+    this.end(unavailableCode, 'the last owner of the object does not let go of it');
+  }
+
   /** As `flushed`, by a node that is the next owner itself, and has the socket. */
   kept(node: string, epoch: Epoch): void {
-    if (this.link.kind === 'settling' && this.link.node === node) {
-      this.link = { kind: 'node', node, epoch };
-    }
+    if (this.isSettling(node)) this.link = { kind: 'node', node, epoch };
     this.flushed(node);
   }
 
   #flushed(node: string): void {
     const { link } = this;
     this.#flushing.delete(node);
-    if (link.kind === 'settling' && link.node === node) this.link = { kind: 'none' };
+    if (this.isSettling(node)) this.link = { kind: 'none' };
     else if (link.kind === 'here' || link.kind === 'node') this.linked(link);
   }
 
@@ -159,6 +169,11 @@ export class EdgeSocket implements SocketPort {
     const isLinked = link.kind === 'node' || link.kind === 'offered';
     if (isLinked && link.node === node) this.link = { kind: 'none' };
     this.#flushed(node);
+  }
+
+  /** Whether all that the node has sent, as a last owner, may not have come yet. */
+  isSettling(node: string): boolean {
+    return this.link.kind === 'settling' && this.link.node === node;
   }
 
   /** Whether anything is to come from the node. */
@@ -184,6 +199,15 @@ export class EdgeSocket implements SocketPort {
   hears(node: string): boolean {
     const { link } = this;
     return link.kind !== 'here' && link.kind !== 'none' && link.node === node;
+  }
+
+  /** There is no room: the client is to try again. The object gets what came before, and hears of the end. */
+  giveUp(reason: string): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.client.close(unavailableCode, reason);
+    this.#pass({ type: 'close', code: 1006, reason: '', wasClean: false });
+    this.#forgetWhenDone();
   }
 
   /** Ends it from this side; no object is to hear of it. */
@@ -216,14 +240,8 @@ export class EdgeSocket implements SocketPort {
     }
     this.#buffer.push(event);
     this.#bufferBytes += eventBytes + (event.type === 'message' ? event.data.length : 0);
-    if (this.#bufferBytes > this.#host.bufferBytesMax && !this.isOver) this.#overflow();
-  }
-
-  /** The object gets what came before, and hears of the end. */
-  #overflow(): void {
-    this.isOver = true;
-    this.client.close(unavailableCode, 'the object cannot be reached, and too much was sent to it');
-    this.#buffer.push({ type: 'close', code: 1006, reason: '', wasClean: false });
+    if (this.#bufferBytes <= this.#host.bufferBytesMax) return;
+    this.giveUp('the object cannot be reached, and too much was sent to it');
   }
 
   #forgetWhenDone(): void {

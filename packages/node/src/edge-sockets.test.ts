@@ -14,7 +14,8 @@ import { EdgeSockets } from './edge-sockets.ts';
 import type { Delivery } from './object-entry.ts';
 import { SocketTable } from './socket-table.ts';
 
-const clock: Clock = { monotonicMs: () => 0 as MonotonicMs, wallMs: () => 0 as WallMs };
+let nowMs = 0;
+const clock: Clock = { monotonicMs: () => nowMs as MonotonicMs, wallMs: () => 0 as WallMs };
 const timers: Timers = { after: () => ({ cancel: () => {} }) };
 const object: ObjectRef = { namespace: 'w/Room', id: 'a'.repeat(64) as ObjectIdHex };
 const epoch = 2n as Epoch;
@@ -108,6 +109,7 @@ class World {
 let world: World;
 
 beforeEach(() => {
+  nowMs = 0;
   world = new World();
 });
 
@@ -205,6 +207,26 @@ test('a last owner that has not noticed yet that it is none is heard on', () => 
   expect(world.log).toEqual(['to old flush', 'to new taken']);
 });
 
+test('a last owner is told under which epoch it is none any more', () => {
+  const { edge } = world;
+  edge.onTake('new', object, epoch);
+  expect(world.sent.map(({ message }) => message.type === 'flush' && message.epoch)).toEqual([2n]);
+});
+
+test('where a last owner never lets go, its client is closed, and nothing that waits is passed', () => {
+  const { edge } = world;
+  edge.onTake('new', object, epoch);
+  world.port.message('meanwhile');
+  edge.onFlushed('old', flushed(1n));
+  nowMs = 1001;
+  edge.onFlushed('old', flushed(1n));
+  expect(world.heard).toEqual(['closed 1013']);
+  // What it kept of the client may come now, and belongs before what has waited.
+  edge.onReturned('old/1', { type: 'message', data: 'late' });
+  expect(world.log).toEqual(['to old flush', 'to old event', 'to new taken']);
+  expect([edge.size, edge.has(object.id)]).toEqual([0, false]);
+});
+
 test('a last owner that has become the next one keeps its sockets', () => {
   const { edge } = world;
   edge.onTake('new', object, epoch);
@@ -237,6 +259,28 @@ test('what a client sends while the node of its object is away is kept, up to th
   ]);
   expect([edge.size, edge.has(object.id)]).toEqual([0, false]);
 });
+
+test.each([true, false])(
+  'where answers find no room the end comes behind what has waited, client gone before: %s',
+  (hasClosed) => {
+    const { edge } = world;
+    world.isStanding = false;
+    world.port.message('one');
+    if (hasClosed) world.port.closed(1000, '', true);
+    edge.onGone('old/1', true);
+    expect(world.heard).toEqual(hasClosed ? [] : ['closed 1013']);
+    // Its client answers the closing handshake.
+    world.port.closed(1013, '', true);
+    world.isStanding = true;
+    edge.standing('old');
+    const events = world.sent.map(({ message }) => message.type === 'event' && message.event);
+    expect(events).toMatchObject([
+      { type: 'message', data: 'one' },
+      { type: 'close', code: hasClosed ? 1000 : 1006 },
+    ]);
+    expect([edge.size, edge.has(object.id)]).toEqual([0, false]);
+  },
+);
 
 test('where frames may be missing though both ends live, the client is closed', () => {
   world.edge.over('old', 'lost');

@@ -51,7 +51,7 @@ export interface EdgeSocketsOptions {
   readonly bufferBytesMax: number;
   /** How long sockets wait for an owner before they are closed. */
   readonly seekTimeoutMs: number;
-  /** How long a last owner may take to notice that it is none. */
+  /** How long a last owner may go on saying that it is the owner; then its sockets are closed. */
   readonly settleTimeoutMs: number;
   /** Tells a running object of sockets that it did not start with. */
   readonly adopted: (object: ObjectRef, sockets: readonly SocketState[]) => void;
@@ -125,7 +125,14 @@ export class EdgeSockets implements EdgeHost {
   }
 
   flush(node: string, socket: string, object: ObjectRef): void {
-    this.#options.lanes.sendOrEnd(node, { type: 'flush', object, socket });
+    const { id } = object;
+    const epoch = this.#draining.get(id)?.epoch ?? this.#options.newestEpoch(id) ?? (0n as Epoch);
+    this.#options.lanes.sendOrEnd(node, { type: 'flush', object, socket, epoch });
+  }
+
+  tellGone(node: string, socket: string): void {
+    const event = { type: 'close', code: 1006, reason: '', wasClean: false } as const;
+    this.#options.lanes.sendOrEnd(node, { type: 'event', socket, event });
   }
 
   /** Attaches a client. `node` is where the socket was made, undefined for here. */
@@ -152,8 +159,7 @@ export class EdgeSockets implements EdgeHost {
   onAttached(node: string, message: Extract<CallMessage, { type: 'attached' }>): void {
     const edge = this.#sockets.get(message.socket);
     if (edge === undefined) {
-      const event = { type: 'close', code: 1006, reason: '', wasClean: false } as const;
-      this.#options.lanes.sendOrEnd(node, { type: 'event', socket: message.socket, event });
+      this.tellGone(node, message.socket);
       return;
     }
     this.#setObject(edge, message.object);
@@ -163,7 +169,7 @@ export class EdgeSockets implements EdgeHost {
 
   onGone(socket: string, isFull: boolean): void {
     const edge = this.#sockets.get(socket);
-    if (isFull) edge?.end(unavailableCode, 'more was sent than may wait for the client');
+    if (isFull) edge?.giveUp('more was sent than may wait for the client');
     else edge?.end(vanishedCode, 'the object was reset');
   }
 
@@ -248,24 +254,19 @@ export class EdgeSockets implements EdgeHost {
       if (epoch > newest) this.#draining.delete(id);
       this.#options.learned(id, node, epoch);
       edge.kept(node, epoch);
-    } else if (!this.#isStillOwned(edge, node, epoch)) edge.flushed(node);
+    } else if (epoch > 0n && edge.isSettling(node)) this.#flushLater(edge, node);
+    else edge.flushed(node);
     this.#drainLook(id);
     this.seek(edge.object);
   }
 
-  /**
-   * The last owner has not noticed yet that it is none, and may have more to say. It is asked again, for
-   * as long as what it says can count.
-   */
-  #isStillOwned(edge: EdgeSocket, node: string, epoch: Epoch): boolean {
+  /** It is the owner for all it was told: there is a newer one still, which it is told of now. */
+  #flushLater(edge: EdgeSocket, node: string): void {
     const { clock, timers, settleTimeoutMs } = this.#options;
     const nowMs = clock.monotonicMs();
-    const isOwner = epoch > 0n && edge.link.kind === 'settling' && edge.link.node === node;
-    edge.ownedSinceMs = isOwner ? (edge.ownedSinceMs ?? nowMs) : undefined;
-    if (edge.ownedSinceMs === undefined || nowMs - edge.ownedSinceMs > settleTimeoutMs)
-      return false;
-    timers.after(seekAgainMs, () => edge.flushAgain(node));
-    return true;
+    edge.ownedSinceMs ??= nowMs;
+    if (nowMs - edge.ownedSinceMs > settleTimeoutMs) edge.stuck(node);
+    else timers.after(seekAgainMs, () => edge.flushAgain(node));
   }
 
   onReturned(socket: string, event: SocketEvent): void {

@@ -23,8 +23,10 @@ const nothing = () => {};
 /** A node that owns an object under epoch 1, with a client of node `edge`. */
 class World {
   readonly said: string[] = [];
+  readonly sockets: SocketTable;
   /** Events that the object cannot take now, by socket. */
   readonly waiting: (() => void)[] = [];
+  isLeaving = false;
   #handler: NetworkHandler | undefined;
 
   constructor() {
@@ -48,6 +50,7 @@ class World {
         counted: nothing,
       },
     });
+    this.sockets = sockets;
     const links = new PeerLinks({
       network: {
         serve: (_purpose: string, handler: NetworkHandler) => {
@@ -70,7 +73,7 @@ class World {
       },
       objects: () => ({
         status: () => ({ state: 'asleep', epoch: 1n as Epoch }),
-        isLeaving: () => false,
+        isLeaving: () => this.isLeaving,
         activation: nothing,
         giveBackEvents: () => {
           for (const back of this.waiting.splice(0)) back();
@@ -94,6 +97,33 @@ class World {
 function peerOf(node: string) {
   return { node, storeId: node, run: node };
 }
+
+test.each([false, true])(
+  'an owner that hears of the next one from a gateway lets go at once, on its way out: %s',
+  (isLeaving) => {
+    const world = new World();
+    const event = (data: string) =>
+      world.hears('edge', { type: 'event', socket: 'edge/1', event: { type: 'message', data } });
+    event('1');
+    world.isLeaving = isLeaving;
+    world.hears('edge', { type: 'flush', object, socket: 'edge/1', epoch: 2n as Epoch });
+    event('2');
+    expect(world.said).toEqual([
+      'not-here to edge',
+      'returned 1 to edge',
+      'flushed to edge',
+      'returned 2 to edge',
+    ]);
+    expect(world.sockets.has('edge/1')).toBe(false);
+  },
+);
+
+test('an owner that is the newest keeps its sockets, and says so', () => {
+  const world = new World();
+  world.hears('edge', { type: 'flush', object, socket: 'edge/1', epoch: 1n as Epoch });
+  expect(world.said).toEqual(['flushed to edge']);
+  expect(world.sockets.has('edge/1')).toBe(true);
+});
 
 test('an owner that hears of the next one gives back what it has not taken, and what still comes', () => {
   const world = new World();

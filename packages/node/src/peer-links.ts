@@ -419,10 +419,24 @@ export class PeerLinks {
     }
   }
 
-  /** Events that an object on its way out has not taken are given back first. */
+  /**
+   * Events that the object has not taken are given back first: once it has left, where it is on its way
+   * out; at once, where there is a newer owner than this node, which may be the last to notice.
+   */
   #flush(node: string, message: Extract<CallMessage, { type: 'flush' }>): void {
-    if (!this.#options.objects().isLeaving(message.object.id)) this.#remote.onFlush(node, message);
-    else this.#options.timers.after(leaveLookMs, () => this.#flush(node, message));
+    const { object, epoch } = message;
+    const objects = this.#options.objects();
+    const mayOwn = this.#remote.mayOwn(object.id, epoch);
+    if (mayOwn && objects.isLeaving(object.id)) {
+      this.#options.timers.after(leaveLookMs, () => this.#flush(node, message));
+      return;
+    }
+    if (!mayOwn) {
+      this.#remote.left(object);
+      this.#options.sockets.forget(object.id);
+      objects.giveBackEvents(object.id);
+    }
+    this.#remote.onFlush(node, message);
   }
 
   /** A node that claims under an older lease than this one's gets nothing: it will find out. */

@@ -1,5 +1,5 @@
 import type { Epoch, ObjectIdHex, ObjectRef, Timers } from '@homing/base';
-import { expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import type { CallMessage } from './call-messages.ts';
 import { RemoteSockets } from './remote-sockets.ts';
 import { SocketTable } from './socket-table.ts';
@@ -15,31 +15,55 @@ const copy = {
   autoResponse: undefined,
 };
 const event = { type: 'message', data: 'hello' } as const;
+const closed = { type: 'close', code: 1006, reason: '', wasClean: false } as const;
+const taken = { type: 'taken', object, epoch, sockets: [copy] } as const;
+const nothing = () => {};
 
-test('an event goes back only behind the word that its object has left, each time that it leaves', () => {
-  const said: string[] = [];
-  const send = (_node: string, { type }: CallMessage) => said.push(type) > 0;
-  const nothing = () => {};
-  const remote = new RemoteSockets({
-    sockets: new SocketTable({
+/** A node that owns an object with a client on `edge`. */
+class World {
+  readonly said: string[] = [];
+  readonly told: string[] = [];
+  hasRoom = true;
+  readonly sockets: SocketTable;
+  readonly remote: RemoteSockets;
+
+  constructor() {
+    const send = (_node: string, { type }: CallMessage) => this.said.push(type) > 0;
+    this.sockets = new SocketTable({
       clock: { monotonicMs: () => 0 as never, wallMs: () => 0 as never },
       unattachedBytesMax: 1000,
       events: {
-        objectEvent: nothing,
+        objectEvent: (_object, _socket, { type }) => this.told.push(type),
         memoryEvent: nothing,
         autoResponded: nothing,
         counted: nothing,
       },
-    }),
-    timers,
-    lanes: { send, keep: send, sendOrEnd: send },
-    epochOf: () => epoch,
-    reachable: () => [],
-    gatherTimeoutMs: 1000,
-    adopted: nothing,
-  });
-  const taken = { type: 'taken', object, epoch, sockets: [copy] } as const;
-  remote.onTaken('edge', taken);
+    });
+    this.remote = new RemoteSockets({
+      sockets: this.sockets,
+      timers,
+      lanes: {
+        send,
+        keep: (node, message) => this.hasRoom && send(node, message),
+        sendOrEnd: send,
+      },
+      epochOf: () => epoch,
+      reachable: () => [],
+      gatherTimeoutMs: 1000,
+      adopted: nothing,
+    });
+    this.remote.onTaken('edge', taken);
+  }
+}
+
+let world: World;
+
+beforeEach(() => {
+  world = new World();
+});
+
+test('an event goes back only behind the word that its object has left, each time that it leaves', () => {
+  const { remote, said } = world;
   remote.left(object);
   expect(remote.giveBack('edge/1', event)).toBe(true);
   expect(said).toEqual(['not-here', 'returned']);
@@ -49,4 +73,18 @@ test('an event goes back only behind the word that its object has left, each tim
   remote.left(object);
   expect(remote.giveBack('edge/1', event)).toBe(true);
   expect(said).toEqual(['not-here', 'returned', 'not-here', 'returned']);
+});
+
+test('a client whose answers find no room is heard to its end', () => {
+  const { remote, sockets, said, told } = world;
+  world.hasRoom = false;
+  sockets.send('edge/1', 'left out');
+  world.hasRoom = true;
+  // Must not be seen without what was before it.
+  sockets.send('edge/1', 'more');
+  expect([said, told]).toEqual([['gone'], []]);
+  remote.onEvent('edge', { type: 'event', socket: 'edge/1', event });
+  remote.onEvent('edge', { type: 'event', socket: 'edge/1', event: closed });
+  expect(told).toEqual(['message', 'close']);
+  expect(sockets.has('edge/1')).toBe(false);
 });

@@ -186,11 +186,19 @@ export class RemoteSockets {
       for (const [socket, remote] of sockets) {
         if (remote.object?.id !== object.id) continue;
         sockets.delete(socket);
+        // The object may not know yet that it has left: what it sends counts no more.
+        this.#options.sockets.forgetOne(socket);
         this.#rememberLeft(socket, node);
         hasAny = true;
       }
       if (hasAny) this.#options.lanes.sendOrEnd(node, { type: 'not-here', object });
     }
+  }
+
+  /** Whether this node may be the owner, or about to be, where one of that epoch is known. */
+  mayOwn(id: ObjectIdHex, epoch: Epoch): boolean {
+    const gathered = this.#gathering.get(id)?.epoch ?? (0n as Epoch);
+    return gathered >= epoch || (this.#options.epochOf(id) ?? epoch) >= epoch;
   }
 
   /** Nodes with clients of the object. */
@@ -254,11 +262,15 @@ export class RemoteSockets {
 
   #sink(node: string, socket: string, object: ObjectRef | undefined): MirroringSink {
     const { lanes } = this.#options;
+    let isFull = false;
     return {
       node,
       send: (data) => {
-        // There is no room for more: what follows a lost frame must not be seen.
-        if (!lanes.keep(node, { type: 'send', socket, data }, socket)) this.#drop(node, socket);
+        // What follows a lost frame must not be seen.
+        if (isFull || lanes.keep(node, { type: 'send', socket, data }, socket)) return;
+        // There is no room for more. The client is closed, and its end comes behind what it has sent.
+        isFull = true;
+        lanes.sendOrEnd(node, { type: 'gone', socket, isFull });
       },
       close: (code, reason) => {
         lanes.sendOrEnd(node, { type: 'close-socket', socket, code, reason });
@@ -271,17 +283,6 @@ export class RemoteSockets {
         lanes.sendOrEnd(node, { type: 'auto-response', object, pair });
       },
     };
-  }
-
-  /** Ends a socket whose client does not keep up. */
-  #drop(node: string, socket: string): void {
-    const remote = this.#byNode.get(node)?.get(socket);
-    this.#byNode.get(node)?.delete(socket);
-    if (remote === undefined) return;
-    queueMicrotask(() => {
-      remote.port.closed(1006, '', false);
-      this.#options.lanes.sendOrEnd(node, { type: 'gone', socket, isFull: true });
-    });
   }
 
   #of(node: string): Map<string, RemoteSocket> {

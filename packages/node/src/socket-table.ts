@@ -168,6 +168,12 @@ export class SocketTable {
     return { port: this.#connect(entry, sink), isNew };
   }
 
+  /** The socket is another node's, and its client hears of nothing. */
+  forgetOne(socket: string): void {
+    const entry = this.#sockets.get(socket);
+    if (entry !== undefined) this.#remove(entry);
+  }
+
   /** The object leaves this node: its sockets are forgotten here, and returned. */
   takeAll(id: ObjectIdHex): readonly SocketCopy[] {
     const found = this.#byObject.get(id);
