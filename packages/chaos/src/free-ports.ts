@@ -3,14 +3,13 @@
  * connections, one of which could otherwise take the port of a node while it is down. Nobody else who
  * chooses ports this way, `homing cluster` among them, chooses one of these while this process runs.
  */
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
 const first = 20_000;
 const last = 32_000;
 
 const loopback = '127.0.0.1';
-/** Whoever listens here has chosen the port on the loopback, whether or not it is used now. */
-const markAddress = '127.0.0.2';
 
 /** Different ports of 127.0.0.1 that nobody uses or has chosen. */
 export async function freePorts(count: number): Promise<number[]> {
@@ -32,11 +31,17 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** False where another process has. A system without the address goes without marks. */
+/** False where another process has: its UDP socket at the port, which is in nobody's way, tells. */
 function mark(port: number): Promise<boolean> {
+  const socket = createSocket('udp4');
   return new Promise((resolve) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'EADDRINUSE'));
-    server.listen(port, markAddress, () => resolve(true)).unref();
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => {
+      socket.close();
+      resolve(code !== 'EADDRINUSE');
+    });
+    socket.bind({ port, address: loopback, exclusive: true }, () => {
+      socket.unref();
+      resolve(true);
+    });
   });
 }

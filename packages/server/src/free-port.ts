@@ -1,9 +1,9 @@
 /**
- * Ports that a process of this machine may keep over restarts. Where it is the loopback that is
- * listened on, a port once chosen is chosen by no other process for as long as the one that chose it
- * runs, also before anybody listens there and while who did is down. Called by the commands that run
- * nodes, for a port of 0.
+ * Ports that a process of this machine may keep over restarts: one that was chosen is chosen by no other
+ * process for as long as the one that chose it runs, also before anybody listens there and while who did
+ * is down. Called by the commands that run nodes, for a port of 0.
  */
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import { CommandError } from './usage-error.ts';
 
@@ -12,16 +12,12 @@ const portsToChoose = { first: 20_000, count: 12_000 };
 /** One after the other, so that none is chosen again before it is listened on. */
 let portsChosen = Math.floor(Math.random() * portsToChoose.count);
 
-const loopback = '127.0.0.1';
-/** Whoever listens here has chosen the port on the loopback. */
-const markAddress = '127.0.0.2';
-
 /** A TCP port that nobody listens on. */
 export async function freePort(host: string): Promise<number> {
   const { first, count } = portsToChoose;
   for (let attempt = 0; attempt < count; attempt++) {
     const port = first + (portsChosen++ % count);
-    if ((await isFree(host, port)) && (host !== loopback || (await mark(port)))) return port;
+    if ((await isFree(host, port)) && (await mark(port))) return port;
   }
   throw new CommandError(`no free port was found on ${host}: name the ports to use`);
 }
@@ -34,11 +30,17 @@ function isFree(host: string, port: number): Promise<boolean> {
   });
 }
 
-/** False where another process has. A system without the address goes without marks. */
+/** False where another process has: its UDP socket at the port, which is in nobody's way, tells. */
 function mark(port: number): Promise<boolean> {
-  const server = createServer((socket) => socket.destroy());
+  const socket = createSocket('udp4');
   return new Promise((resolve) => {
-    server.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'EADDRINUSE'));
-    server.listen(port, markAddress, () => resolve(true)).unref();
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => {
+      socket.close();
+      resolve(code !== 'EADDRINUSE');
+    });
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => {
+      socket.unref();
+      resolve(true);
+    });
   });
 }

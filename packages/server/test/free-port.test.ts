@@ -15,7 +15,7 @@ test('two who begin at the same port choose different ones, that can be listened
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(port, '127.0.0.1', resolve);
+      server.listen(port, resolve);
     });
     server.close();
   }
