@@ -36,7 +36,13 @@ export {
   type OwnerPhase,
 } from './owner-log.ts';
 export { type FoundCopy, type Promotion, type Promotions, planPromotion } from './promotion.ts';
-export { type Holder, PromiseGrants, PromisesHeld, type PromiseTimes } from './read-promises.ts';
+export {
+  type Holder,
+  PromiseGrants,
+  PromisesHeld,
+  type PromiseTimes,
+  type Taking,
+} from './read-promises.ts';
 export {
   type AskedStores,
   type HeldCopy,

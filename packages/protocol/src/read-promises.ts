@@ -12,7 +12,9 @@
  * 2. A lost object is named in every heartbeat answer until its old holder confirms having read so;
  *    an answer that could not name them all promises nothing.
  * 3. What is held for somebody is forgotten with the promises of the link it was acknowledged on, or before.
- * 4. The owner counts from when it sent the heartbeat, the replica from when it received it, each on
+ *    An acknowledgement that comes when no link stands is of the last one.
+ * 4. What a holder releases while the disk takes a seal or append of its is not held once it is taken.
+ * 5. The owner counts from when it sent the heartbeat, the replica from when it received it, each on
  *    its own clock; the owner's share is shorter by the drift that two clocks may have.
  *
  * Pure: times are given. Driven by the replication package.
@@ -44,7 +46,16 @@ interface Granted {
   readonly lost: Map<ObjectIdHex, number>;
 }
 
+/** Seals and appends of one holder for one object that the disk has not taken yet. */
+export interface Taking {
+  readonly object: ObjectIdHex;
+  readonly holder: Holder;
+  count: number;
+  isReleased: boolean;
+}
+
 const keyOf = ({ node, run }: Holder): string => `${node}\0${run}`;
+const takingKey = (object: ObjectIdHex, holder: Holder): string => `${object}\0${keyOf(holder)}`;
 
 export class PromiseGrants {
   readonly #times: PromiseTimes;
@@ -53,6 +64,8 @@ export class PromiseGrants {
   /** Of links that are gone, until their promises have run out. */
   readonly #ended = new Set<Granted>();
   readonly #holders = new Map<ObjectIdHex, Granted>();
+  /** By object and holder. */
+  readonly #taking = new Map<string, Taking>();
   /** Nothing is answered before: what an earlier run of this store promised is forgotten. */
   readonly #silentUntilMs: number;
   readonly #bugs: DeliberateBugs;
@@ -69,9 +82,40 @@ export class PromiseGrants {
     this.#silentUntilMs = nowMs + this.#inflated(silenceMs);
   }
 
-  /** A seal or append by `holder` was acknowledged: from now on promises to it cover the object. */
-  hold(object: ObjectIdHex, holder: Holder): void {
-    const granted = this.#of(holder);
+  /** A link to the holder stands. */
+  up(holder: Holder): void {
+    const key = keyOf(holder);
+    if (this.#granted.has(key)) return;
+    // It may not have noticed yet that the link of its last promise is gone.
+    const untilMs = this.#latestOf(key)?.untilMs ?? 0;
+    this.#granted.set(key, { ...holder, untilMs, lost: new Map() });
+  }
+
+  /** The disk is given a seal or append by `holder`. `taken` follows. */
+  take(object: ObjectIdHex, holder: Holder): Taking {
+    const key = takingKey(object, holder);
+    const under = this.#taking.get(key);
+    if (under !== undefined) {
+      under.count += 1;
+      return under;
+    }
+    const taking = { object, holder, count: 1, isReleased: false };
+    this.#taking.set(key, taking);
+    return taking;
+  }
+
+  /** The disk has taken or refused it. */
+  taken(taking: Taking): void {
+    taking.count -= 1;
+    if (taking.count > 0 || taking.isReleased) return;
+    this.#taking.delete(takingKey(taking.object, taking.holder));
+  }
+
+  /** It is acknowledged: from now on promises to the holder cover the object. Before `taken`. */
+  hold({ object, holder, isReleased }: Taking): void {
+    if (isReleased) return;
+    const key = keyOf(holder);
+    const granted = this.#granted.get(key) ?? this.#endedOf(holder);
     if (this.#holders.get(object) === granted) return;
     this.#holders.set(object, granted);
     granted.lost.delete(object);
@@ -94,6 +138,7 @@ export class PromiseGrants {
   released(objects: Iterable<ObjectIdHex>, holder: Holder): void {
     const key = keyOf(holder);
     for (const object of objects) {
+      this.#release(object, holder);
       this.#granted.get(key)?.lost.delete(object);
       const granted = this.#holders.get(object);
       if (granted === undefined || keyOf(granted) !== key) continue;
@@ -104,11 +149,11 @@ export class PromiseGrants {
 
   /**
    * Answers a heartbeat: a promise of `promiseMs` from now for all objects held for `holder` but
-   * those returned. With more than `lostMax` of those there is no promise, and undefined.
+   * those returned. With more than `lostMax` of those, or no link, there is no promise, and undefined.
    */
   promise(holder: Holder, nowMs: MonotonicMs, lostMax: number): readonly ObjectIdHex[] | undefined {
-    const granted = this.#of(holder);
-    if (granted.lost.size > lostMax) return undefined;
+    const granted = this.#granted.get(keyOf(holder));
+    if (granted === undefined || granted.lost.size > lostMax) return undefined;
     granted.untilMs = nowMs + this.#inflated(this.#times.promiseMs);
     return this.#bugs['lost-not-named'] === true ? [] : [...granted.lost.keys()];
   }
@@ -140,16 +185,30 @@ export class PromiseGrants {
     return this.#holders.size;
   }
 
-  #of(holder: Holder): Granted {
-    const key = keyOf(holder);
-    const known = this.#granted.get(key);
-    if (known !== undefined) return known;
-    // It may not have noticed yet that the link of its last promise is gone.
-    const ended = [...this.#ended].filter((other) => keyOf(other) === key);
-    const untilMs = Math.max(0, ...ended.map((other) => other.untilMs));
-    const granted = { ...holder, untilMs, lost: new Map() };
-    this.#granted.set(key, granted);
+  /** The promises to the holder on links that are gone. Nothing is promised there any more. */
+  #endedOf(holder: Holder): Granted {
+    const latest = this.#latestOf(keyOf(holder));
+    if (latest !== undefined) return latest;
+    const granted = { ...holder, untilMs: 0, lost: new Map() };
+    this.#ended.add(granted);
     return granted;
+  }
+
+  #latestOf(key: string): Granted | undefined {
+    let latest: Granted | undefined;
+    for (const granted of this.#ended) {
+      if (keyOf(granted) !== key) continue;
+      if (latest === undefined || granted.untilMs > latest.untilMs) latest = granted;
+    }
+    return latest;
+  }
+
+  #release(object: ObjectIdHex, holder: Holder): void {
+    const key = takingKey(object, holder);
+    const taking = this.#taking.get(key);
+    if (taking === undefined) return;
+    taking.isReleased = true;
+    this.#taking.delete(key);
   }
 
   #inflated(durationMs: number): number {

@@ -30,7 +30,7 @@ import {
   type Timer,
   type Timers,
 } from '@homing/base';
-import type { DeliberateBugs, Holder, ListedPage, PromiseGrants } from '@homing/protocol';
+import type { DeliberateBugs, Holder, ListedPage, PromiseGrants, Taking } from '@homing/protocol';
 import type { AdoptedSets } from './adopted-sets.ts';
 import { type ListRequest, listPage } from './listing.ts';
 import type { LogMessage, LogRequest } from './messages.ts';
@@ -77,7 +77,7 @@ type OfObject = Extract<LogRequest, { readonly object: ObjectRef }>;
 
 interface WaitingSeal {
   readonly epoch: Epoch;
-  readonly claimant: Holder;
+  readonly taking: Taking;
   readonly answer: () => void;
   readonly refuse: (error: HomingError) => void;
 }
@@ -209,16 +209,21 @@ export class Replica {
     epoch: Epoch,
     claimant: Holder,
   ): Promise<LogEnds & { readonly isVote: boolean }> {
-    const { store, superseded, givenUp, bugs } = this.#options;
-    await store.seal(object, epoch);
-    superseded(object.id, epoch);
-    if (bugs['damaged-votes'] !== true) await givenUp(object.id);
-    await new Promise<void>((answer, refuse) => {
-      const seals = this.#waiting.get(object.id) ?? [];
-      seals.push({ epoch, claimant, answer, refuse });
-      this.#waiting.set(object.id, seals);
-      this.#answerWaiting(object.id);
-    });
+    const { store, grants, superseded, givenUp, bugs } = this.#options;
+    const taking = grants.take(object.id, claimant);
+    try {
+      await store.seal(object, epoch);
+      superseded(object.id, epoch);
+      if (bugs['damaged-votes'] !== true) await givenUp(object.id);
+      await new Promise<void>((answer, refuse) => {
+        const seals = this.#waiting.get(object.id) ?? [];
+        seals.push({ epoch, taking, answer, refuse });
+        this.#waiting.set(object.id, seals);
+        this.#answerWaiting(object.id);
+      });
+    } finally {
+      grants.taken(taking);
+    }
     const isVote = !this.#isQuarantined(object.id) || bugs['quarantined-votes'] === true;
     return { ...pick(this.ends(object.id)), isVote };
   }
@@ -251,6 +256,11 @@ export class Replica {
     for (const id of ids) this.#answerWaiting(id);
   }
 
+  /** A link to the node stands. */
+  up(peer: PeerRun): void {
+    this.#options.grants.up(peer);
+  }
+
   /** The link to the node is gone. */
   down(peer: PeerRun): void {
     this.#options.grants.down(peer);
@@ -278,15 +288,21 @@ export class Replica {
     const { object, epoch, previous, records, committed, generation } = request;
     const { id } = object;
     const { store, grants, answer, superseded } = this.#options;
+    // What is staged is held for nobody.
+    const taking = request.isStaged ? undefined : grants.take(id, from);
     store.append({ object, epoch, previous, records, committed }).then(
       () => {
         superseded(id, epoch);
-        if (!request.isStaged) grants.hold(id, from);
+        if (taking !== undefined) {
+          grants.hold(taking);
+          grants.taken(taking);
+        }
         const { lsn } = records.at(-1)?.name ?? previous;
         const committedLsn = committed.lsn;
         answer(from.node, { type: 'acked', id, epoch, generation, lsn, committed: committedLsn });
       },
       (error: unknown) => {
+        if (taking !== undefined) grants.taken(taking);
         if (isHomingError(error) && isGap(error)) {
           answer(from.node, { type: 'gap', id, epoch, generation, ...pick(this.ends(id)) });
         } else this.#refuse(from, id, epoch, error);
@@ -393,9 +409,9 @@ export class Replica {
         seal.refuse(new HomingError('fenced', `epoch ${seal.epoch} was superseded by ${promised}`));
         continue;
       }
-      const atMs = grants.sealedAt(id, seal.claimant);
+      const atMs = grants.sealedAt(id, seal.taking.holder);
       if (atMs <= nowMs) {
-        grants.hold(id, seal.claimant);
+        grants.hold(seal.taking);
         seal.answer();
       } else {
         still.push(seal);

@@ -138,6 +138,7 @@ export class Replication implements ObjectLogs {
     const hasPromised = store.starts > 1 && bugs['no-silence'] !== true;
     const silenceMs = hasPromised ? Math.max(limits.promiseMs, earlierMs) : 0;
     this.#grants = new PromiseGrants(times, clock.monotonicMs(), silenceMs, bugs);
+    this.#grants.up(self);
     store.putNote(promiseNote, Buffer.from(String(limits.promiseMs))).then(
       () => {
         this.#mayPromise = true;
@@ -578,6 +579,7 @@ export class Replication implements ObjectLogs {
     if (before !== undefined && before.run !== peer.run) this.#held.dropped(peer.storeId);
     this.#peers.set(peer.storeId, peer);
     this.#links.up(peer.node);
+    this.#replica.up(peer);
     this.#standings.up(peer.node);
     this.#completion.look();
     for (const log of this.#logs.values()) log.up(peer.storeId);
