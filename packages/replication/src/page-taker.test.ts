@@ -30,7 +30,7 @@ const pageOf = (index: number, lsn = 7) => ({
 function taking() {
   const heard: string[] = [];
   const due: (() => void)[] = [];
-  const state = { hasRoom: true, nowMs: 0, next: 0, began: 0 };
+  const state = { hasRoom: true, nowMs: 0, next: 0, began: 0, generation: 1 };
   const install = async ({ index }: InstallRequest) => {
     if (!state.hasRoom) throw new HomingError('overloaded', 'no room');
     await Promise.resolve();
@@ -54,6 +54,7 @@ function taking() {
       heard.push(answer.type === 'page-taken' ? `taken ${answer.index}` : answer.type);
     },
     isPulled: () => false,
+    isCurrent: ({ generation }) => generation === state.generation,
     pageTimeoutMs: 10_000,
     refused: (_from, _page, error) => heard.push((error as HomingError).code),
   });
@@ -117,6 +118,19 @@ test('another copy that begins ends the one that waits', async () => {
   await pass();
   expect(heard).toEqual(['taken 0']);
   expect(state.began).toBe(1);
+});
+
+test('what waits is refused once the store goes by another set', async () => {
+  const { pages, state, heard, settle, pass } = taking();
+  state.hasRoom = false;
+  for (const index of [0, 1]) pages.take(peer, pageOf(index));
+  await settle();
+  state.generation = 2;
+  state.hasRoom = true;
+  await pass();
+  await pass();
+  expect(heard).toEqual(['page-refused', 'page-refused']);
+  expect(state.began).toBe(0);
 });
 
 test('a page that does not continue its copy is refused', async () => {

@@ -4,7 +4,8 @@
  * of its copy are written one after the other.
  *
  * Invariants: a store takes one copy of an object at a time. Each page is answered once, taken or refused,
- * unless its link is gone or another copy has begun. Pages kept are those that a sender has under way.
+ * unless its link is gone or another copy has begun. Pages kept are those that a sender has under way. None
+ * of them is tried under another replica set than the store goes by.
  *
  * Used by `Replica`.
  */
@@ -31,6 +32,8 @@ export interface PageTakerOptions {
   readonly answer: (node: string, message: LogAnswer) => void;
   /** This node has asked that store for the object's state. */
   readonly isPulled: (id: ObjectIdHex, from: string) => boolean;
+  /** The store still goes by the set under which the page was sent. */
+  readonly isCurrent: (page: Page) => boolean;
   /** How long a copy whose next page does not come counts as under way, and a page is tried again. */
   readonly pageTimeoutMs: number;
   /** The store refused a page for a reason that concerns more than its copy. */
@@ -135,12 +138,16 @@ export class PageTaker {
   }
 
   #tryNext(from: PeerRun, slow: Slow): void {
-    const { store, clock, pageTimeoutMs } = this.#options;
+    const { store, clock, isCurrent, pageTimeoutMs } = this.#options;
     const { id } = slow;
     const page = slow.waiting.get(slow.next);
     slow.isBusy = page !== undefined && this.#slow.get(id) === slow;
     if (page === undefined) this.#dropLater(slow);
     if (page === undefined || !slow.isBusy) return;
+    if (!isCurrent(page)) {
+      this.#refuseCopy(from, page);
+      return;
+    }
     store.install(page).then(
       () => {
         if (this.#slow.get(id) !== slow) return;
@@ -176,15 +183,19 @@ export class PageTaker {
     this.#options.answer(from.node, { type: 'page-refused', id: object.id, epoch });
   }
 
-  /** And with it the rest of its copy. */
   #refuse(from: PeerRun, page: Page, error: unknown): void {
-    const { id } = page.object;
-    const waiting = this.#slowOf(from, page)?.waiting ?? new Map<number, Page>();
-    if (this.#slowOf(from, page) !== undefined) this.#slow.delete(id);
-    if (this.#arriving.get(id)?.node === from.node) this.#arriving.delete(id);
-    waiting.set(page.index, page);
-    for (const each of waiting.values()) this.#answerRefused(from, each);
+    this.#refuseCopy(from, page);
     if (!isHomingError(error) || !isGap(error)) this.#options.refused(from, page, error);
+  }
+
+  /** The page, and with it the rest of its copy. */
+  #refuseCopy(from: PeerRun, page: Page): void {
+    const { id } = page.object;
+    const slow = this.#slowOf(from, page);
+    if (slow !== undefined) this.#slow.delete(id);
+    if (this.#arriving.get(id)?.node === from.node) this.#arriving.delete(id);
+    const waiting = new Map(slow?.waiting).set(page.index, page);
+    for (const each of waiting.values()) this.#answerRefused(from, each);
   }
 
   /**

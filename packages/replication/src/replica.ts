@@ -100,6 +100,10 @@ export class Replica {
     this.#options = options;
     this.#pages = new PageTaker({
       ...options,
+      isCurrent: (page) => {
+        const key = options.keyOf(page.home, page.object.id);
+        return !options.sets.isPending(key) && this.#goesBy(key, page.generation);
+      },
       refused: (from, { object, epoch }, error) => this.#refuse(from, object.id, epoch, error),
     });
   }
@@ -178,20 +182,27 @@ export class Replica {
     take: () => void,
   ): void {
     const { epoch, home, generation } = request;
-    const { sets, keyOf, tellSet, answer, bugs } = this.#options;
+    const { sets, keyOf, tellSet, answer } = this.#options;
     const key = keyOf(home, id);
     sets.whenAdopted(key, () => {
-      const known = sets.get(key)?.generation ?? 0;
-      const isTaken =
-        generation === known || (bugs['one-behind'] === true && generation + 1 === known);
-      if (isTaken) take();
-      else if (generation < known) {
+      if (this.#goesBy(key, generation)) take();
+      else if (generation < this.#generationOf(key)) {
         tellSet(from.node, key);
         answer(from.node, { type: 'stale-generation', id, epoch });
         // What is copied begins anew under the set that the sender hears of now, and not when its time is up.
         if (request.type === 'page') answer(from.node, { type: 'page-refused', id, epoch });
       }
     });
+  }
+
+  #generationOf(key: string): number {
+    return this.#options.sets.get(key)?.generation ?? 0;
+  }
+
+  #goesBy(key: string, generation: number): boolean {
+    const known = this.#generationOf(key);
+    const isOneBehind = this.#options.bugs['one-behind'] === true && generation + 1 === known;
+    return generation === known || isOneBehind;
   }
 
   /** Whoever promised no newer epoch has let no newer owner in: it need not have heard of this one. */
