@@ -6,6 +6,7 @@ const plotKinds = [
   'plot-replaced',
   'plot-busy-owner',
   'plot-three-owners',
+  'plot-unaware-owner',
 ] as const;
 
 export type PlotKind = (typeof plotKinds)[number];

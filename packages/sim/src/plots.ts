@@ -80,6 +80,8 @@ export class Plots {
         return this.#busyOwner(cast);
       case 'plot-three-owners':
         return this.#threeOwners(cast);
+      case 'plot-unaware-owner':
+        return this.#unawareOwner(cast);
     }
   }
 
@@ -186,6 +188,15 @@ export class Plots {
     await this.#pass(this.#linksEndMs);
     this.#mend();
     cluster.start(second);
+    await this.#pass(4000);
+  }
+
+  /** Gateways reach an owner that nobody else reaches, for long: it does not hear that it is none. */
+  async #unawareOwner({ owner, one, other }: Cast): Promise<void> {
+    this.#part(owner, [one, other]);
+    this.#endSession(owner);
+    await this.#pass(15_000);
+    this.#mend();
     await this.#pass(4000);
   }
 

@@ -68,11 +68,30 @@ test(
 );
 
 test(
-  'where more is sent than may wait, the client is told so',
+  'an owner that only gateways reach gives its sockets up',
   async () => {
+    const profile = {
+      ...living,
+      sessionTtlMs: 1500,
+      loadMs: 40_000,
+      kinds: ['plot-unaware-owner'],
+    } as const;
+    const { violations, frames } = await run(1, profile);
+    expect(violations).toEqual([]);
+    expect(frames.dropped).toBe(0);
+    // What it had taken is lost with it; what follows does not wait for it.
+    expect(frames.answered).toBeGreaterThan(0.7 * frames.sent);
+  },
+  timeoutMs,
+);
+
+// In the second one, a client closes while frames of it wait, and answers find no room.
+test.each([1, 43])(
+  'where more is sent than may wait, the client is told so, seed %i',
+  async (seed) => {
     const lines: string[] = [];
     const { violations } = await runSimulation({
-      seed: 1,
+      seed,
       profile: { ...living, socketBytesMax: 500 },
       keep: (line) => lines.push(line),
     });
