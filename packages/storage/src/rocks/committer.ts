@@ -5,7 +5,7 @@
  * Invariants
  * 1. Requests take effect in the order they were added, whatever batch each falls into.
  * 2. All keys that one record touches (state, head, alarm index, generation, log) are in one batch.
- * 3. `commit` returns after the fsync, where the batch has anything but folding; until then nothing it took is settled. When it throws, what
+ * 3. `commit` returns after the fsync, where the batch has anything but folding and pages of a half copy; until then nothing it took is settled. When it throws, what
  *    the disk holds is unknown: it is never called again.
  * 4. A refused request (fenced, gap) has put nothing into the batch that a reader can see.
  */
@@ -218,7 +218,9 @@ export class Committer {
     if (kind === requestKinds.seal) {
       if (object.promised !== epoch || object.head === undefined) this.#touch(object);
     } else this.#install(object);
-    this.#mustSync = true;
+    // What is staged counts for nothing before its last page, and is discarded after a restart.
+    this.#mustSync ||=
+      kind === requestKinds.seal || this.#reader.isLast || object.promised !== epoch;
     object.promised = epoch;
   }
 
