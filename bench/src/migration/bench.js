@@ -5,9 +5,12 @@
  * otherwise, before the move or after it, whichever is more: what remains is the move's doing and not the
  * distance's. It stands in milliseconds and in round trips between the regions; the worse region counts.
  * Throughput is that of callers beside the object, in the time of the move, as a share of the time before.
+ * Processor time of a move is what all nodes take in its course beyond what they take for the metronomes,
+ * for each megabyte of the state; Linux only.
  *
  *     npm run bench -- migration --rtt 80 --sizes 1024,1048576,104857600 --moves 30,10,4
  */
+import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -31,6 +34,11 @@ const everyMs = Number(values.every);
 const callers = Number(values.callers);
 const regions = ['eu', 'us'];
 const restMs = 1500;
+/** Callers begin with code that is not compiled yet, and would look faster later for that alone. */
+const warmUpMs = 5000;
+const baseMs = 4000;
+/** What /proc counts in, on any Linux. */
+const tickMs = 10;
 const agent = new Agent({ keepAlive: true, maxSockets: 1000 });
 
 /** @typedef {import('../cluster.js').ClusterNode} ClusterNode */
@@ -139,6 +147,18 @@ function quantile(numbers, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
+/** Processor time that all nodes have taken so far, in milliseconds. */
+function processorMs() {
+  if (process.platform !== 'linux') return Number.NaN;
+  let ticks = 0;
+  for (const { pid } of nodes) {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks * tickMs;
+}
+
 /**
  * One move under metronomes: the pause that callers see, in each region.
  * @param {Map<string, ClusterNode>} nodes by region
@@ -150,9 +170,14 @@ async function pauseOf(nodes, name) {
   const to = regions.find((region) => region !== from) ?? '';
   const metronomes = [...nodes.values()].map((node) => new Metronome(node, `/write/${name}`));
   await sleep(restMs);
+  const restProcessorMs = processorMs();
+  await sleep(restMs);
+  const startProcessorMs = processorMs();
   const startMs = performance.now();
   await migrate(first, name, to);
   const tookMs = performance.now() - startMs;
+  const usualProcessorMs = ((startProcessorMs - restProcessorMs) / restMs) * tookMs;
+  const copyProcessorMs = processorMs() - startProcessorMs - usualProcessorMs;
   await sleep(restMs);
   for (const metronome of metronomes) await metronome.stop();
   const pauses = metronomes.map(({ calls }) => {
@@ -163,7 +188,7 @@ async function pauseOf(nodes, name) {
     return Math.max(...calls.map((one) => one.tookMs)) - Math.max(before, after);
   });
   const failed = metronomes.flatMap(({ calls }) => calls).filter((one) => one.failed).length;
-  return { pauseMs: Math.max(...pauses), tookMs, failed };
+  return { pauseMs: Math.max(...pauses), tookMs, failed, processorMs: copyProcessorMs };
 }
 
 /**
@@ -176,12 +201,12 @@ async function throughputOf(nodes, name) {
   const from = await regionOf(first, name);
   const to = regions.find((region) => region !== from) ?? '';
   const load = new Load(/** @type {ClusterNode} */ (nodes.get(from)), `/write/${name}`);
-  await sleep(2 * restMs);
+  await sleep(warmUpMs + baseMs);
   const startMs = performance.now();
   await migrate(first, name, to);
   const endMs = performance.now();
   await load.stop();
-  const share = load.rate(startMs, endMs) / load.rate(startMs - 2 * restMs + 500, startMs);
+  const share = load.rate(startMs, endMs) / load.rate(startMs - baseMs, startMs);
   return { share, failed: load.failed };
 }
 
@@ -204,8 +229,17 @@ try {
     }),
   );
   const first = /** @type {ClusterNode} */ (byRegion.get('eu'));
-  const widths = [10, 7, 22, 22, 18, 16, 8];
-  row(['state', 'moves', 'pause p50', 'pause p99', 'a move takes', 'throughput', 'failed'], widths);
+  const widths = [10, 7, 22, 22, 18, 14, 16, 8];
+  const titles = [
+    'state',
+    'moves',
+    'pause p50',
+    'pause p99',
+    'a move takes',
+    'cpu per MB',
+    'throughput',
+  ];
+  row([...titles, 'failed'], widths);
   for (const [index, size] of sizes.entries()) {
     const name = `size-${size}`;
     const filled = await call(first, `/fill/${name}/${size}`);
@@ -225,6 +259,7 @@ try {
     };
     const failed = [...pauses, ...shares].reduce((sum, one) => sum + one.failed, 0);
     const tookMs = median(pauses.map((one) => one.tookMs));
+    const moved = median(pauses.map((one) => one.processorMs)) / (size / 1024 / 1024);
     const share = median(shares.map((one) => one.share));
     row(
       [
@@ -233,6 +268,7 @@ try {
         shown(0.5),
         shown(0.99),
         `${tookMs.toFixed(0)} ms`,
+        size >= 1024 * 1024 ? `${moved.toFixed(0)} ms` : '',
         `${(100 * share).toFixed(0)} %`,
         String(failed),
       ],
