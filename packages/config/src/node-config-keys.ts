@@ -241,6 +241,21 @@ export const nodeConfigKeys = {
     32 * 1024 * 1024,
     'Bytes that a node sends in a second to others that are to hold copies.',
   ),
+  'replication.rebuildBusyBytesPerSecond': byDefault(
+    whole(1, Number.MAX_SAFE_INTEGER),
+    8 * 1024 * 1024,
+    'The same, at least, while the node is busy.',
+  ),
+  'replication.rebuildLateMs': byDefault(
+    whole(1, 10_000),
+    3,
+    'A node is busy when its timers come later than so many milliseconds, on average of a tenth of a second.',
+  ),
+  'replication.rebuildYieldMs': byDefault(
+    whole(0, 86_400_000),
+    300_000,
+    'How long, in milliseconds, one copy goes slowly where a node is busy.',
+  ),
   'replication.balancePercent': byDefault(
     whole(0, 100),
     90,

@@ -47,6 +47,9 @@ export interface NodeConfig {
     readonly factor: number;
     readonly changesMax: number;
     readonly rebuildBytesPerSecond: number;
+    readonly rebuildBusyBytesPerSecond: number;
+    readonly rebuildLateMs: number;
+    readonly rebuildYieldMs: number;
     readonly balancePercent: number;
     /** By binding or class. */
     readonly remote?: Readonly<Record<string, readonly string[]>>;
@@ -170,6 +173,9 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
       factor: value('replication.factor'),
       changesMax: value('replication.changesMax'),
       rebuildBytesPerSecond: value('replication.rebuildBytesPerSecond'),
+      rebuildBusyBytesPerSecond: value('replication.rebuildBusyBytesPerSecond'),
+      rebuildLateMs: value('replication.rebuildLateMs'),
+      rebuildYieldMs: value('replication.rebuildYieldMs'),
       balancePercent: value('replication.balancePercent'),
       ...given({ remote: value('replication.remote') }),
     },

@@ -39,8 +39,18 @@ export interface ReplicationLimits {
   readonly pageTimeoutMs: number;
   /** Snapshots being sent at the same time; so many again of those that nobody waits for. */
   readonly copiesMax: number;
+  /** Pages kept of a state that is sent to several stores, for the one that is furthest behind. */
+  readonly pagesKeptMax: number;
+  /** How long a store that is so far behind may leave pages unanswered: then it is sent the state anew. */
+  readonly laggardMs: number;
   /** Bytes in a second that this node sends of copies which nobody waits for. */
   readonly rebuildBytesPerSecond: number;
+  /** The same where the node is busy. */
+  readonly rebuildBusyBytesPerSecond: number;
+  /** It is busy when what waits for its turn comes so late, on average. */
+  readonly rebuildLateMs: number;
+  /** How long one copy gives way to what keeps the node busy. */
+  readonly rebuildYieldMs: number;
   /** Objects that are looked at in one page, when a store finds out what it lacks. */
   readonly passHeads: number;
   /** Between one such page and the next. */
@@ -116,7 +126,12 @@ export const replicationLimits: ReplicationLimits = {
   pagesInFlightMax: 4,
   pageTimeoutMs: 10_000,
   copiesMax: 8,
+  pagesKeptMax: 16,
+  laggardMs: 2000,
   rebuildBytesPerSecond: 32 * 1024 * 1024,
+  rebuildBusyBytesPerSecond: 8 * 1024 * 1024,
+  rebuildLateMs: 3,
+  rebuildYieldMs: 300_000,
   passHeads: 1000,
   passPauseMs: 5,
   passRetryMs: 1000,

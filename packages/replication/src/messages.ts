@@ -87,6 +87,8 @@ export type LogRequest =
       readonly index: number;
       readonly isLast: boolean;
       readonly page: Uint8Array;
+      /** Kept once it was made: the same page may go to several stores. */
+      encoded?: Uint8Array | undefined;
     }
   /** Forget it, unless you have promised this epoch or a newer one. */
   | {
@@ -482,9 +484,10 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
   }
 }
 
-/** The bytes of a message, in a buffer of their own: the same one each time for one append. */
+/** The bytes of a message, in a buffer of their own: the same one each time for one append, or page. */
 export function encodeMessage(message: LogMessage): Uint8Array {
-  if (message.type !== 'append') return frameOf((writer) => put(writer, message));
+  if (message.type !== 'append' && message.type !== 'page')
+    return frameOf((writer) => put(writer, message));
   message.encoded ??= frameOf((writer) => put(writer, message));
   return message.encoded;
 }

@@ -9,7 +9,7 @@ import {
 } from '@homing/base';
 import { expect, test } from 'vitest';
 import { replicationLimits } from './limits.ts';
-import type { LogMessage } from './messages.ts';
+import { encodeMessage, type LogMessage } from './messages.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
 
 const id = 'ab'.repeat(32) as ObjectIdHex;
@@ -63,4 +63,123 @@ test('a page that is answered when its time was up says nothing of the next copy
   expect(heard).toEqual(['failed']);
   taken(2);
   expect(heard).toEqual(['failed', 'done 2']);
+});
+
+/** Copies of a state of some pages, on a clock that runs from one timer to the next. */
+function paced(pageCount: number, changes: Partial<typeof replicationLimits> = {}) {
+  let nowMs = 0;
+  let reads = 0;
+  const open = new Set<Snapshot>();
+  const timers = new Set<{ atMs: number; run: () => void }>();
+  const sent: { to: string; index: number }[] = [];
+  const encodings: Uint8Array[] = [];
+  const heard: string[] = [];
+  const snapshot = () => {
+    let page = 0;
+    const made = {
+      head: { applied: nameOf(7), alarmMs: null, name: undefined },
+      next: () => {
+        if (page === pageCount) return undefined;
+        reads += 1;
+        return Uint8Array.of(page++);
+      },
+      close: () => open.delete(made),
+    } as unknown as Snapshot;
+    open.add(made);
+    return made;
+  };
+  const copies = new SnapshotSender({
+    store: { snapshot } as unknown as Store,
+    clock: { monotonicMs: () => nowMs as MonotonicMs } as Clock,
+    timers: {
+      after: (ms, run) => {
+        const timer = { atMs: nowMs + ms, run };
+        timers.add(timer);
+        return { cancel: () => timers.delete(timer) };
+      },
+    } as Timers,
+    limits: { ...replicationLimits, ...changes },
+    send: (to, message) => {
+      if (message.type !== 'page') return false;
+      sent.push({ to, index: message.index });
+      encodings.push(encodeMessage(message));
+      return true;
+    },
+    failed: () => {},
+    bugs: {},
+  });
+  return {
+    encodings,
+    heard,
+    get reads() {
+      return reads;
+    },
+    get open() {
+      return open.size;
+    },
+    start: (to: string) =>
+      copies.start({
+        object: { namespace: 'w/C', id },
+        epoch,
+        home: 'eu',
+        generation: () => 1,
+        to,
+        isPaced: true,
+        done: () => heard.push(`${to} done`),
+        failed: () => heard.push(`${to} failed`),
+      }),
+    /** Runs what is due, and stores answer what they were sent, but for those that are named. */
+    run: (lastsMs: number, ...silent: string[]) => {
+      const untilMs = nowMs + lastsMs;
+      for (;;) {
+        for (const page of sent.splice(0)) {
+          if (silent.includes(page.to)) continue;
+          const { index, to } = page;
+          copies.taken(to, { type: 'page-taken', id, epoch, applied: nameOf(7), index });
+        }
+        if (sent.length > 0) continue;
+        const [next] = [...timers].sort((a, b) => a.atMs - b.atMs);
+        if (next === undefined || next.atMs > untilMs) break;
+        timers.delete(next);
+        nowMs = next.atMs;
+        next.run();
+      }
+      nowMs = untilMs;
+    },
+  };
+}
+
+test('copies begun in one turn are read and encoded once', async () => {
+  const sender = paced(40);
+  for (const to of ['n1', 'n2', 'n3']) sender.start(to);
+  await Promise.resolve();
+  sender.run(5000);
+  expect([...sender.heard].sort()).toEqual(['n1 done', 'n2 done', 'n3 done']);
+  expect(sender.reads).toBe(40);
+  expect(sender.encodings.length).toBe(120);
+  expect(new Set(sender.encodings).size).toBe(40);
+  expect(sender.open).toBe(0);
+});
+
+test('a store that answers nothing does not hold up the others', async () => {
+  const sender = paced(100, { laggardMs: 500 });
+  for (const to of ['n1', 'n2', 'n3']) sender.start(to);
+  await Promise.resolve();
+  sender.run(5000, 'n2');
+  expect([...sender.heard].sort()).toEqual(['n1 done', 'n2 failed', 'n3 done']);
+  sender.start('n2');
+  await Promise.resolve();
+  sender.run(5000);
+  expect(sender.heard.at(-1)).toBe('n2 done');
+  expect(sender.open).toBe(0);
+});
+
+test('one that comes later has a reading of its own', async () => {
+  const sender = paced(40);
+  sender.start('n1');
+  await Promise.resolve();
+  sender.run(1, 'n1');
+  sender.start('n2');
+  await Promise.resolve();
+  expect(sender.open).toBe(2);
 });

@@ -1,6 +1,8 @@
 /**
  * Copies of objects on their way to other stores: pages are read when there is room for them, a few
- * of each copy are under way, and few copies at the same time; the others wait.
+ * of each copy are under way, and few copies at the same time; the others wait. Copies of one object that
+ * nobody waits for and that are begun in one turn are read once, and go at the pace of the slowest store, but
+ * not of one that answers nothing.
  *
  * Invariant: each copy ends with exactly one call of `done` or `failed`, unless it was cancelled.
  *
@@ -11,19 +13,19 @@ import {
   type Clock,
   compareRecordNames,
   type Epoch,
-  encodeBody,
   isOverloaded,
   type ObjectIdHex,
   type ObjectRef,
   type RecordName,
-  type Snapshot,
   type Store,
   type Timer,
   type Timers,
 } from '@homing/base';
 import type { DeliberateBugs } from '@homing/protocol';
+import { CopyPace } from './copy-pace.ts';
 import type { ReplicationLimits } from './limits.ts';
 import type { LogAnswer, LogMessage } from './messages.ts';
+import { type SharedPage, SharedPages } from './shared-pages.ts';
 
 export interface CopyOrder {
   readonly object: ObjectRef;
@@ -35,6 +37,8 @@ export interface CopyOrder {
   readonly to: string;
   /** Nobody waits for it: it shares `rebuildBytesPerSecond` with others of its kind. */
   readonly isPaced?: boolean;
+  /** It may not be slowed down any more: what comes meanwhile would outrun it. */
+  readonly isUrgent?: () => boolean;
   /** The state is on the other's disk as of this record. */
   done(applied: RecordName): void;
   failed(): void;
@@ -42,15 +46,15 @@ export interface CopyOrder {
 
 interface Copy {
   readonly order: CopyOrder;
-  readonly snapshot: Snapshot;
-  page: Uint8Array;
-  /** Read ahead, so that the last page is known as such. */
-  following: Uint8Array | undefined;
+  readonly pages: SharedPages;
+  readonly beganMs: number;
   sent: number;
   taken: number;
   isAllSent: boolean;
-  /** It comes back by a timer. */
+  /** It comes back by a timer, when the link may have room. */
   isWaiting: boolean;
+  /** It waits for stores that are too far behind, but not for ever. */
+  held: Timer | undefined;
   /** Gives the copy up: an answer may be lost with a link's buffer. */
   timer: Timer | undefined;
 }
@@ -75,11 +79,14 @@ export class SnapshotSender {
   #waiting: CopyOrder[] = [];
   /** Pages of copies that were given up, whose answers are still to come: they come before others. */
   readonly #unanswered = new Map<string, { readonly epoch: Epoch; count: number }>();
-  /** When the next page may leave of a copy that nobody waits for. */
-  #pacedUntilMs = 0;
+  readonly #pace: CopyPace;
+  /** Of those that nobody waits for: whose next page may leave when its turn comes, in this order. */
+  readonly #turns = new Set<Copy>();
+  #isTurnDue = false;
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
+    this.#pace = new CopyPace(options.limits);
   }
 
   /** A copy of the same object to the same node that is under way is given up. */
@@ -88,7 +95,9 @@ export class SnapshotSender {
     this.#drop(key);
     this.#waiting = this.#waiting.filter((other) => keyOf(other.to, other.object.id) !== key);
     this.#waiting.push(order);
-    this.#startNext();
+    // Those to other stores, which are read with it, may be started in this very turn.
+    if (order.isPaced === true) queueMicrotask(() => this.#startNext());
+    else this.#startNext();
   }
 
   isUnderWay(node: string, id: ObjectIdHex): boolean {
@@ -104,12 +113,12 @@ export class SnapshotSender {
     const copy = this.#find(node, id, epoch);
     if (copy === undefined || index !== copy.taken) return;
     // Of one whose time was up, which the store answers after all.
-    if (compareRecordNames(applied, copy.snapshot.head.applied) !== 0) return;
+    if (compareRecordNames(applied, copy.pages.head.applied) !== 0) return;
     copy.taken += 1;
     this.#watch(copy);
     if (copy.isAllSent && copy.taken === copy.sent) {
       this.#drop(keyOf(node, id));
-      copy.order.done(copy.snapshot.head.applied);
+      copy.order.done(copy.pages.head.applied);
       this.#startNext();
     } else this.#fill(copy);
   }
@@ -167,9 +176,13 @@ export class SnapshotSender {
 
   #drop(key: string): void {
     const copy = this.#copies.get(key);
-    copy?.snapshot.close();
-    copy?.timer?.cancel();
+    if (copy === undefined) return;
+    copy.timer?.cancel();
+    copy.held?.cancel();
     this.#copies.delete(key);
+    this.#turns.delete(copy);
+    copy.pages.leave(copy);
+    this.#release(copy.pages);
   }
 
   /** An answer to a page of a copy that was given up says nothing of the one under way. */
@@ -199,10 +212,11 @@ export class SnapshotSender {
   }
 
   #startNext(): void {
+    const begun: Copy[] = [];
     for (;;) {
       const at = this.#waiting.findIndex((order) => this.#hasRoom(order));
       const [order] = at === -1 ? [] : this.#waiting.splice(at, 1);
-      if (order === undefined) return;
+      if (order === undefined) break;
       const copy = this.#begin(order);
       if (copy === undefined) {
         order.failed();
@@ -210,8 +224,9 @@ export class SnapshotSender {
       }
       this.#copies.set(keyOf(order.to, order.object.id), copy);
       this.#watch(copy);
-      this.#fill(copy);
+      begun.push(copy);
     }
+    for (const copy of begun) if (this.#isCurrent(copy)) this.#fill(copy);
   }
 
   /** Those that nobody waits for keep no others from beginning. */
@@ -222,31 +237,62 @@ export class SnapshotSender {
     return count < this.#options.limits.copiesMax;
   }
 
+  #isCurrent(copy: Copy): boolean {
+    return this.#copies.get(keyOf(copy.order.to, copy.order.object.id)) === copy;
+  }
+
   #begin(order: CopyOrder): Copy | undefined {
     try {
-      const snapshot = this.#open(order);
-      if (snapshot === undefined) return undefined;
-      const { pageBytes } = this.#options.limits;
-      const first = snapshot.next(pageBytes);
-      return {
+      const pages = this.#shared(order) ?? this.#pagesOf(order);
+      if (pages === undefined) return undefined;
+      const copy: Copy = {
         order,
-        snapshot,
-        page: first ?? encodeBody({ name: snapshot.head.applied, operations: [] }),
-        following: first === undefined ? undefined : snapshot.next(pageBytes),
+        pages,
+        beganMs: this.#options.clock.monotonicMs(),
         sent: 0,
         taken: 0,
         isAllSent: false,
         isWaiting: false,
+        held: undefined,
         timer: undefined,
       };
+      pages.join(copy);
+      return copy;
     } catch (error) {
       this.#options.failed(error);
       return undefined;
     }
   }
 
+  /** The pages of a copy that began in this turn. */
+  #shared({ object, epoch, home, isPaced }: CopyOrder): SharedPages | undefined {
+    for (const { order, pages } of this.#copies.values()) {
+      const isSame = order.object.id === object.id && order.epoch === epoch && order.home === home;
+      if (isSame && order.isPaced === isPaced && pages.isFresh) return pages;
+    }
+    return undefined;
+  }
+
+  #pagesOf(order: CopyOrder): SharedPages | undefined {
+    const { bugs, limits } = this.#options;
+    const snapshot = this.#open(order);
+    if (snapshot === undefined) return undefined;
+    // With a bug on purpose a page is of the present, and not of the copy's moment.
+    const torn = (index: number) => {
+      const present = this.#open(order);
+      for (let page = 0; page < index; page++) present?.next(limits.pageBytes);
+      return present?.next(limits.pageBytes);
+    };
+    return new SharedPages({
+      snapshot,
+      pagesMax: limits.pagesKeptMax,
+      pageBytes: limits.pageBytes,
+      torn: bugs['torn-copy'] === true ? torn : undefined,
+    });
+  }
+
   /** Undefined also where the object is written to too fast to be read as of one moment. */
-  #open({ object }: CopyOrder): Snapshot | undefined {
+  #open({ object }: CopyOrder) {
     try {
       return this.#options.store.snapshot(object.id);
     } catch (error) {
@@ -255,78 +301,137 @@ export class SnapshotSender {
     }
   }
 
-  /** With a bug on purpose the page is of the present, and not of the copy's moment. */
-  #next({ order, snapshot, sent }: Copy): Uint8Array | undefined {
-    const { bugs, limits } = this.#options;
-    if (bugs['torn-copy'] !== true) return snapshot.next(limits.pageBytes);
-    const present = this.#open(order);
-    for (let page = 0; page <= sent; page++) present?.next(limits.pageBytes);
-    return present?.next(limits.pageBytes);
-  }
-
-  /** Takes the page's share of the bytes in a second, or comes back for it. */
-  #hasToWait(copy: Copy): boolean {
-    const { clock, limits } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (nowMs < this.#pacedUntilMs) {
-      if (copy.sent === copy.taken) copy.timer?.cancel();
-      this.#fillLater(copy, this.#pacedUntilMs - nowMs);
-      return true;
+  /** Takes the page's share of the bytes in a second, or waits for its turn. */
+  #hasToWait(copy: Copy, bytes: number): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    const delayMs = this.#pace.ask(nowMs, bytes, this.#isUrgent(copy, nowMs));
+    if (delayMs === 0) {
+      this.#watch(copy);
+      return false;
     }
-    const shareMs = (copy.page.length / limits.rebuildBytesPerSecond) * 1000;
-    this.#pacedUntilMs = Math.max(nowMs, this.#pacedUntilMs) + shareMs;
-    this.#watch(copy);
-    return false;
+    if (copy.sent === copy.taken) copy.timer?.cancel();
+    this.#turns.add(copy);
+    this.#turnLater(delayMs);
+    return true;
   }
 
-  #fillLater(copy: Copy, delayMs: number): void {
-    const key = keyOf(copy.order.to, copy.order.object.id);
+  #isUrgent({ order, beganMs }: Copy, nowMs: number): boolean {
+    return nowMs - beganMs > this.#options.limits.rebuildYieldMs || order.isUrgent?.() === true;
+  }
+
+  #turnLater(delayMs: number): void {
+    if (this.#isTurnDue) return;
+    this.#isTurnDue = true;
+    const { clock, timers } = this.#options;
+    // A clock may not tell apart what is less than that.
+    const waitMs = Math.max(1, delayMs);
+    const dueMs = clock.monotonicMs() + waitMs;
+    timers.after(waitMs, () => {
+      this.#isTurnDue = false;
+      const nowMs = clock.monotonicMs();
+      this.#pace.cameBack(nowMs, nowMs - dueMs);
+      for (const copy of [...this.#turns]) {
+        // The turn is taken, and whoever waits comes back with the next one.
+        if (this.#isTurnDue) return;
+        if (this.#turns.delete(copy)) this.#fill(copy);
+      }
+    });
+  }
+
+  #fillLater(copy: Copy): void {
     if (copy.isWaiting) return;
     copy.isWaiting = true;
-    // A clock may not tell apart what is less than that.
-    this.#options.timers.after(Math.max(1, delayMs), () => {
+    this.#options.timers.after(retryMs, () => {
       copy.isWaiting = false;
-      if (this.#copies.get(key) === copy) this.#fill(copy);
+      if (this.#isCurrent(copy)) this.#fill(copy);
     });
   }
 
   #fill(copy: Copy): void {
     const { limits, send } = this.#options;
-    const { order, snapshot } = copy;
+    const { order, pages } = copy;
     while (!copy.isAllSent && copy.sent - copy.taken < limits.pagesInFlightMax) {
-      if (order.isPaced === true && this.#hasToWait(copy)) return;
-      const { applied, alarmMs, name } = snapshot.head;
-      const isSent = send(order.to, {
-        type: 'page',
-        object: name === undefined ? order.object : { ...order.object, name },
-        epoch: order.epoch,
-        home: order.home,
-        generation: order.generation(),
-        applied,
-        alarmMs,
-        index: copy.sent,
-        isLast: copy.following === undefined,
-        page: copy.page,
-      });
-      if (!isSent) {
+      const page = this.#read(copy);
+      if (page === undefined) return;
+      if (order.isPaced === true && this.#hasToWait(copy, page.bytes.length)) return;
+      if (!send(order.to, messageOf(copy, page))) {
         // The link takes no more for now; where it is gone, `down` ends the copy.
-        this.#fillLater(copy, retryMs);
+        this.#fillLater(copy);
         return;
       }
       copy.sent += 1;
-      if (copy.following === undefined) copy.isAllSent = true;
-      else {
-        copy.page = copy.following;
-        try {
-          copy.following = this.#next(copy);
-        } catch (error) {
-          this.#options.failed(error);
-          this.#fail(copy);
-          return;
-        }
-      }
+      copy.isAllSent = page.isLast;
+      pages.passed(copy);
+      this.#release(pages);
     }
   }
+
+  /** Undefined where the copy has failed, or waits for others. */
+  #read(copy: Copy): SharedPage | undefined {
+    try {
+      const page = copy.pages.page(copy);
+      if (page === undefined) this.#hold(copy);
+      return page;
+    } catch (error) {
+      this.#options.failed(error);
+      this.#fail(copy);
+      return undefined;
+    }
+  }
+
+  /** It waits for stores that are behind, and no longer than `laggardMs` for one that answers nothing. */
+  #hold(copy: Copy): void {
+    if (copy.held !== undefined) return;
+    const { timers, limits } = this.#options;
+    // Nothing is awaited of its own store.
+    if (copy.sent === copy.taken) copy.timer?.cancel();
+    const taken = new Map(this.#laggards(copy.pages).map((other) => [other, other.taken]));
+    copy.held = timers.after(limits.laggardMs, () => {
+      copy.held = undefined;
+      const isStuck = (other: Copy) =>
+        taken.get(other) === other.taken && other.sent - other.taken >= limits.pagesInFlightMax;
+      for (const other of this.#laggards(copy.pages)) if (isStuck(other)) this.#fail(other);
+      if (this.#isCurrent(copy)) this.#fill(copy);
+    });
+  }
+
+  #laggards(pages: SharedPages): Copy[] {
+    return [...this.#copies.values()].filter(
+      (copy) => copy.pages === pages && pages.isBehind(copy),
+    );
+  }
+
+  /** Those that waited for others go on, if they can. */
+  #release(pages: SharedPages): void {
+    if (pages.isFull) return;
+    for (const copy of [...this.#copies.values()]) {
+      if (copy.pages !== pages || copy.held === undefined) continue;
+      copy.held.cancel();
+      copy.held = undefined;
+      this.#watch(copy);
+      this.#fill(copy);
+    }
+  }
+}
+
+/** The same message for all stores, where the set is the same: it is encoded once. */
+function messageOf({ order, pages, sent }: Copy, page: SharedPage): LogMessage {
+  const generation = order.generation();
+  if (page.message?.generation === generation) return page.message;
+  const { applied, alarmMs, name } = pages.head;
+  page.message = {
+    type: 'page',
+    object: name === undefined ? order.object : { ...order.object, name },
+    epoch: order.epoch,
+    home: order.home,
+    generation,
+    applied,
+    alarmMs,
+    index: sent,
+    isLast: page.isLast,
+    page: page.bytes,
+  };
+  return page.message;
 }
 
 function keyOf(node: string, id: string): string {

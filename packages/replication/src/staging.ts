@@ -222,6 +222,7 @@ export class ObjectStaging implements Staging, RemoteCopy {
       generation: () => sender().generation,
       to: node,
       isPaced: true,
+      isUrgent: () => 2 * this.#copy.bytes > context.limits.stagedBytesMax,
       done: ({ lsn }: RecordName) => this.step({ type: 'copied', store, lsn }),
       failed: () => this.#later(store),
     });
