@@ -137,6 +137,7 @@ export {
 export {
   acquireWriter,
   frameOf,
+  pooledFrameOf,
   releaseWriter,
   WireError,
   WireReader,

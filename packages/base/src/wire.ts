@@ -23,6 +23,7 @@ const shortStringUnits = 24;
 /** Methods of Buffer that its types leave out: they skip the lookup of an encoding by name. */
 interface RawBuffer extends Buffer {
   latin1Write(text: string, offset: number): number;
+  hexWrite(text: string, offset: number, length: number): number;
   ucs2Write(text: string, offset: number): number;
   latin1Slice(start: number, end: number): string;
   ucs2Slice(start: number, end: number): string;
@@ -111,6 +112,14 @@ export class WireWriter {
     this.length += this.#bytes.ucs2Write(value, this.length);
   }
 
+  /** So many bytes that are given in hex. */
+  hex(text: string, count: number): void {
+    this.#reserve(count);
+    const written = this.#bytes.hexWrite(text, this.length, count);
+    assert(written === count && text.length === 2 * count, 'wire: not as many bytes in hex');
+    this.length += count;
+  }
+
   raw(value: Uint8Array): void {
     this.#reserve(value.length);
     this.#bytes.set(value, this.length);
@@ -126,6 +135,13 @@ export class WireWriter {
   /** A copy of what was written since `start`, in a buffer of its own. */
   copy(start = 0): Uint8Array {
     return new Uint8Array(this.#bytes.subarray(start, this.length));
+  }
+
+  /** The same as a part of Node's pool: for what is short and soon gone, and crosses to no other thread. */
+  pooledCopy(): Uint8Array {
+    const copy = Buffer.allocUnsafe(this.length);
+    this.#bytes.copy(copy, 0, 0, this.length);
+    return copy;
   }
 
   reset(): void {
@@ -163,6 +179,17 @@ export function frameOf(write: (writer: WireWriter) => void): Uint8Array {
   }
 }
 
+/** As `frameOf`, in a part of Node's pool of buffers. */
+export function pooledFrameOf(write: (writer: WireWriter) => void): Uint8Array {
+  const writer = acquireWriter();
+  try {
+    write(writer);
+    return writer.pooledCopy();
+  } finally {
+    releaseWriter(writer);
+  }
+}
+
 export class WireReader {
   readonly #bytes: RawBuffer;
   /** What is read, all of it. */
@@ -171,11 +198,10 @@ export class WireReader {
   end: number;
 
   constructor(frame: Uint8Array, position = 0, end = frame.length) {
-    this.#bytes = Buffer.from(
-      frame.buffer,
-      frame.byteOffset,
-      frame.byteLength,
-    ) as unknown as RawBuffer;
+    const bytes = Buffer.isBuffer(frame)
+      ? frame
+      : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    this.#bytes = bytes as unknown as RawBuffer;
     this.frame = frame;
     this.position = position;
     this.end = end;

@@ -9,9 +9,9 @@
 import {
   type EncodedRecord,
   type Epoch,
-  frameOf,
   type ObjectIdHex,
   type ObjectRef,
+  pooledFrameOf,
   putEpoch,
   putObjectId,
   type RecordName,
@@ -484,11 +484,12 @@ function putRest(writer: WireWriter, message: OfEpoch): void {
   }
 }
 
-/** The bytes of a message, in a buffer of their own: the same one each time for one append, or page. */
+/** The bytes of a message, the same ones each time for one append, or page. */
 export function encodeMessage(message: LogMessage): Uint8Array {
-  if (message.type !== 'append' && message.type !== 'page')
-    return frameOf((writer) => put(writer, message));
-  message.encoded ??= frameOf((writer) => put(writer, message));
+  if (message.type !== 'append' && message.type !== 'page') {
+    return pooledFrameOf((writer) => put(writer, message));
+  }
+  message.encoded ??= pooledFrameOf((writer) => put(writer, message));
   return message.encoded;
 }
 
