@@ -10,8 +10,10 @@ import { clock, memoryLogger, type TestEtcd, TestProxy, timers } from './etcd.ts
 
 export type EtcdNode = Coordinator & EtcdCoordinatorExtras;
 
-/** Short, so that a test of what happens without etcd need not wait. */
-const testLimits = { requestTimeoutMs: 500, operationTimeoutMs: 1500, startTimeoutMs: 20_000 };
+/** Long enough for a machine that does other work. */
+const patient = { requestTimeoutMs: 10_000, operationTimeoutMs: 30_000, startTimeoutMs: 30_000 };
+/** For a test of what happens without etcd, which need not wait then. */
+export const brief = { requestTimeoutMs: 1000, operationTimeoutMs: 2500 };
 
 export async function openNode(
   node: string,
@@ -26,7 +28,7 @@ export async function openNode(
     // The least that etcd grants.
     sessionTtlMs: 2000,
     guard: { highest: 0n as Epoch },
-    limits: testLimits,
+    limits: patient,
     logger: memoryLogger(),
     clock,
     timers,
@@ -35,7 +37,7 @@ export async function openNode(
 }
 
 export interface ClusterParts extends TestCluster {
-  node(name: string): Promise<EtcdNode>;
+  node(name: string, own?: Partial<EtcdCoordinatorOptions>): Promise<EtcdNode>;
   /** Between the node and etcd. */
   proxy(node: Coordinator): TestProxy;
 }
@@ -51,9 +53,9 @@ export function clusterOn(
     return found;
   };
   return {
-    async node(name) {
+    async node(name, own = {}) {
       const between = await new TestProxy(etcd.port).start();
-      const node = await openNode(name, { ...options, endpoints: [between.endpoint] });
+      const node = await openNode(name, { ...options, ...own, endpoints: [between.endpoint] });
       nodes.set(node, between);
       return node;
     },

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { claim, locate } from './claims.ts';
 import { objectNumber } from './cluster-conformance.ts';
 import { etcdMissing, memoryLogger, TestEtcd, until } from './etcd.ts';
-import { type ClusterParts, clusterOn, type EtcdNode, openNode } from './etcd-cluster.ts';
+import { brief, type ClusterParts, clusterOn, type EtcdNode, openNode } from './etcd-cluster.ts';
 
 const unavailable = { code: 'unavailable', executed: 'no' };
 
@@ -42,8 +42,10 @@ describe.skipIf(etcdMissing)('etcd', () => {
     const { ownership } = await claim(a, object);
     const before = a.self;
     const heard = listen(a);
+    const elsewhere = { prefix: '/elsewhere/', endpoints: [etcd.endpoint], limits: brief };
+    const hasty = await openNode('h', { ...elsewhere, sessionTtlMs: 30_000 });
     await etcd.kill();
-    await expect(claim(b, object)).rejects.toMatchObject(unavailable);
+    await expect(claim(hasty, object)).rejects.toMatchObject(unavailable);
     expect([a.self, a.nodes().length]).toEqual([before, 2]);
     await etcd.start();
     const c = await cluster.node('c');
@@ -56,6 +58,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
       ),
     );
     expect([a.self, heard.includes('session-lost')]).toEqual([before, false]);
+    await hasty.close();
   });
 
   test('a claim that waits while etcd restarts is granted', async () => {
@@ -73,8 +76,8 @@ describe.skipIf(etcdMissing)('etcd', () => {
   });
 
   test('stopped for longer than a session, etcd is claimed from by nobody until it answers', async () => {
-    const brief = clusterOn(etcd, { prefix, sessionTtlMs: 2000 });
-    const c = await brief.node('c');
+    const other = clusterOn(etcd, { prefix, sessionTtlMs: 2000, limits: brief });
+    const c = await other.node('c');
     await claim(c, object);
     const heard = listen(c);
     const before = c.self;
@@ -91,7 +94,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
     expect(claimed?.ownership.owner).toEqual(c.self);
     // Whether the lease outlived the stop is etcd's to say; that it did not must have been told.
     expect(heard.includes('session-lost')).toBe(c.self !== before);
-    await brief.close();
+    await other.close();
   });
 
   test('what was missed while the watch was cut is learned, history or not', async () => {
@@ -117,14 +120,15 @@ describe.skipIf(etcdMissing)('etcd', () => {
   });
 
   test('a claim that is given up may have been granted, and the next one says so', async () => {
-    cluster.proxy(a).set('mute');
-    await expect(claim(a, object)).rejects.toMatchObject(unavailable);
+    const c = await cluster.node('c', { limits: brief });
+    cluster.proxy(c).set('mute');
+    await expect(claim(c, object)).rejects.toMatchObject(unavailable);
     const given = await locate(b, object);
-    expect(given?.owner.node).toBe('a');
-    cluster.proxy(a).cut();
-    cluster.proxy(a).set('open');
-    await until('a claims', () =>
-      claim(a, object).then(
+    expect(given?.owner.node).toBe('c');
+    cluster.proxy(c).cut();
+    cluster.proxy(c).set('open');
+    await until('it claims', () =>
+      claim(c, object).then(
         (result) => {
           expect(result).toEqual({ outcome: 'granted', ownership: given });
           return true;
@@ -132,7 +136,7 @@ describe.skipIf(etcdMissing)('etcd', () => {
         () => false,
       ),
     );
-    const again = await claim(a, object);
+    const again = await claim(c, object);
     expect(again.ownership.epoch > given!.epoch).toBe(true);
   });
 
@@ -161,21 +165,22 @@ describe.skipIf(etcdMissing)('etcd', () => {
   });
 
   test('a transfer of unknown outcome is ruled out by a claim', async () => {
-    const { epoch } = (await claim(a, object)).ownership;
-    cluster.proxy(a).set('closed');
-    await expect(a.transfer(object, epoch, b.self!)).rejects.toMatchObject({
+    const c = await cluster.node('c', { limits: brief });
+    const { epoch } = (await claim(c, object)).ownership;
+    cluster.proxy(c).set('closed');
+    await expect(c.transfer(object, epoch, b.self!)).rejects.toMatchObject({
       code: 'unavailable',
       executed: 'maybe',
     });
-    cluster.proxy(a).set('open');
-    let mine = await claim(a, object).catch(() => undefined);
-    await until('a claims', async () => {
-      mine ??= await claim(a, object).catch(() => undefined);
+    cluster.proxy(c).set('open');
+    let mine = await claim(c, object).catch(() => undefined);
+    await until('it claims', async () => {
+      mine ??= await claim(c, object).catch(() => undefined);
       return mine !== undefined;
     });
     expect(mine?.outcome).toBe('granted');
     expect(mine!.ownership.epoch > epoch).toBe(true);
-    expect(await a.transfer(object, epoch, b.self!)).toBe(false);
+    expect(await c.transfer(object, epoch, b.self!)).toBe(false);
     expect(await locate(b, object)).toEqual(mine?.ownership);
   });
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { claim, locate } from './claims.ts';
 import { objectNumber } from './cluster-conformance.ts';
 import { etcdMissing, memoryLogger, TestEtcd, TestProxy, until } from './etcd.ts';
-import { type EtcdNode, openNode } from './etcd-cluster.ts';
+import { brief, type EtcdNode, openNode } from './etcd-cluster.ts';
 
 describe.skipIf(etcdMissing)('the identity of etcd', () => {
   const object = objectNumber(1);
@@ -116,7 +116,8 @@ describe.skipIf(etcdMissing)('the identity of etcd', () => {
   test('an etcd that was wiped a moment ago is refused as soon as it is asked', async () => {
     // Long enough that nothing else asks it.
     const proxy = await new TestProxy(etcd.port).start();
-    const node = await open({ endpoints: [proxy.endpoint], sessionTtlMs: 60_000 });
+    const endpoints = [proxy.endpoint];
+    const node = await open({ endpoints, sessionTtlMs: 60_000, limits: brief });
     for (let more = 0; more < 30; more++) await claim(node, object);
     await node.inspect();
     expect(node.refused).toBe(false);
