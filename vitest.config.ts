@@ -10,8 +10,8 @@ const places = ['packages/*/{src,test}/**', 'examples/*/test/**', 'bench/**', 's
 export default defineConfig({
   test: {
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     exclude: ['**/node_modules/**', '**/dist/**'],
     projects: [
       {
@@ -30,8 +30,6 @@ export default defineConfig({
           name: 'process',
           include: places.map((place) => `${place}/*.process.test.ts`),
           maxWorkers: 2,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
           sequence: { groupOrder: 1 },
         },
       },
