@@ -13,6 +13,14 @@ import { hasEtcd, TestCluster } from './test-cluster.ts';
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync);
 const isPossible = hasEtcd && executablePath !== undefined;
 const rttMs = 80;
+/** Rooms move sooner than people would have it. */
+const quick = {
+  HOMING_MIGRATION_WINDOW_MS: '5000',
+  HOMING_MIGRATION_MINIMUM_STAY_MS: '2000',
+  HOMING_MIGRATION_PING_MS: '500',
+};
+/** Between two lines of one person. */
+const pauseMs = 300;
 const timeoutMs = 120_000;
 
 let cluster: TestCluster;
@@ -20,7 +28,7 @@ let cluster: TestCluster;
 beforeAll(async () => {
   if (!isPossible) return;
   const regions = ['--regions', 'eu,us', '--rtt', String(rttMs)];
-  cluster = await TestCluster.start(example('chat'), '--nodes', '6', ...regions);
+  cluster = await TestCluster.startWith(quick, example('chat'), '--nodes', '6', ...regions);
 }, timeoutMs);
 
 afterAll(() => cluster?.dispose());
@@ -60,7 +68,7 @@ class Person {
       const place = (await this.page.textContent('#place')) ?? '';
       const [, home, away] = /^room in (\S+), ([\d.]+) ms away$/.exec(place) ?? [];
       if (home === region && Number(away) < rttMs / 2) return line;
-      await sleep(1000);
+      await sleep(pauseMs);
     }
   }
 }

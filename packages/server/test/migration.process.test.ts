@@ -3,19 +3,9 @@
  * they are told to. Real processes and etcd.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { example } from './program.ts';
 import { hasEtcd, TestCluster } from './test-cluster.ts';
-
-let cluster: TestCluster | undefined;
-
-afterEach(() => {
-  cluster?.dispose();
-  cluster = undefined;
-  for (const name of Object.keys(process.env)) {
-    if (name.startsWith('HOMING_MIGRATION_')) delete process.env[name];
-  }
-});
 
 /** Shorter than a person would have it. */
 const quick = {
@@ -26,10 +16,20 @@ const quick = {
 
 const flags = ['--nodes', '4', '--regions', 'eu,us', '--rtt', '80'];
 
-async function start(environment: Readonly<Record<string, string>>): Promise<TestCluster> {
-  Object.assign(process.env, quick, environment);
-  cluster = await TestCluster.start(example('counter'), ...flags);
-  return cluster;
+const asItIs = {};
+const off = { HOMING_MIGRATION_NAMESPACES: '{"COUNTER":{"mode":"off"}}' };
+
+let cluster: TestCluster | undefined;
+let settings: object | undefined;
+
+afterAll(() => cluster?.dispose());
+
+/** A cluster so configured: that of the test before, where it is. */
+async function start(environment: Readonly<Record<string, string>>): Promise<void> {
+  if (environment === settings) return;
+  cluster?.dispose();
+  cluster = await TestCluster.startWith({ ...quick, ...environment }, example('counter'), ...flags);
+  settings = environment;
 }
 
 interface Described {
@@ -58,7 +58,7 @@ const regionOf = (node: string) => (Number(node.slice(1)) % 2 === 1 ? 'eu' : 'us
 test.skipIf(!hasEtcd)(
   'objects move to their callers, with nothing lost',
   async () => {
-    await start({});
+    await start(asItIs);
     let count = 0;
     for (const caller of ['n1', 'n2', 'n1']) {
       while ((count === 0 ? '' : (await describe('n1', 'a')).region) !== regionOf(caller)) {
@@ -82,26 +82,9 @@ test.skipIf(!hasEtcd)(
 );
 
 test.skipIf(!hasEtcd)(
-  'a namespace whose mode is off stays',
-  async () => {
-    await start({ HOMING_MIGRATION_NAMESPACES: '{"COUNTER":{"mode":"off"}}' });
-    await increment('n1', 'b');
-    const { region } = await describe('n1', 'b');
-    const far = region === 'eu' ? 'n2' : 'n1';
-    const untilMs = Date.now() + 6000;
-    while (Date.now() < untilMs) {
-      await increment(far, 'b');
-      await sleep(50);
-    }
-    expect((await describe('n1', 'b')).region).toBe(region);
-  },
-  120_000,
-);
-
-test.skipIf(!hasEtcd)(
   'a cap of 0 stops such moves on all nodes at once, until it is taken back',
   async () => {
-    await start({});
+    await start(asItIs);
     await cluster?.admin('n2', '/api/migrations', { cap: 0 });
     await increment('n1', 'c');
     const { region } = await describe('n1', 'c');
@@ -118,6 +101,23 @@ test.skipIf(!hasEtcd)(
       await increment(far, 'c');
       await sleep(50);
     }
+  },
+  120_000,
+);
+
+test.skipIf(!hasEtcd)(
+  'a namespace whose mode is off stays',
+  async () => {
+    await start(off);
+    await increment('n1', 'b');
+    const { region } = await describe('n1', 'b');
+    const far = region === 'eu' ? 'n2' : 'n1';
+    const untilMs = Date.now() + 6000;
+    while (Date.now() < untilMs) {
+      await increment(far, 'b');
+      await sleep(50);
+    }
+    expect((await describe('n1', 'b')).region).toBe(region);
   },
   120_000,
 );

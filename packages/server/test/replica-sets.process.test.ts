@@ -40,17 +40,17 @@ async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 async function incrementAll(node: TestNode): Promise<Map<string, number>> {
-  const values = new Map<string, number>();
-  for (const name of names) values.set(name, await eventually(() => call(node, name, 'POST')));
-  return values;
+  const values = names.map((name) => eventually(() => call(node, name, 'POST')));
+  return new Map((await Promise.all(values)).map((value, index) => [names[index] ?? '', value]));
 }
 
 /** Nothing that was answered is lost; an answer that did not come may stand for one more. */
 async function expectAll(node: TestNode, values: ReadonlyMap<string, number>): Promise<void> {
-  for (const [name, value] of values) {
+  const expectOne = async (name: string, value: number) => {
     const found = await eventually(() => call(node, name, 'GET'));
     expect(found, `${name} on ${node.name}`).toBeGreaterThanOrEqual(value);
-  }
+  };
+  await Promise.all([...values].map(([name, value]) => expectOne(name, value)));
 }
 
 interface Status {
