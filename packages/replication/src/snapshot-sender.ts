@@ -37,7 +37,7 @@ export interface CopyOrder {
   readonly to: string;
   /** Nobody waits for it: it shares `rebuildBytesPerSecond` with others of its kind. */
   readonly isPaced?: boolean;
-  /** It may not be slowed down any more: what comes meanwhile would outrun it. */
+  /** It gives way where the node is busy, as long as this is false. Without it never: a set lacks a copy. */
   readonly isUrgent?: () => boolean;
   /** The state is on the other's disk as of this record. */
   done(applied: RecordName): void;
@@ -316,7 +316,7 @@ export class SnapshotSender {
   }
 
   #isUrgent({ order, beganMs }: Copy, nowMs: number): boolean {
-    return nowMs - beganMs > this.#options.limits.rebuildYieldMs || order.isUrgent?.() === true;
+    return nowMs - beganMs > this.#options.limits.rebuildYieldMs || order.isUrgent?.() !== false;
   }
 
   #turnLater(delayMs: number): void {
