@@ -16,16 +16,18 @@ const id = 'ab'.repeat(32) as ObjectIdHex;
 const epoch = makeEpoch(5n, 0);
 const nameOf = (lsn: number) => ({ epoch, lsn });
 
-test('a page that is answered when its time was up says nothing of the next copy', () => {
+function sending(pages = 1) {
+  const state = { lsn: 1 };
   const due: (() => void)[] = [];
   const sent: LogMessage[] = [];
-  let lsn = 1;
-  const snapshot = () =>
-    ({
-      head: { applied: nameOf(lsn), alarmMs: null, name: undefined },
-      next: () => undefined,
+  const snapshot = () => {
+    let left = pages;
+    return {
+      head: { applied: nameOf(state.lsn), alarmMs: null, name: undefined },
+      next: () => (left-- > 0 ? new Uint8Array(1) : undefined),
       close: () => {},
-    }) as unknown as Snapshot;
+    } as unknown as Snapshot;
+  };
   const copies = new SnapshotSender({
     store: { snapshot } as unknown as Store,
     clock: { monotonicMs: () => 0 as MonotonicMs } as Clock,
@@ -51,12 +53,17 @@ test('a page that is answered when its time was up says nothing of the next copy
       done: (applied) => heard.push(`done ${applied.lsn}`),
       failed: () => heard.push('failed'),
     });
-  const taken = (of: number) =>
-    copies.taken('n2', { type: 'page-taken', id, epoch, applied: nameOf(of), index: 0 });
+  const taken = (of: number, index = 0) =>
+    copies.taken('n2', { type: 'page-taken', id, epoch, applied: nameOf(of), index });
+  return { copies, state, due, sent, heard, start, taken };
+}
+
+test('a page that is answered when its time was up says nothing of the next copy', () => {
+  const { state, due, sent, heard, start, taken } = sending();
   start();
   due.at(-1)?.();
   expect(heard).toEqual(['failed']);
-  lsn = 2;
+  state.lsn = 2;
   start();
   expect(sent).toMatchObject([{ applied: nameOf(1) }, { applied: nameOf(2) }]);
   taken(1);
@@ -182,4 +189,27 @@ test('one that comes later has a reading of its own', async () => {
   sender.start('n2');
   await Promise.resolve();
   expect(sender.open).toBe(2);
+});
+
+test('a store that has begun the next copy is not waited for to answer the one given up', () => {
+  const { copies, state, heard, start, taken } = sending();
+  start();
+  copies.giveUp('n2', id, epoch);
+  state.lsn = 2;
+  start();
+  taken(2);
+  expect(heard).toEqual(['done 2']);
+});
+
+test('nor where both are as of one record', () => {
+  const { copies, heard, start, taken } = sending(3);
+  start();
+  taken(1);
+  copies.giveUp('n2', id, epoch);
+  start();
+  // Of either one, for all that is known.
+  taken(1, 1);
+  expect(heard).toEqual([]);
+  for (const index of [0, 1, 2]) taken(1, index);
+  expect(heard).toEqual(['done 1']);
 });

@@ -59,6 +59,15 @@ interface Copy {
   timer: Timer | undefined;
 }
 
+/** Pages of copies that were given up, whose answers are still to come. */
+interface Unanswered {
+  readonly epoch: Epoch;
+  /** What the last of those copies was as of, and which pages of it were taken. */
+  readonly applied: RecordName;
+  readonly taken: number;
+  count: number;
+}
+
 /** How long to wait for room in a link's buffer. */
 const retryMs = 20;
 
@@ -77,8 +86,8 @@ export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #copies = new Map<string, Copy>();
   #waiting: CopyOrder[] = [];
-  /** Pages of copies that were given up, whose answers are still to come: they come before others. */
-  readonly #unanswered = new Map<string, { readonly epoch: Epoch; count: number }>();
+  /** They come before others, or not at all. */
+  readonly #unanswered = new Map<string, Unanswered>();
   readonly #pace: CopyPace;
   /** Of those that nobody waits for: whose next page may leave when its turn comes, in this order. */
   readonly #turns = new Set<Copy>();
@@ -109,8 +118,9 @@ export class SnapshotSender {
     node: string,
     { id, epoch, applied, index }: Extract<LogAnswer, { type: 'page-taken' }>,
   ): void {
-    if (this.#isOfEarlier(node, id, epoch)) return;
     const copy = this.#find(node, id, epoch);
+    if (copy !== undefined) this.#dropOvertaken(copy, applied, index);
+    if (this.#isOfEarlier(node, id, epoch)) return;
     if (copy === undefined || index !== copy.taken) return;
     // Of one whose time was up, which the store answers after all.
     if (compareRecordNames(applied, copy.pages.head.applied) !== 0) return;
@@ -163,7 +173,9 @@ export class SnapshotSender {
       const earlier = this.#unanswered.get(key);
       const before = earlier?.epoch === epoch ? earlier.count : 0;
       const count = before + copy.sent - copy.taken;
-      if (count > 0) this.#unanswered.set(key, { epoch, count });
+      const { applied } = copy.pages.head;
+      const { taken } = copy;
+      if (count > 0) this.#unanswered.set(key, { epoch, applied, taken, count });
       this.#drop(key);
     }
     this.#startNext();
@@ -183,6 +195,19 @@ export class SnapshotSender {
     this.#turns.delete(copy);
     copy.pages.leave(copy);
     this.#release(copy.pages);
+  }
+
+  /**
+   * A store that has begun the copy under way answers nothing of an earlier one any more: pages of that
+   * which waited there are gone. Told where the answer can be of no other copy.
+   */
+  #dropOvertaken({ order, pages }: Copy, applied: RecordName, index: number): void {
+    const key = keyOf(order.to, order.object.id);
+    const earlier = this.#unanswered.get(key);
+    if (earlier?.epoch !== order.epoch) return;
+    if (compareRecordNames(applied, pages.head.applied) !== 0) return;
+    const isOther = compareRecordNames(applied, earlier.applied) !== 0;
+    if (isOther || index < earlier.taken) this.#unanswered.delete(key);
   }
 
   /** An answer to a page of a copy that was given up says nothing of the one under way. */
