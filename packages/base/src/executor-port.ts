@@ -170,7 +170,8 @@ export type UnmarkedMessage =
       readonly operations: readonly RecordOperation[];
     }
   /**
-   * Something in the executor waits for the groups up to the `group`-th: it is told of them at once.
+   * Something in the executor waits for the groups up to the `group`-th, or it has much held for them: it is
+   * told of them at once.
    * Else it hears `appended` after a while, and `committed` not at all.
    */
   | { readonly type: 'awaits'; readonly activation: number; readonly group: number }

@@ -119,3 +119,11 @@ test('of an activation that ended nothing is told', () => {
   due[0]?.();
   expect(posted).toEqual([]);
 });
+
+test('an executor that asks late is told of what has left already', () => {
+  for (const group of [1, 2, 3]) hold(group, group);
+  held.committed(activation, 2);
+  expect(posted).toEqual([]);
+  held.awaits(activation, 3);
+  expect(posted).toEqual([{ type: 'committed', activation, count: 2 }]);
+});

@@ -33,3 +33,25 @@ test('past the bound nothing goes ahead until groups are durable or the activati
   sentAhead.durable(1, 3);
   expect([send(1, 4), send(1, 4), send(1, 4), send(1, 4)]).toEqual([true, true, true, false]);
 });
+
+test('from half of the bound on it asks about what is held, once for each group', () => {
+  const { posted, sentAhead, send } = start(10_000);
+  const asked = () => posted.splice(0).filter(({ type }) => type === 'awaits');
+  for (const group of [1, 2]) send(1, group);
+  send(2, 1);
+  send(2, 1);
+  expect(asked()).toEqual([]);
+  send(2, 2);
+  expect(asked()).toEqual([
+    { type: 'awaits', activation: 1, group: 2 },
+    { type: 'awaits', activation: 2, group: 2 },
+  ]);
+  send(2, 2);
+  expect(asked()).toEqual([]);
+  send(1, 3);
+  expect(asked()).toEqual([{ type: 'awaits', activation: 1, group: 3 }]);
+  sentAhead.durable(1, 3);
+  sentAhead.durable(2, 2);
+  send(1, 4);
+  expect(asked()).toEqual([]);
+});

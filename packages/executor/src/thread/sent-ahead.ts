@@ -2,7 +2,10 @@
  * What objects of this thread send ahead of their own writes: posted at once with a mark that names
  * the group it waits for, and held by the node until that group is durable.
  *
- * Invariant: the node holds at most `bytesMax` for this thread, and what one send has too much.
+ * Invariants
+ * 1. The node holds at most `bytesMax` for this thread, and what one send has too much.
+ * 2. From half of that on this thread asks to be told at once of all groups that something here waits for:
+ *    unasked it hears of durable ones long after what waited for them has left.
  *
  * Called by the objects of this thread; all that leaves the thread goes through `post`.
  */
@@ -13,15 +16,23 @@ interface Held {
   bytes: number;
 }
 
+interface Output {
+  /** In the order of groups. */
+  readonly held: Held[];
+  /** The newest group that was asked about. */
+  asked: number;
+}
+
 /** What a message weighs beside the bytes that it carries. */
 const messageBytes = 100;
 
 export class SentAhead {
   readonly #post: (message: FromExecutor) => void;
   readonly #bytesMax: number;
-  /** By activation, in the order of groups. */
-  readonly #held = new Map<number, Held[]>();
+  /** By activation, of those for which something is held. */
+  readonly #outputs = new Map<number, Output>();
   #bytes = 0;
+  #isAsking = false;
   #mark: { readonly activation: number; readonly group: number } | undefined;
 
   constructor(post: (message: FromExecutor) => void, bytesMax: number) {
@@ -36,6 +47,11 @@ export class SentAhead {
     }
     this.#post({ type: 'after', ...this.#mark, message });
     this.#count(this.#mark, weightOf(message));
+    if (this.#isAsking) this.#ask(this.#mark.activation);
+    else if (this.#bytes >= this.#bytesMax / 2) {
+      this.#isAsking = true;
+      for (const activation of this.#outputs.keys()) this.#ask(activation);
+    }
   }
 
   /** As `ActorHost.ahead`. */
@@ -53,16 +69,19 @@ export class SentAhead {
 
   /** The activation's groups up to the `count`-th are durable: nothing is held for them. */
   durable(activation: number, count: number): void {
-    const held = this.#held.get(activation);
-    if (held === undefined) return;
+    const output = this.#outputs.get(activation);
+    if (output === undefined) return;
+    const { held } = output;
     let passed = 0;
     for (const { group, bytes } of held) {
       if (group > count) break;
       this.#bytes -= bytes;
       passed++;
     }
-    if (passed === held.length) this.#held.delete(activation);
+    if (passed === held.length) this.#outputs.delete(activation);
     else held.splice(0, passed);
+    // Far enough below not to begin again with the next message.
+    if (this.#bytes < this.#bytesMax / 4) this.#isAsking = false;
   }
 
   /** The activation is gone, and what was held with it. */
@@ -72,11 +91,20 @@ export class SentAhead {
 
   #count({ activation, group }: { activation: number; group: number }, bytes: number): void {
     this.#bytes += bytes;
-    const held = this.#held.get(activation);
-    const last = held?.at(-1);
+    const output = this.#outputs.get(activation);
+    const last = output?.held.at(-1);
     if (last?.group === group) last.bytes += bytes;
-    else if (held === undefined) this.#held.set(activation, [{ group, bytes }]);
-    else held.push({ group, bytes });
+    else if (output === undefined) {
+      this.#outputs.set(activation, { held: [{ group, bytes }], asked: 0 });
+    } else output.held.push({ group, bytes });
+  }
+
+  #ask(activation: number): void {
+    const output = this.#outputs.get(activation);
+    const group = output?.held.at(-1)?.group ?? 0;
+    if (output === undefined || group <= output.asked) return;
+    output.asked = group;
+    this.#post({ type: 'awaits', activation, group });
   }
 }
 
