@@ -132,6 +132,11 @@ export class WireWriter {
     this.raw(value);
   }
 
+  /** What was written, a character a byte: as such it crosses to another thread for less than as bytes. */
+  text(): string {
+    return this.#bytes.latin1Slice(0, this.length);
+  }
+
   /** A copy of what was written since `start`, in a buffer of its own. */
   copy(start = 0): Uint8Array {
     return new Uint8Array(this.#bytes.subarray(start, this.length));

@@ -1,14 +1,15 @@
 /**
  * A batch of messages between the node's thread and an executor's, as it crosses: the messages that
  * every request brings, as bytes; the others, as the objects that they are. A structured clone of
- * the former would cost more than what they do.
+ * the former would cost more than what they do. The bytes cross as a text of as many characters, which
+ * V8 copies as it is, where a byte array needs memory and finalizing of its own on both sides.
  *
  *     batch    bytes alone, or [bytes, the others in their order]
  *     bytes    for each message its tag and its fields; the tag alone for one of the others. What is to
  *              be held has its mark before it: a tag, the activation and the group
  *
- * Both ends are one version of one process. Byte arrays of a decoded frame own their buffer; those of
- * operations are views of the batch, for the log copies them at once.
+ * Both ends are one version of one process. Short byte arrays of frames and operations are views of the
+ * batch that came, which is not written to again: who keeps few of them for long should copy.
  *
  * Called by the outbox of the sending thread and by the receiving thread's port.
  */
@@ -28,7 +29,7 @@ import {
 
 type Message = ToExecutor | FromExecutor;
 
-export type Batch = Uint8Array | readonly [Uint8Array, ...Message[]];
+export type Batch = string | readonly [string, ...Message[]];
 
 const tags = {
   other: 0,
@@ -103,12 +104,12 @@ export class BatchWriter {
   }
 
   take(): Batch {
-    const bytes = this.#writer.copy();
+    const text = this.#writer.text();
     this.#writer.reset();
-    if (this.#others.length === 0) return bytes;
+    if (this.#others.length === 0) return text;
     const others = this.#others;
     this.#others = [];
-    return [bytes, ...others];
+    return [text, ...others];
   }
 }
 
@@ -229,8 +230,8 @@ function putOperation(writer: WireWriter, operation: RecordOperation): void {
 
 /** The messages of a batch, in the order they were pushed. `M` is what the other thread sends. */
 export function readBatch<M extends Message>(batch: Batch, take: (message: M) => void): void {
-  const [bytes, ...others] = batch instanceof Uint8Array ? [batch] : batch;
-  const reader = new WireReader(bytes);
+  const [text, ...others] = typeof batch === 'string' ? [batch] : batch;
+  const reader = new WireReader(Buffer.from(text, 'latin1'));
   let next = 0;
   const unmarked = (tag: number): Message => {
     const message = tag === tags.other ? others[next++] : read(reader, tag);
@@ -254,7 +255,7 @@ function read(reader: WireReader, tag: number): Message {
   const number = reader.varint();
   switch (tag) {
     case tags.frame:
-      return { type: 'frame', session: number, frame: reader.bytes() };
+      return { type: 'frame', session: number, frame: reader.raw(reader.varint()) };
     case tags.closed:
       return { type: 'closed', session: number, error: undefined };
     case tags.openActivation:
