@@ -10,8 +10,10 @@
  *
  *     npm run bench -- migration --rtt 80 --sizes 1024,1048576,104857600 --moves 30,10,4
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { Agent, get } from 'node:http';
+import { Agent, get, request } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startCluster } from '../cluster.js';
@@ -122,11 +124,19 @@ class Load {
  * @param {string} region
  */
 async function migrate(node, name, region) {
-  const response = await fetch(`http://127.0.0.1:${node.admin}/api/migrate`, {
+  // `fetch` gives up on an answer after five minutes.
+  const asked = request({
+    host: '127.0.0.1',
+    port: node.admin,
+    path: '/api/migrate',
     method: 'POST',
-    body: JSON.stringify({ namespace: 'BENCH', name, region }),
   });
-  if (!response.ok) throw new Error(`it does not move to ${region}: ${await response.text()}`);
+  asked.end(JSON.stringify({ namespace: 'BENCH', name, region }));
+  const [response] = /** @type {[import('node:http').IncomingMessage]} */ (
+    await once(asked, 'response')
+  );
+  const answer = await text(response);
+  if (response.statusCode !== 200) throw new Error(`it does not move to ${region}: ${answer}`);
 }
 
 /**

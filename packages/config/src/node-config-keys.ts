@@ -244,7 +244,7 @@ export const nodeConfigKeys = {
   'replication.rebuildBusyBytesPerSecond': byDefault(
     whole(1, Number.MAX_SAFE_INTEGER),
     8 * 1024 * 1024,
-    'The same, at least, while the node is busy.',
+    'The same, at least, of copies in another region while the node is busy.',
   ),
   'replication.rebuildLateMs': byDefault(
     whole(1, 10_000),
@@ -254,7 +254,7 @@ export const nodeConfigKeys = {
   'replication.rebuildYieldMs': byDefault(
     whole(0, 86_400_000),
     300_000,
-    'How long, in milliseconds, one copy goes slowly where a node is busy.',
+    'How long, in milliseconds, one such copy goes slowly where a node is busy.',
   ),
   'replication.balancePercent': byDefault(
     whole(0, 100),

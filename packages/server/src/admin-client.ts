@@ -1,4 +1,7 @@
 /** What commands ask of a running node's admin port, and how its answers are shown. */
+import { type ClientRequest, request as overHttp } from 'node:http';
+import { request as overHttps } from 'node:https';
+import { text } from 'node:stream/consumers';
 import type { Parsed } from './flags.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 
@@ -8,27 +11,38 @@ type Row = Readonly<Record<string, unknown>>;
 
 /** Rejects with `CommandError` where no node answers, or it answers with an error. */
 export async function ask(admin: string, path: string, body?: object): Promise<unknown> {
-  let response: Response;
+  let status: number;
+  let answered: string;
   try {
-    response = await fetch(
-      new URL(path, admin),
-      body && {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      },
-    );
+    ({ status, answered } = await exchange(new URL(path, admin), body));
   } catch {
     throw new CommandError(
       `no node answers at ${admin}: start one with \`homing dev\`, or give its address with --admin`,
     );
   }
-  const answer = (await response.json()) as unknown;
-  if (!response.ok) {
+  const answer = JSON.parse(answered) as unknown;
+  if (status < 200 || status > 299) {
     const { error } = answer as { error?: string };
-    throw new CommandError(error ?? `the node answered ${response.status}`);
+    throw new CommandError(error ?? `the node answered ${status}`);
   }
   return answer;
+}
+
+/** Waits for as long as the node takes: to move a large object may be a matter of many minutes, after which `fetch` gives up. */
+function exchange(url: URL, body?: object): Promise<{ status: number; answered: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = body && { 'content-type': 'application/json' };
+    const options = { method: body ? 'POST' : 'GET', headers };
+    const asked: ClientRequest = (url.protocol === 'https:' ? overHttps : overHttp)(url, options);
+    asked.on('error', reject);
+    asked.on('response', (response) => {
+      text(response).then(
+        (answered) => resolve({ status: response.statusCode ?? 0, answered }),
+        reject,
+      );
+    });
+    asked.end(body && JSON.stringify(body));
+  });
 }
 
 /** Those that a command which needs several was given. Throws `UsageError`. */
