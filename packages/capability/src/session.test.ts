@@ -38,6 +38,17 @@ function call(ends: Ends, name: string, ...args: unknown[]): Remote {
   return makePromise(ends.client.call([name], args));
 }
 
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await turn();
+}
+
+/** For what is still on its way to get there. */
+async function turns(): Promise<void> {
+  for (let count = 0; count < 20; count++) await turn();
+}
+
 class Counter extends RpcTarget {
   disposed = 0;
   #value = 0;
@@ -203,8 +214,7 @@ describe('references', () => {
   test('a function among the arguments can be called during the call', async () => {
     const ends = connect(new Target());
     expect(await call(ends, 'callBack', (value: number) => value * 2)).toBe(41);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(ends.client.isIdle).toBe(true);
+    await until(() => ends.client.isIdle);
   });
 
   test('a duplicate of an argument outlives the call', async () => {
@@ -213,8 +223,7 @@ describe('references', () => {
     await call(ends, 'keep', (value: string) => `${value}!`);
     expect(await call(ends, 'useKept')).toBe('kept!');
     target.kept[Symbol.dispose]();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(ends.client.isIdle).toBe(true);
+    await until(() => ends.client.isIdle);
   });
 
   test('calls on a result do not wait for it', async () => {
@@ -232,7 +241,8 @@ describe('references', () => {
     expect(await wrapped.counter.increment()).toBe(1);
     wrapped[Symbol.dispose]();
     wrapped[Symbol.dispose]();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => target.counter.disposed > 0);
+    await turns();
     expect(target.counter.disposed).toBe(1);
     expect(() => wrapped.counter.dup()).toThrow('disposed');
   });
@@ -254,7 +264,8 @@ describe('references', () => {
     ends.client.close(new Error('gone'));
     ends.server.close(new Error('gone'));
     expect(await hanging).toBe('Error: gone');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => target.counter.disposed > 0);
+    await turns();
     expect(target.counter.disposed).toBe(1);
   });
 });
@@ -278,8 +289,7 @@ describe('streams', () => {
     const ends = connect(new Target());
     const stream = (await call(ends, 'bytes')) as ReadableStream<Uint8Array>;
     await stream.cancel('enough');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(ends.server.isBusy).toBe(false);
+    await until(() => !ends.server.isBusy);
   });
 
   test('written to', async () => {

@@ -132,9 +132,10 @@ test('a message longer than the buffer goes when the link is idle, and alone', a
 
 test('an idle link lives on signs of life; a silent one ends at both ends and comes back', async () => {
   const { a, b, proxy } = await startPair({
-    limits: { keepaliveMs: 50, keepaliveTimeoutMs: 150, connectTimeoutMs: 300 },
+    // A busy machine may keep both ends waiting for a while, which is no silence of the peer's.
+    limits: { keepaliveMs: 100, keepaliveTimeoutMs: 1000, connectTimeoutMs: 1000 },
   });
-  await sleep(600);
+  await sleep(1500);
   expect(a.log.events).toEqual(['up b b-1']);
   expect(b.log.events).toEqual(['up a a-1']);
   proxy.hold({ there: true, back: true });
@@ -268,6 +269,7 @@ test('addresses that lead nowhere are tried on and on, and logged once', async (
     { node: 'c', address: 'no address' },
     { node: 'd', address: '' },
   ]);
+  await until(() => a.lines.of('peer: not reached').length >= 3);
   await sleep(300);
   expect(a.lines.of('peer: not reached').map(({ peer }) => peer)).toEqual(
     expect.arrayContaining(['b', 'c', 'd']),
@@ -321,7 +323,7 @@ test('connections are bounded', async () => {
   const b = await startNode('b', { limits: { connectionsMax: 1 } });
   const a = await startNode('a');
   a.network.setPeers([{ node: 'b', address: b.address }]);
-  await until(() => b.lines.of('peer: too many connections').length === 1);
+  await until(() => b.lines.of('peer: too many connections').length > 0);
   expect(b.network.stats().links).toBeLessThanOrEqual(1);
 });
 
