@@ -1,6 +1,7 @@
 /** Objects that nobody needs leave memory; what is theirs stays. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Client, call } from './client.ts';
+import { Gate } from './gate.ts';
 import { fixture, Program } from './program.ts';
 
 const soon = ['--limit', 'idleHibernateMs=300', '--limit'];
@@ -37,9 +38,14 @@ test('an idle object loses its memory and keeps its storage', async () => {
 });
 
 test('an event that runs keeps its object', async () => {
+  const gate = await Gate.start();
+  const asking = call(program, `/busy/ask?${gate.url}`);
+  await gate.reached;
   const [number] = (await call(program, '/busy/memory')).result as number[];
-  await call(program, '/busy/wait?900');
+  await new Promise((resolve) => setTimeout(resolve, 900));
   expect((await call(program, '/busy/memory')).result).toEqual([number, 2]);
+  gate.open();
+  expect(await asking).toMatchObject({ result: 'answered' });
 });
 
 test('sockets hibernate: the next message finds them, their tags and attachments', async () => {

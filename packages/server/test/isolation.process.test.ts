@@ -6,7 +6,8 @@ import { fixture, Program } from './program.ts';
 let program: Program;
 
 beforeAll(async () => {
-  const limits = ['cpuPerEventMs=1000', `executorHeapBytes=${160 * 2 ** 20}`, 'executors=1'];
+  // A heap that is full long before the time is over, also beside other work.
+  const limits = ['cpuPerEventMs=2000', `executorHeapBytes=${96 * 2 ** 20}`, 'executors=1'];
   program = await Program.start(
     fixture('faults'),
     '--no-watch',

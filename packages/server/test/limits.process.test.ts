@@ -1,6 +1,7 @@
 /** What is bounded, and what becomes of what goes past it. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Client, call } from './client.ts';
+import { Gate } from './gate.ts';
 import { fixture, Program } from './program.ts';
 
 let program: Program;
@@ -12,11 +13,18 @@ beforeAll(async () => {
 afterAll(() => program.dispose());
 
 test('past the queue of an object calls fail at once, the queued ones run', async () => {
-  const held = call(program, '/queue/hold?1000');
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  const calls = await Promise.all(
-    Array.from({ length: 60 }, () => call(program, '/queue/increment')),
-  );
+  const gate = await Gate.start();
+  const held = call(program, `/queue/hold?${gate.url}`);
+  await gate.reached;
+  let answered = 0;
+  const calling = Array.from({ length: 60 }, async () => {
+    const answer = await call(program, '/queue/increment');
+    answered += 1;
+    return answer;
+  });
+  while (answered < 40) await new Promise((resolve) => setTimeout(resolve, 10));
+  gate.open();
+  const calls = await Promise.all(calling);
   const overloaded = calls.filter((answer) => answer['overloaded'] === true);
   expect(calls.length - overloaded.length).toBe(20);
   expect(overloaded[0]?.message).toBe('Durable Object is overloaded. Too many requests queued.');

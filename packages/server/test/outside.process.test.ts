@@ -89,6 +89,7 @@ describe.skipIf(!hasEtcd)('an object that tells another server what it read', ()
     await listener.reached();
     listener.open();
     expect(await telling).toBe(1);
+    while (listener.told.length < 5) await sleep(10);
     expect(listener.told.sort()).toEqual([
       'connect 1',
       'fetch 1',
