@@ -6,5 +6,5 @@ export { type CapabilityLimits, capabilityLimits } from './limits.ts';
 export { makeServiceStub, type ServiceStubOptions } from './service-stub.ts';
 export { Session, type SessionOptions } from './session.ts';
 export { type CallOptions, OutgoingCall } from './session-calls.ts';
-export { makePromise, RpcPromise, RpcProperty, RpcTarget } from './stub.ts';
+export { makePromise, RpcPromise, RpcProperty, RpcTarget, serviceReference } from './stub.ts';
 export { declaredMember, type MainTarget, missingMethod, RpcStub } from './target.ts';

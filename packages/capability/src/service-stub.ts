@@ -9,9 +9,11 @@ export interface ServiceStubOptions {
   readonly members: object;
   /** Own properties (`id`, `name`). */
   readonly own: Readonly<Record<string, unknown>>;
+  /** What the host knows it by: see `serviceReference`. */
+  readonly reference: object;
 }
 
-export function makeServiceStub({ send, members, own }: ServiceStubOptions): object {
+export function makeServiceStub({ send, members, own, reference }: ServiceStubOptions): object {
   const callee = { send };
   const target = Object.create(members) as object;
   // None of their names is one of `members`, so that this makes properties of the stub's own.
@@ -27,6 +29,6 @@ export function makeServiceStub({ send, members, own }: ServiceStubOptions): obj
       return typeof name === 'symbol' || name === 'then' ? name in self : true;
     },
   });
-  markServiceStub(stub);
+  markServiceStub(stub, reference);
   return stub;
 }

@@ -18,7 +18,7 @@ const stubHooks = hiddenSlot<StubReference>();
 const pendingCalls = hiddenSlot<PendingCall>();
 const properties = hiddenSlot<PropertyReference>();
 /** Stubs of objects and services: the host takes them apart, whatever prototype they show. */
-const serviceStubs = hiddenSlot<true>();
+const serviceStubs = hiddenSlot<object>();
 
 /** A stub's hold on its hook: gone once it is disposed. */
 class StubReference implements Callee {
@@ -236,8 +236,13 @@ export function pendingTypeName(value: object): 'RpcPromise' | 'RpcProperty' | u
   return properties.has(value) ? 'RpcProperty' : undefined;
 }
 
-export function markServiceStub(stub: object): void {
-  serviceStubs.set(stub, true);
+export function markServiceStub(stub: object, reference: object): void {
+  serviceStubs.set(stub, reference);
+}
+
+/** What the host knows a stub of an object or a service by; undefined for anything else. */
+export function serviceReference(stub: object): object | undefined {
+  return serviceStubs.get(stub);
 }
 
 export function isServiceStub(value: unknown): boolean {

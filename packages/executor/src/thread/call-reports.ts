@@ -3,8 +3,14 @@ import type { CallReport, FromExecutor } from '@homing/base';
 
 type Report = Extract<FromExecutor, { type: 'report' }>;
 
+interface Batch {
+  readonly report: Omit<CallReport, 'durationsMs'>;
+  readonly ms: number[];
+}
+
 export class CallReports {
-  readonly #batches = new Map<string, { report: Omit<CallReport, 'durationsMs'>; ms: number[] }>();
+  /** By namespace, and there a few: a key of all three would be made and hashed for each call. */
+  readonly #batches = new Map<string, Batch[]>();
 
   add(
     namespace: string,
@@ -12,16 +18,23 @@ export class CallReports {
     outcome: CallReport['outcome'],
     durationMs: number,
   ): void {
-    const key = `${kind} ${outcome} ${namespace}`;
-    const batch = this.#batches.get(key);
-    if (batch !== undefined) batch.ms.push(durationMs);
-    else this.#batches.set(key, { report: { namespace, kind, outcome }, ms: [durationMs] });
+    let batches = this.#batches.get(namespace);
+    if (batches === undefined) {
+      batches = [];
+      this.#batches.set(namespace, batches);
+    }
+    for (const { report, ms } of batches) {
+      if (report.kind !== kind || report.outcome !== outcome) continue;
+      ms.push(durationMs);
+      return;
+    }
+    batches.push({ report: { namespace, kind, outcome }, ms: [durationMs] });
   }
 
   /** What was added since the last call, or undefined. */
   take(): Report | undefined {
     if (this.#batches.size === 0) return undefined;
-    const calls = [...this.#batches.values()].map(({ report, ms }) => ({
+    const calls = [...this.#batches.values()].flat().map(({ report, ms }) => ({
       ...report,
       durationsMs: Float64Array.from(ms),
     }));

@@ -3,7 +3,7 @@
  * connection; a stub opens its session at the first use.
  */
 
-import { DurableObjectId } from '@homing/actor';
+import { DurableObjectId, namespaceOfId, setNamespaceOfId } from '@homing/actor';
 import {
   checkObjectId,
   namedObjectId,
@@ -32,9 +32,6 @@ export function jurisdictionOf(id: ObjectIdHex): string | undefined {
  */
 const namesMax = 10_000;
 const nameUnitsMax = 256;
-
-/** Key of the namespace that an id was checked against or made by; other ids have none. */
-const keyOfId = new WeakMap<DurableObjectId, string>();
 
 export interface NamespaceOptions {
   /** `<worker>/<class>`. */
@@ -101,7 +98,7 @@ export class DurableObjectNamespace {
     if (this.#jurisdiction !== undefined && id.jurisdiction !== this.#jurisdiction) {
       throw new TypeError(foreignJurisdiction);
     }
-    const isKnown = keyOfId.get(id) === this.#options.key;
+    const isKnown = namespaceOfId(id) === this.#options.key;
     const hex = isKnown ? id.toString() : checkObjectId(this.#options.key, id.toString());
     if (hex === 'foreign' || hex === 'malformed') {
       throw new TypeError('Durable Object ID is not valid for this namespace.');
@@ -131,7 +128,7 @@ export class DurableObjectNamespace {
 
   #made(parts: ConstructorParameters<typeof DurableObjectId>[0]): DurableObjectId {
     const id = new DurableObjectId(parts);
-    keyOfId.set(id, this.#options.key);
+    setNamespaceOfId(id, this.#options.key);
     return id;
   }
 

@@ -7,7 +7,7 @@ import {
   type IoContext,
   type ObjectRef,
 } from '@homing/base';
-import { makeServiceStub, type Path, type PendingCall } from '@homing/capability';
+import { makeServiceStub, type Path, type PendingCall, serviceReference } from '@homing/capability';
 import { answeredResponse, Request, Response } from '@homing/web';
 import {
   Channel,
@@ -22,9 +22,8 @@ const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 type RequestInit = ConstructorParameters<typeof Request>[1];
 type Send = (path: Path, args: readonly unknown[] | undefined) => PendingCall;
 
-const sends = hiddenSlot<Send>();
-const objectOf = hiddenSlot<ObjectRef>();
-const serviceOf = hiddenSlot<ServiceRef>();
+/** `ctx.exports.Name`, which is called and not a stub. */
+const loopbacks = hiddenSlot<StubReference>();
 
 /** An entrypoint of this worker, and what it is given as `ctx.props`. */
 export interface ServiceRef {
@@ -32,10 +31,23 @@ export interface ServiceRef {
   readonly props: unknown;
 }
 
+/** What a stub stands for, and how it is called. */
+interface StubReference {
+  readonly to: Referent;
+  readonly send: Send;
+}
+
+type Referent =
+  | { readonly kind: 'object'; readonly object: ObjectRef }
+  | { readonly kind: 'service'; readonly service: ServiceRef };
+
 function sendOf(stub: unknown): Send {
-  const send = typeof stub === 'object' && stub !== null ? sends.get(stub) : undefined;
-  if (send === undefined) throw new TypeError('Illegal invocation');
-  return send;
+  const reference =
+    typeof stub === 'object' && stub !== null
+      ? (serviceReference(stub) as StubReference | undefined)
+      : undefined;
+  if (reference === undefined) throw new TypeError('Illegal invocation');
+  return reference.send;
 }
 
 /** Members that every stub has of its own. */
@@ -145,10 +157,8 @@ export function objectStub(
   });
   const send: Send = (path, args) => channels.of(currentContext()).send(path, args);
   const own = { name: id.name, id };
-  const stub = makeServiceStub({ send, members: DurableObjectStub.prototype, own });
-  sends.set(stub, send);
-  objectOf.set(stub, object);
-  return stub;
+  const reference: StubReference = { to: { kind: 'object', object }, send };
+  return makeServiceStub({ send, members: DurableObjectStub.prototype, own, reference });
 }
 
 /** Each call is a run of the entrypoint by itself. */
@@ -159,10 +169,8 @@ export function serviceStub(connector: StubConnector, service: ServiceRef): obje
     const { codec, sessionOptions } = connector;
     return new Channel({ context, open, codec, sessionOptions }).send(path, args);
   };
-  const stub = makeServiceStub({ send, members: Fetcher.prototype, own: {} });
-  sends.set(stub, send);
-  serviceOf.set(stub, service);
-  return stub;
+  const reference: StubReference = { to: { kind: 'service', service }, send };
+  return makeServiceStub({ send, members: Fetcher.prototype, own: {}, reference });
 }
 
 /** `ctx.exports.Name`: a stub, or called with `{props}` one that has other props. */
@@ -176,19 +184,12 @@ export function loopbackStub(connector: StubConnector, entrypoint: string): obje
     getPrototypeOf: () => Fetcher.prototype,
     apply: (_target, _self, [options]) => withProps(options as { props?: unknown }),
   });
-  serviceOf.set(loopback, { entrypoint, props: {} });
+  loopbacks.set(loopback, serviceReference(stub) as StubReference);
   return loopback;
 }
 
 /** What a stub refers to, or undefined for anything else. */
-export function referenceOf(
-  stub: object,
-):
-  | { readonly kind: 'object'; readonly object: ObjectRef }
-  | { readonly kind: 'service'; readonly service: ServiceRef }
-  | undefined {
-  const object = objectOf.get(stub);
-  if (object !== undefined) return { kind: 'object', object };
-  const service = serviceOf.get(stub);
-  return service === undefined ? undefined : { kind: 'service', service };
+export function referenceOf(stub: object): Referent | undefined {
+  const reference = serviceReference(stub) as StubReference | undefined;
+  return (reference ?? loopbacks.get(stub))?.to;
 }
