@@ -1,7 +1,5 @@
 /** What commands ask of a running node's admin port, and how its answers are shown. */
-import { type ClientRequest, request as overHttp } from 'node:http';
-import { request as overHttps } from 'node:https';
-import { text } from 'node:stream/consumers';
+import { exchange } from './admin-exchange.ts';
 import type { Parsed } from './flags.ts';
 import { CommandError, UsageError } from './usage-error.ts';
 
@@ -21,28 +19,11 @@ export async function ask(admin: string, path: string, body?: object): Promise<u
     );
   }
   const answer = JSON.parse(answered) as unknown;
-  if (status < 200 || status > 299) {
+  if (status !== 200) {
     const { error } = answer as { error?: string };
     throw new CommandError(error ?? `the node answered ${status}`);
   }
   return answer;
-}
-
-/** Waits for as long as the node takes: to move a large object may be a matter of many minutes, after which `fetch` gives up. */
-function exchange(url: URL, body?: object): Promise<{ status: number; answered: string }> {
-  return new Promise((resolve, reject) => {
-    const headers = body && { 'content-type': 'application/json' };
-    const options = { method: body ? 'POST' : 'GET', headers };
-    const asked: ClientRequest = (url.protocol === 'https:' ? overHttps : overHttp)(url, options);
-    asked.on('error', reject);
-    asked.on('response', (response) => {
-      text(response).then(
-        (answered) => resolve({ status: response.statusCode ?? 0, answered }),
-        reject,
-      );
-    });
-    asked.end(body && JSON.stringify(body));
-  });
 }
 
 /** Those that a command which needs several was given. Throws `UsageError`. */

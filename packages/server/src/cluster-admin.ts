@@ -18,6 +18,7 @@ import { defaultHome, isChanging, ownersOf, type ReplicaSet, storesOf } from '@h
 import type { Replication } from '@homing/replication';
 import type { PeerNetwork } from '@homing/rpc';
 import type { AdminView, NamespaceInfo } from './admin.ts';
+import { exchange } from './admin-exchange.ts';
 import { refreshGauges } from './admin-view.ts';
 import { askCallers, callersAnswer } from './callers-view.ts';
 import { forceMembers, membershipState, newestRecords } from './force-members.ts';
@@ -348,19 +349,14 @@ async function passOn(
     const known = coordinator.nodes().map((info) => info.node);
     throw new HomingError('invalid_argument', `no node ${name}; there is ${known.join(', ')}`);
   }
-  const response = await fetch(new URL(path, `http://${admin}`), {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  }).catch((cause: unknown) => {
-    throw new HomingError('unavailable', `node ${name} does not answer at ${admin}`, { cause });
-  });
-  const answer = (await response.json()) as { error?: string };
-  if (!response.ok) {
-    throw new HomingError(
-      'unavailable',
-      answer.error ?? `node ${name} answered ${response.status}`,
-    );
+  const { status, answered } = await exchange(new URL(path, `http://${admin}`), body).catch(
+    (cause: unknown) => {
+      throw new HomingError('unavailable', `node ${name} does not answer at ${admin}`, { cause });
+    },
+  );
+  const answer = JSON.parse(answered) as { error?: string };
+  if (status !== 200) {
+    throw new HomingError('unavailable', answer.error ?? `node ${name} answered ${status}`);
   }
   return answer;
 }
