@@ -60,6 +60,8 @@ export interface OwnedLog {
   settled(): Promise<void>;
   /** Whether no replica that can be reached lacks anything that was appended. */
   readonly isIdle: boolean;
+  /** Whether a replica is brought the whole state, or is to be: that ends or fails by itself. */
+  readonly isCopying: boolean;
   /** Whether every replica has all that was appended, and has folded it in. */
   readonly isWhole: boolean;
   /**

@@ -87,6 +87,10 @@ class LocalLog implements OwnedLog {
     return this.isWhole;
   }
 
+  get isCopying(): boolean {
+    return false;
+  }
+
   get isWhole(): boolean {
     return !this.#isOver && this.#committed === this.#appended;
   }

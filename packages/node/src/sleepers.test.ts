@@ -23,7 +23,7 @@ function sleepersWith(nowMs: () => number, gone: (entry: Entry) => void): Sleepe
   });
 }
 
-function asleep(log: { isIdle: boolean }): Entry {
+function asleep(log: { isIdle: boolean; isCopying?: boolean }): Entry {
   const entry = {
     object: { id: 'a' },
     since: 0,
@@ -42,6 +42,21 @@ test('one that another node gets something from stays until that has it', async 
   await new Promise(setImmediate);
   expect(gone).not.toHaveBeenCalled();
   Object.assign(entry.log as object, { isIdle: true });
+  sleepers.look();
+  await vi.waitFor(() => expect(gone).toHaveBeenCalledWith(entry));
+});
+
+test('one that another node gets the state from stays as long as that takes', async () => {
+  const gone = vi.fn();
+  let nowMs = 1;
+  const sleepers = sleepersWith(() => nowMs, gone);
+  const entry = asleep({ isIdle: false, isCopying: true });
+  sleepers.add(entry);
+  nowMs = forgetAfterMs * 100;
+  sleepers.look();
+  await new Promise(setImmediate);
+  expect(gone).not.toHaveBeenCalled();
+  Object.assign(entry.log as object, { isIdle: true, isCopying: false });
   sleepers.look();
   await vi.waitFor(() => expect(gone).toHaveBeenCalledWith(entry));
 });

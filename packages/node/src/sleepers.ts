@@ -5,8 +5,9 @@
  * Invariants:
  * 1. An object is given up only after the coordinator has answered, since nobody could claim it while that
  *    is away. The limit may be passed as long; nothing is added then but what was owned before.
- * 2. An owner that is bringing a replica what it lacks stays until that is done, or `forgetAfterMs` have
- *    passed: the next owner would begin it anew, and were it given up as soon, so would the one after it.
+ * 2. An owner that is bringing a replica the whole state stays until that is done, and one that is bringing it
+ *    records for `forgetAfterMs`: the next owner would begin anew, and were it given up as soon, so would
+ *    the one after it. Such objects do not count for the limit.
  *
  * Called by the object table, which owns the entries.
  */
@@ -53,6 +54,8 @@ export class Sleepers {
   readonly #options: SleepersOptions;
   /** In the order in which they fell asleep. */
   readonly #asleep = new Set<Entry>();
+  /** Asleep, too; kept since another node lacks something that it gets here. */
+  readonly #needed = new Set<Entry>();
   readonly #asked = new Set<Entry>();
   /** The coordinator did not answer: it is not asked before the next look. */
   #isAway = false;
@@ -69,11 +72,17 @@ export class Sleepers {
 
   delete(entry: Entry): void {
     this.#asleep.delete(entry);
+    this.#needed.delete(entry);
   }
 
   /** Regularly: what is more than may be, and what has been asleep for long and holds nothing. */
   look(): void {
     this.#isAway = false;
+    for (const entry of this.#needed) {
+      if (this.#isNeeded(entry)) continue;
+      this.#needed.delete(entry);
+      this.#asleep.add(entry);
+    }
     this.#releaseExcess();
     const untilMs = this.#options.clock.monotonicMs() - this.#options.forgetAfterMs;
     let left = looksMax;
@@ -89,9 +98,12 @@ export class Sleepers {
     let excess = this.#asleep.size - this.#asked.size - this.#options.asleepMax;
     for (const entry of this.#asleep) {
       if (excess <= 0 || this.#isAway || this.#asked.size >= askedMax) return;
-      if (this.#asked.has(entry) || !this.#mayGo(entry) || this.#isNeeded(entry)) continue;
+      if (this.#asked.has(entry) || !this.#mayGo(entry)) continue;
       excess -= 1;
-      void this.#giveUp(entry);
+      if (this.#isNeeded(entry)) {
+        this.#asleep.delete(entry);
+        this.#needed.add(entry);
+      } else void this.#giveUp(entry);
     }
   }
 
@@ -118,10 +130,10 @@ export class Sleepers {
     return !isLinked && leave === undefined && guard?.isEmpty !== false;
   }
 
-  /** Whether another node lacks something that it gets here. */
   #isNeeded({ log, since }: Entry): boolean {
+    if (log === undefined || log.isOver || log.isIdle) return false;
     const { clock, forgetAfterMs } = this.#options;
-    return log?.isOver === false && !log.isIdle && clock.monotonicMs() - since <= forgetAfterMs;
+    return log.isCopying || clock.monotonicMs() - since <= forgetAfterMs;
   }
 
   /** What comes for the object meanwhile waits. */

@@ -316,6 +316,12 @@ export class ReplicatedLog implements OwnedLog {
     return !this.#isOver && this.#owner.isIdle;
   }
 
+  get isCopying(): boolean {
+    const { copies, peers } = this.#context;
+    const nodes = storesOf(this.#owner.set).map((store) => peers.nodeOf(store));
+    return nodes.some((node) => node !== undefined && copies.isUnderWay(node, this.object.id));
+  }
+
   get isWhole(): boolean {
     return !this.#isOver && this.#owner.isWhole;
   }

@@ -85,7 +85,8 @@ export interface SnapshotSenderOptions {
 export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #copies = new Map<string, Copy>();
-  #waiting: CopyOrder[] = [];
+  /** In the order in which they are to begin. */
+  readonly #waiting = new Map<string, CopyOrder>();
   /** They come before others, or not at all. */
   readonly #unanswered = new Map<string, Unanswered>();
   readonly #pace: CopyPace;
@@ -102,16 +103,16 @@ export class SnapshotSender {
   start(order: CopyOrder): void {
     const key = keyOf(order.to, order.object.id);
     this.#drop(key);
-    this.#waiting = this.#waiting.filter((other) => keyOf(other.to, other.object.id) !== key);
-    this.#waiting.push(order);
+    this.#waiting.delete(key);
+    this.#waiting.set(key, order);
     // Those to other stores, which are read with it, may be started in this very turn.
     if (order.isPaced === true) queueMicrotask(() => this.#startNext());
     else this.#startNext();
   }
 
   isUnderWay(node: string, id: ObjectIdHex): boolean {
-    const isMeant = (order: CopyOrder) => order.to === node && order.object.id === id;
-    return this.#copies.has(keyOf(node, id)) || this.#waiting.some(isMeant);
+    const key = keyOf(node, id);
+    return this.#copies.has(key) || this.#waiting.has(key);
   }
 
   taken(
@@ -145,8 +146,8 @@ export class SnapshotSender {
     for (const key of this.#unanswered.keys()) {
       if (key.startsWith(prefix)) this.#unanswered.delete(key);
     }
-    const waiting = this.#waiting.filter((order) => order.to === node);
-    this.#waiting = this.#waiting.filter((order) => order.to !== node);
+    const waiting = [...this.#waiting.values()].filter((order) => order.to === node);
+    for (const { object } of waiting) this.#waiting.delete(keyOf(node, object.id));
     for (const copy of [...this.#copies.values()]) if (copy.order.to === node) this.#fail(copy);
     for (const order of waiting) order.failed();
   }
@@ -154,7 +155,7 @@ export class SnapshotSender {
   /** Gives up copies of an object that is owned no more; nobody is told. */
   cancel(id: ObjectIdHex, epoch: Epoch): void {
     const isMeant = (order: CopyOrder) => order.object.id === id && order.epoch === epoch;
-    this.#waiting = this.#waiting.filter((order) => !isMeant(order));
+    for (const [key, order] of this.#waiting) if (isMeant(order)) this.#waiting.delete(key);
     for (const [key, copy] of this.#copies) if (isMeant(copy.order)) this.#drop(key);
     for (const [key, earlier] of this.#unanswered) {
       if (earlier.epoch === epoch && key.endsWith(id)) this.#unanswered.delete(key);
@@ -164,12 +165,10 @@ export class SnapshotSender {
 
   /** The same for one copy; another one to that node may follow under this epoch. */
   giveUp(node: string, id: ObjectIdHex, epoch: Epoch): void {
-    const isMeant = (order: CopyOrder) =>
-      order.to === node && order.object.id === id && order.epoch === epoch;
-    this.#waiting = this.#waiting.filter((order) => !isMeant(order));
+    const key = keyOf(node, id);
+    if (this.#waiting.get(key)?.epoch === epoch) this.#waiting.delete(key);
     const copy = this.#find(node, id, epoch);
     if (copy !== undefined) {
-      const key = keyOf(node, id);
       const earlier = this.#unanswered.get(key);
       const before = earlier?.epoch === epoch ? earlier.count : 0;
       const count = before + copy.sent - copy.taken;
@@ -239,9 +238,9 @@ export class SnapshotSender {
   #startNext(): void {
     const begun: Copy[] = [];
     for (;;) {
-      const at = this.#waiting.findIndex((order) => this.#hasRoom(order));
-      const [order] = at === -1 ? [] : this.#waiting.splice(at, 1);
+      const order = this.#nextWaiting();
       if (order === undefined) break;
+      this.#waiting.delete(keyOf(order.to, order.object.id));
       const copy = this.#begin(order);
       if (copy === undefined) {
         order.failed();
@@ -254,8 +253,14 @@ export class SnapshotSender {
     for (const copy of begun) if (this.#isCurrent(copy)) this.#fill(copy);
   }
 
+  #nextWaiting(): CopyOrder | undefined {
+    const rooms = new Map([true, false].map((isPaced) => [isPaced, this.#hasRoom({ isPaced })]));
+    for (const order of this.#waiting.values()) if (rooms.get(order.isPaced ?? false)) return order;
+    return undefined;
+  }
+
   /** Those that nobody waits for keep no others from beginning. */
-  #hasRoom({ isPaced = false }: CopyOrder): boolean {
+  #hasRoom({ isPaced = false }: Pick<CopyOrder, 'isPaced'>): boolean {
     let count = 0;
     for (const { order } of this.#copies.values())
       if ((order.isPaced ?? false) === isPaced) count += 1;
