@@ -141,7 +141,21 @@ export function drawProfile(random: SeededRandom): Profile {
   const changed = changes.chance(0.5) ? cleared : { ...cleared, ...drawChanges(changes, cleared) };
   const migration = random.child('migration');
   const mayMigrate = changed.regions.length > 1 && migration.chance(0.4);
-  return mayMigrate ? { ...changed, ...drawMigration(migration, changed) } : changed;
+  if (mayMigrate) return { ...changed, ...drawMigration(migration, changed) };
+  return { ...changed, ...drawTalk(random.child('talkers')) };
+}
+
+/** Clients that hold sockets, beside those that call. */
+function drawTalk(random: SeededRandom): Partial<Profile> {
+  if (random.chance(0.7)) return {};
+  return {
+    talkers: random.between(1, 3),
+    talkMs: random.pick([
+      [10, 150],
+      [50, 1500],
+    ]),
+    socketBytesMax: random.pick([500, 1_000_000, 1_000_000]),
+  };
 }
 
 /** Objects that move toward their callers, and for no other reason. */
