@@ -62,6 +62,8 @@ export class Disk {
   readonly #damaged = new Map<ObjectIdHex, Damage>();
   /** How long an fsync takes at most while the disk is slow. */
   slowMs: number | undefined;
+  /** It has no room to take down that a replica is given up. */
+  isFull = false;
   /** It refuses nothing any more. */
   keepsUp = false;
 
@@ -186,7 +188,10 @@ export class Disk {
         }),
       install: (request) => ask(request.object.id, async () => this.#install(request)),
       putNote: (name, value) => ask(undefined, () => memory.putNote(name, value)),
-      quarantine: (id, reason) => ask(id, () => this.#mended(id, memory.quarantine(id, reason))),
+      quarantine: (id, reason) =>
+        this.isFull
+          ? Promise.reject(overloaded())
+          : ask(id, () => this.#mended(id, memory.quarantine(id, reason))),
       quarantined: (limit) => memory.quarantined(limit),
       forget: (id, epoch) =>
         ask(id, async () => {

@@ -7,6 +7,7 @@ const plotKinds = [
   'plot-busy-owner',
   'plot-three-owners',
   'plot-unaware-owner',
+  'plot-full-disk',
 ] as const;
 
 export type PlotKind = (typeof plotKinds)[number];

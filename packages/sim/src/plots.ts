@@ -82,6 +82,8 @@ export class Plots {
         return this.#threeOwners(cast);
       case 'plot-unaware-owner':
         return this.#unawareOwner(cast);
+      case 'plot-full-disk':
+        return this.#fullDisk(cast);
     }
   }
 
@@ -200,6 +202,19 @@ export class Plots {
     await this.#pass(4000);
   }
 
+  /** What the owner holds is damaged, and its disk has no room to take that down for a while. */
+  async #fullDisk({ object, owner }: Cast): Promise<void> {
+    const { cluster } = this.#options;
+    const disk = cluster.disk(owner);
+    disk.isFull = true;
+    disk.damage(object.id, 'state');
+    // The next activation reads.
+    cluster.node(owner)?.crashExecutors();
+    await this.#pass(3000);
+    disk.isFull = false;
+    await this.#pass(4000);
+  }
+
   // ── What plots are made of ─────────────────────────────────────────────────────────────────
 
   #draw(): Cast | undefined {
@@ -276,6 +291,7 @@ export class Plots {
     for (const name of cluster.names) {
       if (!cluster.hasStarted(name)) continue;
       cluster.disk(name).slowMs = undefined;
+      cluster.disk(name).isFull = false;
       cluster.node(name)?.process.resume();
       cluster.node(name)?.way.mend();
       cluster.start(name);

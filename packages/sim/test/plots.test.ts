@@ -84,6 +84,8 @@ const threeOwners: Partial<Profile> = {
   kinds: ['plot-three-owners'],
 };
 
+const fullDisks: Partial<Profile> = { ...plotted, loadMs: 15_000, kinds: ['plot-full-disk'] };
+
 interface Plotted {
   readonly bug: DeliberateBug;
   /** What is seen to break. */
@@ -101,6 +103,7 @@ const cases: readonly Plotted[] = [
   { bug: 'finish-early', rule: 'order', seed: 20, profile: replaced },
   { bug: 'one-behind', rule: 'applied', seed: 1, profile: busyOwners },
   { bug: 'older-epochs-count', rule: 'applied', seed: 3, profile: threeOwners },
+  { bug: 'damaged-votes', rule: 'state', seed: 1, profile: fullDisks },
 ];
 
 /** Seeds looked at before a mistake counts as not noticed. */
