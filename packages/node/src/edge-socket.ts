@@ -68,6 +68,8 @@ export class EdgeSocket implements SocketPort {
   #bufferBytes = 0;
   /** Last owners that may still give something back, by the answers that are to come. */
   readonly #flushing = new Map<string, number>();
+  /** Last owners that were given up, and whether anything was passed to another since. */
+  #givenUp: Map<string, boolean> | undefined;
   isOver = false;
   /** Since when the last owner that is asked to give back says that it is the owner. */
   ownedSinceMs: MonotonicMs | undefined;
@@ -89,7 +91,7 @@ export class EdgeSocket implements SocketPort {
     if (this.isOver) return;
     // Where the object is here, so is its automatic response.
     if (this.link.kind === 'here' || !this.#autoRespond(data))
-      this.#pass({ type: 'message', data });
+      this.#passNew({ type: 'message', data });
   }
 
   closed(code: number, reason: string, wasClean: boolean): void {
@@ -97,12 +99,16 @@ export class EdgeSocket implements SocketPort {
     this.isOver = true;
     // Its object may leave before it has heard.
     if (this.link.kind === 'here') this.copy = this.#host.copyOf(this.id) ?? this.copy;
-    this.#pass({ type: 'close', code, reason, wasClean });
+    this.#passNew({ type: 'close', code, reason, wasClean });
     this.#forgetWhenDone();
   }
 
-  /** An event that its owner gave back: it was sent before all that waits here. */
-  again(event: SocketEvent): void {
+  /**
+   * An event that its owner gave back: it was sent before all that waits here. That of an owner which was
+   * given up is lost with it where later ones have gone to the next one: it would be overtaken.
+   */
+  again(event: SocketEvent, from?: string): void {
+    if (from !== undefined && !this.awaits(from) && this.#givenUp?.get(from) === true) return;
     this.#returned.push(event);
     if (this.link.kind === 'here' || this.link.kind === 'node') this.linked(this.link);
   }
@@ -166,6 +172,8 @@ export class EdgeSocket implements SocketPort {
   /** Nothing more comes from the node, nor is anything given back. */
   lost(node: string): void {
     const { link } = this;
+    this.#givenUp ??= new Map();
+    this.#givenUp.set(node, false);
     const isLinked = link.kind === 'node' || link.kind === 'offered';
     if (isLinked && link.node === node) this.link = { kind: 'none' };
     this.#flushed(node);
@@ -187,11 +195,12 @@ export class EdgeSocket implements SocketPort {
   linked(link: EdgeLink): void {
     this.link = link;
     if (this.#flushing.size > 0) return;
-    const events = [...this.#returned, ...this.#buffer];
+    const [returned, waiting] = [this.#returned, this.#buffer];
     this.#returned = [];
     this.#buffer = [];
     this.#bufferBytes = 0;
-    for (const event of events) this.#pass(event);
+    for (const event of returned) this.#pass(event);
+    for (const event of waiting) this.#passNew(event);
     this.#forgetWhenDone();
   }
 
@@ -226,6 +235,13 @@ export class EdgeSocket implements SocketPort {
     this.client.send(autoResponse.response);
     if (this.link.kind === 'node') this.#host.autoResponded(this.link.node, this.id, atMs);
     return true;
+  }
+
+  /** What was sent after all that any owner may still give back. */
+  #passNew(event: SocketEvent): void {
+    this.#pass(event);
+    if (this.#givenUp === undefined || this.#buffer.length > 0) return;
+    for (const node of this.#givenUp.keys()) this.#givenUp.set(node, true);
   }
 
   #pass(event: SocketEvent): void {

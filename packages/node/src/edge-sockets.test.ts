@@ -126,7 +126,7 @@ test('the old owner is heard to its end before the new one gets the sockets', ()
   expect(world.log).toEqual(['to old flush', 'to new taken']);
   expect(world.takenAttachment).toBe('fresh');
   // What the object had not taken goes first.
-  edge.onReturned('old/1', { type: 'message', data: 'returned' });
+  edge.onReturned('old', 'old/1', { type: 'message', data: 'returned' });
   edge.onFlushed('old', flushed());
   expect(world.log.slice(2)).toEqual(['to new event returned', 'to new event meanwhile']);
 });
@@ -222,7 +222,7 @@ test('where a last owner never lets go, its client is closed, and nothing that w
   edge.onFlushed('old', flushed(1n));
   expect(world.heard).toEqual(['closed 1013']);
   // What it kept of the client may come now, and belongs before what has waited.
-  edge.onReturned('old/1', { type: 'message', data: 'late' });
+  edge.onReturned('old', 'old/1', { type: 'message', data: 'late' });
   expect(world.log).toEqual(['to old flush', 'to old event', 'to new taken']);
   expect([edge.size, edge.has(object.id)]).toEqual([0, false]);
 });
@@ -292,7 +292,7 @@ test('a client that has left while its object did is brought to the next owner',
   const { edge } = world;
   world.port.closed(1001, '', true);
   expect(edge.has(object.id)).toBe(false);
-  edge.onReturned('old/1', { type: 'close', code: 1001, reason: '', wasClean: true });
+  edge.onReturned('old', 'old/1', { type: 'close', code: 1001, reason: '', wasClean: true });
   expect(edge.has(object.id)).toBe(true);
   edge.onTake('new', object, epoch);
   expect(world.sent.at(-1)?.message).toMatchObject({ type: 'event', event: { code: 1001 } });
@@ -311,4 +311,16 @@ test('what waits for an object that was here comes to its next owner before what
   edge.onTake('new', object, epoch);
   world.port.message('2');
   expect(world.log).toEqual(['to new taken', 'to new event 1', 'to new event 2']);
+});
+
+test('what an owner that was given up gives back late is not passed behind later frames', () => {
+  const { edge } = world;
+  edge.over('old', 'dead');
+  edge.onTake('new', object, epoch);
+  edge.onReturned('old', 'old/1', { type: 'message', data: 'in time' });
+  edge.onReturned('old', 'old/1', { type: 'message', data: 'and this' });
+  world.port.message('later');
+  edge.onReturned('old', 'old/1', { type: 'message', data: 'too late' });
+  const frames = world.log.filter((line) => line.startsWith('to new event'));
+  expect(frames).toEqual(['to new event in time', 'to new event and this', 'to new event later']);
 });

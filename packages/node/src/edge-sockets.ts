@@ -269,10 +269,10 @@ export class EdgeSockets implements EdgeHost {
     else timers.after(seekAgainMs, () => edge.flushAgain(node));
   }
 
-  onReturned(socket: string, event: SocketEvent): void {
+  onReturned(node: string, socket: string, event: SocketEvent): void {
     const edge = this.#sockets.get(socket) ?? this.#revived(socket);
     if (edge?.object === undefined) return;
-    edge.again(event);
+    edge.again(event, node);
     this.seek(edge.object);
   }
 

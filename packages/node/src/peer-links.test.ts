@@ -27,6 +27,7 @@ class World {
   /** Events that the object cannot take now, by socket. */
   readonly waiting: (() => void)[] = [];
   isLeaving = false;
+  epoch: Epoch | undefined = 1n as Epoch;
   #handler: NetworkHandler | undefined;
 
   constructor() {
@@ -72,7 +73,8 @@ class World {
         leaveTimeoutMs: 1000,
       },
       objects: () => ({
-        status: () => ({ state: 'asleep', epoch: 1n as Epoch }),
+        status: () =>
+          this.epoch === undefined ? { state: 'placing' } : { state: 'asleep', epoch: this.epoch },
         isLeaving: () => this.isLeaving,
         activation: nothing,
         giveBackEvents: () => {
@@ -117,6 +119,15 @@ test.each([false, true])(
     expect(world.sockets.has('edge/1')).toBe(false);
   },
 );
+
+test('a node that looks for the owner anew gives back what waits for that', () => {
+  const world = new World();
+  const message = { type: 'message', data: '1' } as const;
+  world.hears('edge', { type: 'event', socket: 'edge/1', event: message });
+  world.epoch = undefined;
+  world.hears('edge', { type: 'flush', object, socket: 'edge/1', epoch: 2n as Epoch });
+  expect(world.said).toEqual(['not-here to edge', 'returned 1 to edge', 'flushed to edge']);
+});
 
 test('an owner that is the newest keeps its sockets, and says so', () => {
   const world = new World();

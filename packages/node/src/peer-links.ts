@@ -395,7 +395,7 @@ export class PeerLinks {
         this.#edge.onFlushed(node, message);
         return;
       case 'returned':
-        this.#edge.onReturned(message.socket, message.event);
+        this.#edge.onReturned(node, message.socket, message.event);
         return;
       case 'reattached':
         this.#edge.onReattached(node, message);

@@ -195,10 +195,13 @@ export class RemoteSockets {
     }
   }
 
-  /** Whether this node may be the owner, or about to be, where one of that epoch is known. */
+  /**
+   * Whether this node may be the owner, where one of that epoch is known. One that only looks for the owner is
+   * none: should it find itself, it asks for the sockets anew.
+   */
   mayOwn(id: ObjectIdHex, epoch: Epoch): boolean {
-    const gathered = this.#gathering.get(id)?.epoch ?? (0n as Epoch);
-    return gathered >= epoch || (this.#options.epochOf(id) ?? epoch) >= epoch;
+    const known = [this.#gathering.get(id)?.epoch, this.#options.epochOf(id)];
+    return known.some((own) => own !== undefined && own >= epoch);
   }
 
   /** Nodes with clients of the object. */
