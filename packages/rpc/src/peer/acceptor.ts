@@ -11,7 +11,6 @@ import { Server, type ServerDuplexStream, status } from '@grpc/grpc-js';
 import type { Timer } from '@homing/base';
 import { ownHello, type PeerContext } from './context.ts';
 import { openFlowWindow } from './flow-window.ts';
-import { FrameStream } from './frame-stream.ts';
 import { dials, encodeHello, type Hello, judge, type PeerIdentity } from './handshake.ts';
 import { Link } from './link.ts';
 import {
@@ -111,15 +110,12 @@ export class Acceptor {
     let link: Link | undefined;
     let isGreeted = false;
     const end = (reason: string): void => link?.end(reason);
-    const frames = new FrameStream(stream, {
-      frame: (frame) => {
-        if (isGreeted) link?.receive(frame);
-        else {
-          isGreeted = true;
-          link = this.#onHello(stream, frames, frame, connection);
-        }
-      },
-      broken: end,
+    stream.on('data', (frame: Buffer) => {
+      if (isGreeted) link?.receive(frame);
+      else {
+        isGreeted = true;
+        link = this.#onHello(stream, frame, connection);
+      }
     });
     stream.on('end', () => end('the peer ended the stream'));
     stream.on('cancelled', () => end('the connection is lost, or the peer gave it up'));
@@ -127,12 +123,7 @@ export class Acceptor {
   }
 
   /** The link of a stream whose first message came, unless it is refused. */
-  #onHello(
-    stream: Stream,
-    frames: FrameStream,
-    frame: Buffer,
-    connection: Connection | undefined,
-  ): Link | undefined {
+  #onHello(stream: Stream, frame: Buffer, connection: Connection | undefined): Link | undefined {
     const { context } = this.#options;
     const { identity, limits, timers, counts, table, troubles } = context;
     const verdict = judge(identity, frame);
@@ -157,7 +148,7 @@ export class Acceptor {
     openFlowWindow(stream, limits.flowWindowBytes);
     stream.write(encodeHello(ownHello(context, node, purpose, attempt)));
     const link = new Link({
-      stream: frames,
+      stream,
       hello,
       protocol,
       handler,

@@ -8,7 +8,6 @@
 import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js';
 import type { LinkPurpose, Timer } from '@homing/base';
 import { ownHello, type PeerContext } from './context.ts';
-import { FrameStream } from './frame-stream.ts';
 import { encodeHello, judge } from './handshake.ts';
 import { Link } from './link.ts';
 import { type Channel, notNowStatus, openChannel, refusedStatus } from './transport.ts';
@@ -95,7 +94,6 @@ class Attempt {
   readonly #events: AttemptEvents;
   readonly #number: number;
   readonly #channel: Channel;
-  readonly #frames: FrameStream;
   readonly #deadline: Timer;
   #link: Link | undefined;
   #isOver = false;
@@ -111,12 +109,9 @@ class Attempt {
       this.end(`no answer within ${limits.connectTimeoutMs} ms`, 'failed');
     });
     const { stream } = this.#channel;
-    this.#frames = new FrameStream(stream, {
-      frame: (frame) => {
-        if (this.#link === undefined) this.#onAnswer(frame);
-        else this.#link.receive(frame);
-      },
-      broken: (reason) => this.end(reason, 'failed'),
+    stream.on('data', (frame: Buffer) => {
+      if (this.#link === undefined) this.#onAnswer(frame);
+      else this.#link.receive(frame);
     });
     stream.on('error', (error: ServiceError) => {
       this.end(error.details, outcomes.get(error.code) ?? 'failed');
@@ -152,7 +147,7 @@ class Attempt {
     }
     this.#deadline.cancel();
     this.#link = new Link({
-      stream: this.#frames,
+      stream: this.#channel.stream,
       hello,
       protocol,
       handler,
