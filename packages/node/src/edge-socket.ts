@@ -92,6 +92,7 @@ export class EdgeSocket implements SocketPort {
     // Where the object is here, so is its automatic response.
     if (this.link.kind === 'here' || !this.#autoRespond(data))
       this.#passNew({ type: 'message', data });
+    this.#limit();
   }
 
   closed(code: number, reason: string, wasClean: boolean): void {
@@ -201,6 +202,7 @@ export class EdgeSocket implements SocketPort {
     this.#bufferBytes = 0;
     for (const event of returned) this.#pass(event);
     for (const event of waiting) this.#passNew(event);
+    this.#limit();
     this.#forgetWhenDone();
   }
 
@@ -256,6 +258,10 @@ export class EdgeSocket implements SocketPort {
     }
     this.#buffer.push(event);
     this.#bufferBytes += eventBytes + (event.type === 'message' ? event.data.length : 0);
+  }
+
+  /** Once all that waits is in the buffer: the end comes behind it. */
+  #limit(): void {
     if (this.#bufferBytes <= this.#host.bufferBytesMax) return;
     this.giveUp('the object cannot be reached, and too much was sent to it');
   }

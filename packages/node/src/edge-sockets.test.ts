@@ -34,6 +34,7 @@ class World {
   readonly edge: EdgeSockets;
   readonly port;
   isStanding = true;
+  hasRoom = true;
   giveBack: () => void = () => {};
   find: ((delivery: Delivery) => void) | undefined;
 
@@ -50,6 +51,7 @@ class World {
       },
     });
     const send = (node: string, message: CallMessage) => {
+      if (message.type === 'event' && !this.hasRoom) return false;
       this.sent.push({ node, message });
       return true;
     };
@@ -323,4 +325,22 @@ test('what an owner that was given up gives back late is not passed behind later
   edge.onReturned('old', 'old/1', { type: 'message', data: 'too late' });
   const frames = world.log.filter((line) => line.startsWith('to new event'));
   expect(frames).toEqual(['to new event in time', 'to new event and this', 'to new event later']);
+});
+
+test('where too much waits the end comes behind all of it', () => {
+  const { edge } = world;
+  const frame = (name: string) => name.padEnd(150, '.');
+  edge.over('old', 'dead');
+  for (const name of ['d', 'e', 'f']) world.port.message(frame(name));
+  for (const name of ['a', 'b', 'c']) {
+    edge.onReturned('old', 'old/1', { type: 'message', data: frame(name) });
+  }
+  world.hasRoom = false;
+  edge.onTake('new', object, epoch);
+  expect(world.heard).toEqual(['closed 1013']);
+  world.hasRoom = true;
+  edge.standing('new');
+  const passed = world.log.filter((line) => line.startsWith('to new event'));
+  const frames = [...'abcdef'].map((name) => `to new event ${frame(name)}`);
+  expect(passed).toEqual([...frames, 'to new event']);
 });
