@@ -28,6 +28,9 @@ class World {
   events: LogEvents | undefined;
   isOver = false;
   asked = 0;
+  readonly log;
+  /** The ownership in the object’s record. */
+  recorded: Epoch | undefined = 1n as Epoch;
   #settled: () => void = nothing;
 
   constructor() {
@@ -50,6 +53,7 @@ class World {
         this.#settled();
       },
     };
+    this.log = log;
     const executor = { load: 0, post: (message: ToExecutor) => this.posted.push(message) };
     const options = {
       store: { head: nothing },
@@ -59,7 +63,11 @@ class World {
           return log;
         },
       },
-      coordinator: { release: async () => this.said.push('released') },
+      coordinator: {
+        release: async () => this.said.push('released'),
+        transfer: async () => false,
+        locate: async () => ({ ownership: this.recorded && { epoch: this.recorded } }),
+      },
       placement: {
         timeoutMs: 1000,
         elsewhere: nothing,
@@ -131,3 +139,24 @@ test('what an activation waits for to be folded in is folded in as soon as it is
   world.events?.committed(4);
   expect(world.asked).toBe(3);
 });
+
+test.each([
+  ['kept', 1n],
+  ['unknown', undefined],
+  ['unknown', 2n],
+] as const)(
+  'an object that cannot be given away is %s where its record names the owner of epoch %s',
+  async (outcome, epoch) => {
+    const world = new World();
+    const { table, log } = world;
+    table.deliver(object, 'request', world.delivery('a call'));
+    await settle();
+    world.recorded = epoch as Epoch | undefined;
+    const given = table.handOver(object.id, log as never, { node: 'n2' } as never, {} as never);
+    expect(await given).toBe(outcome);
+    // Whoever needs it next claims it.
+    expect([world.isOver, table.status(object.id) === undefined]).toEqual(
+      outcome === 'kept' ? [false, false] : [true, true],
+    );
+  },
+);

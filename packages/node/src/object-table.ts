@@ -732,7 +732,11 @@ export class ObjectTable {
     let outcome: 'given' | 'kept' | 'unknown' = 'given';
     try {
       if (to === undefined) await coordinator.release(object, log.epoch);
-      else if (!(await coordinator.transfer(object, log.epoch, to, move))) outcome = 'kept';
+      else if (!(await coordinator.transfer(object, log.epoch, to, move))) {
+        // It may have been released by a request whose answer was lost: it could never be given then.
+        const { ownership } = await coordinator.locate(object);
+        outcome = ownership?.epoch === log.epoch ? 'kept' : 'unknown';
+      }
     } catch (error) {
       logger.warn('an object could not be handed over', { error: String(error) });
       outcome = 'unknown';
