@@ -188,11 +188,11 @@ const damaged: Partial<Profile> = {
 
 const noticed: readonly Noticed[] = [
   { bug: 'isAckedEarly', rule: 'durable', seeds: [1, 4] },
-  { bug: 'isUnfenced', rule: 'applied', seeds: [49, 82, 4] },
+  { bug: 'isUnfenced', rule: 'applied', seeds: [85, 49, 4] },
   { bug: 'isGapTaken', rule: 'agreement', seeds: [63, 50, 13, 12] },
   { bug: 'isReadUncovered', rule: 'order', seeds: [12, 51, 35] },
   { bug: 'isResultApart', rule: 'duplicate', seeds: [5, 1], profile: retried },
-  { bug: 'no-barrier', rule: 'durable', seeds: [49, 11, 40, 12] },
+  { bug: 'no-barrier', rule: 'durable', seeds: [29, 49, 11] },
   { bug: 'one-list', rule: 'durable', seeds: [5, 3, 1], profile: changingSets },
   { bug: 'learners-vote', rule: 'durable', seeds: [2, 1, 3], profile: changingSets },
   { bug: 'complete-early', rule: 'applied', seeds: [23, 3, 17, 4], profile: changingSets },
