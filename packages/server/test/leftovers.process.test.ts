@@ -35,13 +35,15 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) await sleep(100);
 }
 
-/** A move that takes too long is called off, and may be asked for again. */
+/** A move that takes too long, or to a node that has just come back, is called off, and asked for again. */
 async function move(name: string, region: string): Promise<void> {
   const body = { namespace: 'COUNTER', name, region };
-  while ((await cluster.admin('n1', '/api/migrate', body)).status === 500) await sleep(200);
   const query = new URLSearchParams({ namespace: 'COUNTER', name });
-  const response = await fetch(`http://${cluster.node('n1').admin}/api/describe?${query}`);
-  expect(await response.json()).toMatchObject({ home: region });
+  await until(async () => {
+    await cluster.admin('n1', '/api/migrate', body);
+    const response = await fetch(`http://${cluster.node('n1').admin}/api/describe?${query}`);
+    return ((await response.json()) as { home: string }).home === region;
+  });
 }
 
 test.skipIf(!hasEtcd)(
