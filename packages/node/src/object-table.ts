@@ -665,11 +665,6 @@ export class ObjectTable {
     const { log } = entry;
     entry.since = clock.monotonicMs();
     if (log === undefined || log.isOver) {
-      // What clients sent may not be run behind newer frames that another owner has had meanwhile.
-      if (entry.waiting.length > 0) {
-        this.#options.left(entry.object);
-        this.giveBackEvents(entry.object.id);
-      }
       if (entry.waiting.length === 0) this.#forget(entry);
       else {
         entry.state = 'placing';
