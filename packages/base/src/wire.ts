@@ -175,21 +175,22 @@ export function releaseWriter(writer: WireWriter): void {
 
 /** The bytes that `write` puts into a writer, in a buffer of their own. */
 export function frameOf(write: (writer: WireWriter) => void): Uint8Array {
-  const writer = acquireWriter();
-  try {
-    write(writer);
-    return writer.copy();
-  } finally {
-    releaseWriter(writer);
-  }
+  return written(write, (writer) => writer.copy());
 }
 
 /** As `frameOf`, in a part of Node's pool of buffers. */
 export function pooledFrameOf(write: (writer: WireWriter) => void): Uint8Array {
+  return written(write, (writer) => writer.pooledCopy());
+}
+
+function written(
+  write: (writer: WireWriter) => void,
+  copy: (writer: WireWriter) => Uint8Array,
+): Uint8Array {
   const writer = acquireWriter();
   try {
     write(writer);
-    return writer.pooledCopy();
+    return copy(writer);
   } finally {
     releaseWriter(writer);
   }

@@ -125,9 +125,13 @@ export class EdgeSockets implements EdgeHost {
   }
 
   flush(node: string, socket: string, object: ObjectRef): void {
-    const { id } = object;
-    const epoch = this.#draining.get(id)?.epoch ?? this.#options.newestEpoch(id) ?? (0n as Epoch);
+    const epoch = this.#newestEpoch(object.id);
     this.#options.lanes.sendOrEnd(node, { type: 'flush', object, socket, epoch });
+  }
+
+  /** Of the newest owner that is known of, also one that the object is only being left for; 0 where none is. */
+  #newestEpoch(id: ObjectIdHex): Epoch {
+    return this.#draining.get(id)?.epoch ?? this.#options.newestEpoch(id) ?? (0n as Epoch);
   }
 
   tellGone(node: string, socket: string): void {
@@ -248,7 +252,7 @@ export class EdgeSockets implements EdgeHost {
     const edge = this.#sockets.get(socket);
     if (edge?.object === undefined) return;
     const { id } = edge.object;
-    const newest = this.#draining.get(id)?.epoch ?? this.#options.newestEpoch(id) ?? 0n;
+    const newest = this.#newestEpoch(id);
     if (epoch > 0n && epoch >= newest) {
       // It has become the owner after the one that it was to be left for, who finds out by itself.
       if (epoch > newest) this.#draining.delete(id);
