@@ -11,13 +11,13 @@
  *     npm run bench -- migration --rtt 80 --sizes 1024,1048576,104857600 --moves 30,10,4
  */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { Agent, get, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startCluster } from '../cluster.js';
 import { median, row } from '../figures.js';
+import { cpuMs } from '../servers.js';
 
 const { values } = parseArgs({
   options: {
@@ -39,8 +39,6 @@ const restMs = 1500;
 /** Callers begin with code that is not compiled yet, and would look faster later for that alone. */
 const warmUpMs = 5000;
 const baseMs = 4000;
-/** What /proc counts in, on any Linux. */
-const tickMs = 10;
 const agent = new Agent({ keepAlive: true, maxSockets: 1000 });
 
 /** @typedef {import('../cluster.js').ClusterNode} ClusterNode */
@@ -160,13 +158,7 @@ function quantile(numbers, share) {
 /** Processor time that all nodes have taken so far, in milliseconds. */
 function processorMs() {
   if (process.platform !== 'linux') return Number.NaN;
-  let ticks = 0;
-  for (const { pid } of nodes) {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    ticks += Number(fields[11]) + Number(fields[12]);
-  }
-  return ticks * tickMs;
+  return nodes.reduce((sum, { pid }) => sum + cpuMs(pid), 0);
 }
 
 /**
