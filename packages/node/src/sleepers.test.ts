@@ -33,26 +33,16 @@ function asleep(log: { isIdle: boolean; isCopying?: boolean }): Entry {
   return entry as unknown as Entry;
 }
 
-test('one that another node gets something from stays until that has it', async () => {
-  const gone = vi.fn();
-  const sleepers = sleepersWith(() => 1, gone);
-  const entry = asleep({ isIdle: false });
-  sleepers.add(entry);
-  sleepers.look();
-  await new Promise(setImmediate);
-  expect(gone).not.toHaveBeenCalled();
-  Object.assign(entry.log as object, { isIdle: true });
-  sleepers.look();
-  await vi.waitFor(() => expect(gone).toHaveBeenCalledWith(entry));
-});
-
-test('one that another node gets the state from stays as long as that takes', async () => {
+test.each([
+  ['records', false, 1],
+  ['the whole state', true, forgetAfterMs * 100],
+])('one that another node gets %s from stays until that has it', async (_what, isCopying, ms) => {
   const gone = vi.fn();
   let nowMs = 1;
   const sleepers = sleepersWith(() => nowMs, gone);
-  const entry = asleep({ isIdle: false, isCopying: true });
+  const entry = asleep({ isIdle: false, isCopying });
   sleepers.add(entry);
-  nowMs = forgetAfterMs * 100;
+  nowMs = ms;
   sleepers.look();
   await new Promise(setImmediate);
   expect(gone).not.toHaveBeenCalled();
