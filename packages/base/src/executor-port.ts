@@ -171,8 +171,7 @@ export type UnmarkedMessage =
     }
   /**
    * Something in the executor waits for the groups up to the `group`-th, or it has much held for them: it is
-   * told of them at once.
-   * Else it hears `appended` after a while, and `committed` not at all.
+   * told of them at once. Else it hears `appended` after a while, and `committed` not at all.
    */
   | { readonly type: 'awaits'; readonly activation: number; readonly group: number }
   /** As `awaits`; and the activation takes no more events until they are folded in. */

@@ -2,8 +2,8 @@
  * How fast pages leave of copies that nobody waits for: so many bytes in a second where this node has
  * nothing else to do, and fewer where it is busy. Whoever sends a page asks for its turn; what has to
  * wait comes back by a timer, and says how late that was. Timers that come late, on average over an
- * interval, mean that the event loop or the processor has others to serve: then the rate is halved, down to a least
- * one. It grows again, by a sixteenth of the greatest in each interval without lateness.
+ * interval, mean that the event loop or the processor has others to serve: then the rate is halved, down to
+ * a least one. It grows again, by a sixteenth of the greatest in each interval without lateness.
  *
  * Invariants
  * 1. The rate is never below `rebuildBusyBytesPerSecond` (or the greatest, where that is less): a copy ends.

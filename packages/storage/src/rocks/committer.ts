@@ -5,8 +5,9 @@
  * Invariants
  * 1. Requests take effect in the order they were added, whatever batch each falls into.
  * 2. All keys that one record touches (state, head, alarm index, generation, log) are in one batch.
- * 3. `commit` returns after the fsync, where the batch has anything but folding and pages of a half copy; until then nothing it took is settled. When it throws, what
- *    the disk holds is unknown: it is never called again.
+ * 3. `commit` returns after the fsync, where the batch has anything but folding and pages of a half copy;
+ *    until then nothing it took is settled. When it throws, what the disk holds is unknown: it is never
+ *    called again.
  * 4. A refused request (fenced, gap) has put nothing into the batch that a reader can see.
  */
 import {
