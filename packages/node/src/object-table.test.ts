@@ -60,6 +60,7 @@ class World {
       logs: {
         acquire: async (_object: ObjectRef, _epoch: Epoch, _home: string, events: LogEvents) => {
           this.events = events;
+          this.isOver = false;
           return log;
         },
       },
@@ -122,6 +123,21 @@ test('where there is no majority, calls that wait are refused, and clients’ ev
   due.find(({ ms }) => ms === stalledReleaseMs)?.run();
   await settle();
   expect(said).toEqual(['a call is refused', 'released', 'left', 'the next goes back']);
+});
+
+test('clients’ events that wait for an object that is lost go back: the next owner may have newer ones', async () => {
+  const world = new World();
+  const { table, said } = world;
+  table.deliver(object, 'request', world.delivery('a call'));
+  await settle();
+  world.events?.lost(new HomingError('not_owner', 'another node has it'));
+  table.deliver(object, 'socket', world.delivery('an event', 10));
+  table.deliver(object, 'request', world.delivery('the next call'));
+  expect(said.splice(0)).toEqual(['a call is delivered']);
+  world.log.release();
+  table.onEnded(1);
+  await settle();
+  expect(said).toEqual(['left', 'an event goes back', 'the next call is delivered']);
 });
 
 test('what an activation waits for to be folded in is folded in as soon as it is committed', async () => {

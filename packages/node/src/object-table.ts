@@ -665,11 +665,7 @@ export class ObjectTable {
     const { log } = entry;
     entry.since = clock.monotonicMs();
     if (log === undefined || log.isOver) {
-      if (entry.waiting.length === 0) this.#forget(entry);
-      else {
-        entry.state = 'placing';
-        this.#place(entry, 'request');
-      }
+      this.#forget(entry);
       return;
     }
     entry.groupsBefore = entry.folded;
@@ -679,7 +675,10 @@ export class ObjectTable {
     else this.#asleep.add(entry);
   }
 
-  /** The entry goes; what still waits in it looks for the object anew. */
+  /**
+   * The entry goes. Calls that wait in it look for the object anew. What clients have sent goes back: it may
+   * not be run behind newer frames, which another owner may have had meanwhile.
+   */
   #forget(entry: Entry): void {
     if (!this.#remove(entry)) return;
     const waiting = entry.waiting.take();
