@@ -87,10 +87,11 @@ export class DiskChecks implements DiskObserver {
 
   #isPast({ contents }: Disk, id: ObjectIdHex, value: number): boolean {
     const name = this.#names.get(valueKey(id, String(value)));
-    const head = contents.head(id);
     if (name === undefined) return false;
-    if (head === undefined) return contents.floor(id) > name.epoch;
-    return compareRecordNames(head.applied, name) >= 0;
+    // Forgotten: the next life may have begun, and not have applied anything.
+    if (contents.floor(id) > name.epoch) return true;
+    const head = contents.head(id);
+    return head !== undefined && compareRecordNames(head.applied, name) >= 0;
   }
 
   /** The state as of its applied record, with that of every other disk. */
