@@ -97,10 +97,12 @@ async function atHomeInEu(names: readonly string[]): Promise<void> {
 
 async function loseEu(): Promise<void> {
   for (const node of lost) cluster.signal(node, 'SIGKILL');
-  await until(async () => {
-    const response = await fetch(`http://${cluster.node('n2').admin}/api/nodes`);
-    return ((await response.json()) as object[]).length === 3;
-  });
+  for (const node of left) {
+    await until(async () => {
+      const response = await fetch(`http://${cluster.node(node).admin}/api/nodes`);
+      return ((await response.json()) as object[]).length === left.length;
+    });
+  }
 }
 
 test.skipIf(!hasEtcd)(
