@@ -32,6 +32,7 @@ chaos check FILE        checks a saved history again
   --objects N       lists, and as many registers, at a time (default 8)     run
   --moves N         objects that move between regions at a time (default 0) run
   --rate N          requests a second; 0 for no limit (default 400)         run
+  --timeout-ms N    after which a client gives a call up (default 5000)     run
   --seed N          of all choices (default a random one)                   run, drain
   --rounds N        (default 20; drain: one a node)                         failover, drain
   --nodes N         (default 3)
@@ -74,6 +75,7 @@ function parse(args: readonly string[]) {
       objects: { type: 'string', default: '8' },
       rate: { type: 'string', default: '400' },
       moves: { type: 'string', default: '0' },
+      'timeout-ms': { type: 'string', default: '5000' },
       seed: { type: 'string' },
       rounds: { type: 'string' },
       nodes: { type: 'string', default: '3' },
@@ -126,6 +128,7 @@ async function run(values: Values, directory: string): Promise<number> {
     objects: numberOf(values, 'objects'),
     operationsPerSecond: numberOf(values, 'rate'),
     moves: numberOf(values, 'moves'),
+    callTimeoutMs: numberOf(values, 'timeout-ms'),
     print: (line) => console.error(line),
   });
   console.log(values.json ? JSON.stringify(report) : reportText(report));
@@ -224,6 +227,7 @@ const numberFlags = [
   'objects',
   'rate',
   'moves',
+  'timeout-ms',
   'seed',
   'rounds',
   'nodes',

@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly operationsPerSecond?: number;
   /** Objects that move between regions at a time, all the while. Default 0. */
   readonly moves?: number;
+  /** After which a client gives a call up: its outcome is unknown then. Default 5000. */
+  readonly callTimeoutMs?: number;
   readonly print: (line: string) => void;
 }
 
@@ -54,7 +56,7 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
     history,
     seed,
     clients: options.clients ?? 16,
-    requestTimeoutMs: 5000,
+    requestTimeoutMs: options.callTimeoutMs ?? 5000,
     ...(options.objects === undefined ? {} : { objects: options.objects }),
     ...(options.operationsPerSecond === undefined
       ? {}

@@ -21,7 +21,9 @@ async function chaos(...flags: string[]): Promise<RunReport> {
 
 describe.skipIf(!isEtcdInstalled())('objects that move between regions (needs etcd)', () => {
   test('no call fails, and nothing is lost', async () => {
-    const report = await chaos('--seed', '7', '--faults', 'none');
+    // A machine that is busy with other work may let a call or a session wait: that is no failure.
+    const patience = ['--timeout-ms', '30000', '--ttl-ms', '20000'];
+    const report = await chaos('--seed', '7', '--faults', 'none', ...patience);
     expect(report.violations).toEqual([]);
     expect(report.errors).toEqual([]);
     expect(report.moves.moved).toBeGreaterThan(10);
