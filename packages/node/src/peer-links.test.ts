@@ -7,6 +7,7 @@ import {
   encodeInLane,
   takeInLane,
 } from './call-messages.ts';
+import type { Delivery } from './object-entry.ts';
 import { PeerLinks, type PeerLinksOptions } from './peer-links.ts';
 import { SocketTable } from './socket-table.ts';
 
@@ -24,6 +25,7 @@ const nothing = () => {};
 class World {
   readonly said: string[] = [];
   readonly sockets: SocketTable;
+  readonly links: PeerLinks;
   /** Events that the object cannot take now, by socket. */
   readonly waiting: (() => void)[] = [];
   isLeaving = false;
@@ -73,6 +75,9 @@ class World {
         leaveTimeoutMs: 1000,
       },
       objects: () => ({
+        owns: () => this.epoch !== undefined,
+        deliver: (_object: ObjectRef, _cause: string, delivery: Delivery) =>
+          delivery.forward('new'),
         status: () =>
           this.epoch === undefined ? { state: 'placing' } : { state: 'asleep', epoch: this.epoch },
         isLeaving: () => this.isLeaving,
@@ -82,6 +87,7 @@ class World {
         },
       }),
     } as unknown as PeerLinksOptions);
+    this.links = links;
     for (const node of ['edge', 'new']) {
       this.#handler?.up(peerOf(node));
       const greeting = encodeCall({ type: 'lane', life: 1, taken: 0 });
@@ -152,4 +158,18 @@ test('an owner that hears of the next one gives back what it has not taken, and 
     'taken to new',
     'returned 3 to edge',
   ]);
+});
+
+test('a client of this node is brought to its object, which left before the client was attached', () => {
+  const world = new World();
+  const { links, sockets, said } = world;
+  sockets.add('self/1', { kind: 'object', object });
+  world.epoch = undefined;
+  links.left(object);
+  said.length = 0;
+  const port = links.attach('self/1', { send: nothing, close: nothing });
+  expect(said).toEqual(['reattach to new']);
+  port.message('1');
+  world.hears('new', { type: 'reattached', object, epoch: 2n as Epoch });
+  expect(said).toEqual(['reattach to new', 'event 1 to new']);
 });

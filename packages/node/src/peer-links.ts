@@ -208,7 +208,11 @@ export class PeerLinks {
     const node = socket.slice(0, Math.max(0, socket.indexOf(nodeEnd)));
     const self = this.#options.coordinator.self?.node;
     const isElsewhere = node !== '' && node !== self && this.#up.has(node);
-    return this.#edge.attach(socket, sink, isElsewhere ? node : undefined);
+    const port = this.#edge.attach(socket, sink, isElsewhere ? node : undefined);
+    const object = this.#options.sockets.describe(socket)?.object;
+    // Left before its client came.
+    if (object !== undefined && !this.#options.objects().owns(object.id)) this.left(object);
+    return port;
   }
 
   /** Of the owners of an object, this node among them, as far as is known. */

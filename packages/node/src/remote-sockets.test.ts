@@ -24,6 +24,7 @@ class World {
   readonly said: string[] = [];
   readonly told: string[] = [];
   hasRoom = true;
+  isOwner = true;
   readonly sockets: SocketTable;
   readonly remote: RemoteSockets;
 
@@ -47,7 +48,7 @@ class World {
         keep: (node, message) => this.hasRoom && send(node, message),
         sendOrEnd: send,
       },
-      epochOf: () => epoch,
+      epochOf: () => (this.isOwner ? epoch : undefined),
       reachable: () => [],
       gatherTimeoutMs: 1000,
       adopted: nothing,
@@ -87,4 +88,18 @@ test('a client whose answers find no room is heard to its end', () => {
   remote.onEvent('edge', { type: 'event', socket: 'edge/1', event: closed });
   expect(told).toEqual(['message', 'close']);
   expect(sockets.has('edge/1')).toBe(false);
+});
+
+test('an object that leaves before a client is attached loses nothing that the client sends', () => {
+  const { remote, sockets, said, told } = world;
+  sockets.add('self/1', { kind: 'object', object });
+  sockets.send('self/1', 'welcome');
+  remote.left(object);
+  sockets.takeAll(object.id);
+  world.isOwner = false;
+  said.length = 0;
+  remote.onAttach('edge', 'self/1');
+  remote.onEvent('edge', { type: 'event', socket: 'self/1', event });
+  expect([said, told]).toEqual([['attached', 'send', 'not-here', 'returned'], []]);
+  expect(sockets.has('self/1')).toBe(false);
 });

@@ -122,6 +122,8 @@ export class RemoteSockets {
     try {
       const port = sockets.attach(socket, this.#sink(node, socket, object));
       this.#of(node).set(socket, { port, object });
+      // Left before its client came.
+      if (object !== undefined && this.#options.epochOf(object.id) === undefined) this.left(object);
     } catch {
       lanes.sendOrEnd(node, { type: 'gone', socket });
     }

@@ -85,12 +85,16 @@ function isMirroring(sink: SocketSink | MirroringSink | undefined): sink is Mirr
 
 /** Close code for an end that vanished: the object's memory is gone. */
 const vanishedCode = 1011;
+/** Sockets whose objects have left, for clients still to be attached; past it the oldest is forgotten. */
+const leftMax = 1000;
 
 export class SocketTable {
   readonly #options: SocketTableOptions;
   readonly #sockets = new Map<string, Socket>();
   readonly #byObject = new Map<ObjectIdHex, ObjectSockets>();
   readonly #byActivation = new Map<number, Set<Socket>>();
+  /** Of objects that left before the clients were attached. */
+  readonly #left = new Set<Socket>();
 
   constructor(options: SocketTableOptions) {
     this.#options = options;
@@ -174,14 +178,31 @@ export class SocketTable {
     if (entry !== undefined) this.#remove(entry);
   }
 
-  /** The object leaves this node: its sockets are forgotten here, and returned. */
+  /**
+   * The object leaves this node: its sockets are forgotten here, and returned. Those whose clients are still to
+   * be attached wait for them, and follow it then.
+   */
   takeAll(id: ObjectIdHex): readonly SocketCopy[] {
     const found = this.#byObject.get(id);
     if (found === undefined) return [];
-    const copies = [...found.sockets].map((entry) => this.#copy(entry));
-    for (const entry of found.sockets) this.#sockets.delete(entry.id);
-    this.#byObject.delete(id);
+    const copies: SocketCopy[] = [];
+    for (const entry of [...found.sockets]) {
+      if (entry.sink === undefined) this.#await(entry);
+      else {
+        copies.push(this.#copy(entry));
+        this.#remove(entry);
+      }
+    }
+    // The next owner's is newer.
+    found.autoResponse = undefined;
+    this.forget(id);
     return copies;
+  }
+
+  #await(entry: Socket): void {
+    this.#left.add(entry);
+    const [oldest] = this.#left;
+    if (this.#left.size > leftMax && oldest !== undefined) this.#remove(oldest);
   }
 
   #copy(entry: Socket): SocketCopy {
@@ -193,6 +214,7 @@ export class SocketTable {
 
   #connect(entry: Socket, sink: SocketSink | MirroringSink): SocketPort {
     entry.sink = sink;
+    this.#left.delete(entry);
     const waiting = entry.waiting;
     entry.waiting = [];
     entry.waitingBytes = 0;
@@ -353,6 +375,7 @@ export class SocketTable {
 
   #remove(entry: Socket): boolean {
     if (!this.#sockets.delete(entry.id)) return false;
+    this.#left.delete(entry);
     if (entry.home.kind === 'object') {
       this.#byObject.get(entry.home.object.id)?.sockets.delete(entry);
     } else if (entry.home.kind === 'memory' && entry.home.activation !== undefined) {
