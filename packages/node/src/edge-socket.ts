@@ -58,7 +58,7 @@ const eventBytes = 64;
 
 export class EdgeSocket implements SocketPort {
   readonly id: string;
-  readonly client: SocketSink;
+  client: SocketSink;
   readonly #host: EdgeHost;
   object: ObjectRef | undefined;
   copy: SocketCopy;
@@ -109,8 +109,8 @@ export class EdgeSocket implements SocketPort {
    * given up is lost with it where later ones have gone to the next one: it would be overtaken.
    */
   again(event: SocketEvent, from?: string): void {
-    if (from !== undefined && !this.awaits(from) && this.#givenUp?.get(from) === true) return;
-    this.#returned.push(event);
+    const isLate = from !== undefined && !this.awaits(from) && this.#givenUp?.get(from) === true;
+    if (!isLate) this.#returned.push(event);
     if (this.link.kind === 'here' || this.link.kind === 'node') this.linked(this.link);
   }
 

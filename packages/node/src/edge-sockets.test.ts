@@ -297,8 +297,26 @@ test('a client that has left while its object did is brought to the next owner',
   edge.onReturned('old', 'old/1', { type: 'close', code: 1001, reason: '', wasClean: true });
   expect(edge.has(object.id)).toBe(true);
   edge.onTake('new', object, epoch);
+  edge.onFlushed('old', flushed());
   expect(world.sent.at(-1)?.message).toMatchObject({ type: 'event', event: { code: 1001 } });
   expect([edge.has(object.id), world.heard]).toEqual([false, []]);
+});
+
+test('what comes back for a client that has left waits until all of it has', () => {
+  const { edge } = world;
+  for (const data of ['1', '2']) world.port.message(data);
+  world.port.closed(1000, '', true);
+  world.sent.length = 0;
+  // The same node claims the object anew, while later events are still on their way to it.
+  edge.onNotHere('old', object);
+  edge.onReturned('old', 'old/1', { type: 'message', data: '1' });
+  edge.onTake('old', object, epoch);
+  expect(world.log).toEqual(['to old flush', 'to old taken']);
+  edge.onReturned('old', 'old/1', { type: 'message', data: '2' });
+  edge.onReturned('old', 'old/1', { type: 'close', code: 1000, reason: '', wasClean: true });
+  edge.onFlushed('old', flushed());
+  expect(world.log.slice(2)).toEqual(['to old event 1', 'to old event 2', 'to old event']);
+  expect(edge.has(object.id)).toBe(false);
 });
 
 test('what waits for an object that was here comes to its next owner before what follows', () => {
@@ -325,6 +343,17 @@ test('what an owner that was given up gives back late is not passed behind later
   edge.onReturned('old', 'old/1', { type: 'message', data: 'too late' });
   const frames = world.log.filter((line) => line.startsWith('to new event'));
   expect(frames).toEqual(['to new event in time', 'to new event and this', 'to new event later']);
+});
+
+test('nor is it where the client has left meanwhile', () => {
+  const { edge } = world;
+  edge.over('old', 'dead');
+  edge.onTake('new', object, epoch);
+  world.port.message('later');
+  world.port.closed(1000, '', true);
+  edge.onReturned('old', 'old/1', { type: 'message', data: 'too late' });
+  expect(world.log).toEqual(['to new taken', 'to new event later', 'to new event']);
+  expect(edge.has(object.id)).toBe(false);
 });
 
 test('where too much waits the end comes behind all of it', () => {

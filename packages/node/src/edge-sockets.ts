@@ -76,7 +76,7 @@ export class EdgeSockets implements EdgeHost {
   readonly #draining = new Map<ObjectIdHex, { readonly epoch: Epoch; readonly then: () => void }>();
   /** Those whose events the link to their owner had no room for. */
   readonly #stalled = new Set<EdgeSocket>();
-  readonly #departed = new Map<string, Pick<EdgeSocket, 'object' | 'copy'>>();
+  readonly #departed = new Map<string, EdgeSocket>();
 
   constructor(options: EdgeSocketsOptions) {
     this.#options = options;
@@ -274,22 +274,20 @@ export class EdgeSockets implements EdgeHost {
   }
 
   onReturned(node: string, socket: string, event: SocketEvent): void {
-    const edge = this.#sockets.get(socket) ?? this.#revived(socket);
+    const edge = this.#sockets.get(socket) ?? this.#revived(socket, node);
     if (edge?.object === undefined) return;
     edge.again(event, node);
     this.seek(edge.object);
   }
 
-  /** Its client is gone, and its object has not heard so. */
-  #revived(socket: string): EdgeSocket | undefined {
-    const departed = this.#departed.get(socket);
-    if (departed === undefined) return undefined;
+  /** Its client is gone, and its object has not heard so. `node` let go of that, and may give back more. */
+  #revived(socket: string, node?: string): EdgeSocket | undefined {
+    const edge = this.#departed.get(socket);
+    if (edge === undefined) return undefined;
     this.#departed.delete(socket);
-    const edge = new EdgeSocket(this, socket, noClient);
-    edge.isOver = true;
-    edge.copy = departed.copy;
     this.#sockets.set(socket, edge);
-    this.#setObject(edge, departed.object);
+    this.#setObject(edge, edge.object);
+    if (node !== undefined) edge.left(node);
     return edge;
   }
 
@@ -406,7 +404,8 @@ export class EdgeSockets implements EdgeHost {
     edges?.delete(edge);
     if (edges?.size === 0) this.#byObject.delete(object.id);
     if (link.kind !== 'node' && link.kind !== 'here') return;
-    this.#departed.set(id, { object, copy: edge.copy });
+    edge.client = noClient;
+    this.#departed.set(id, edge);
     const [oldest] = this.#departed.keys();
     if (this.#departed.size > departedMax && oldest !== undefined) this.#departed.delete(oldest);
   }
