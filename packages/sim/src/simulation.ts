@@ -515,8 +515,9 @@ class Run {
    * amiss: some send hundreds of small pages, each of which waits for the answer to the last.
    */
   #withCopies(boundMs: number): number {
-    const { network, fsyncMs, limits } = this.#profile;
-    const pageMs = 2 * network.delayMs[1] + fsyncMs[1];
+    const { network, migration, fsyncMs, limits } = this.#profile;
+    const oneWayMs = network.delayMs[1] + (migration?.apartMs ?? 0);
+    const pageMs = 2 * oneWayMs + fsyncMs[1];
     const pages = [...this.#cluster.disks.values()].flatMap(({ contents }) =>
       this.#cluster.objects.map(({ id }) => {
         const snapshot = contents.snapshot(id);
