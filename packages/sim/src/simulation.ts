@@ -63,8 +63,8 @@ const bounds = {
   remotesMs: 60_000,
   lostMs: 60_000,
 };
-/** Of one object to one store, each begun anew: for what was written meanwhile, a set that changed, another owner. */
-const copiesInTurn = 3;
+/** Copies that are begun anew: for what was written meanwhile, a set that changed, another owner. */
+const copiesAnew = 3;
 const violationsMax = 20;
 const lookEveryMs = 250;
 const callAgainMs = 5000;
@@ -511,15 +511,17 @@ class Run {
   }
 
   /**
-   * With the time that copies of a whole object take on the links and disks of this run, where nothing is
-   * amiss: some send hundreds of small pages, each of which waits for the answer to the last.
+   * With the time that copies of whole objects take on the links and disks of this run, where nothing is
+   * amiss: some send hundreds of small pages, each of which waits for the answer to the last, and one copy
+   * after the other. At worst one node sends all objects to all others.
    */
   #withCopies(boundMs: number): number {
     const { network, migration, fsyncMs, limits } = this.#profile;
     const oneWayMs = network.delayMs[1] + (migration?.apartMs ?? 0);
     const pageMs = 2 * oneWayMs + fsyncMs[1];
-    const pages = [...this.#cluster.disks.values()].flatMap(({ contents }) =>
-      this.#cluster.objects.map(({ id }) => {
+    const { disks, objects, names } = this.#cluster;
+    const pages = [...disks.values()].flatMap(({ contents }) =>
+      objects.map(({ id }) => {
         const snapshot = contents.snapshot(id);
         let count = 0;
         while (snapshot?.next(limits.pageBytes) !== undefined) count += 1;
@@ -527,7 +529,8 @@ class Run {
       }),
     );
     const copyMs = (Math.max(...pages) * pageMs) / limits.pagesInFlightMax;
-    return boundMs + copiesInTurn * copyMs;
+    const copiesInTurn = Math.ceil((objects.length * (names.length - 1)) / limits.copiesMax);
+    return boundMs + (copiesInTurn + copiesAnew) * copyMs;
   }
 
   /** The newest record that is folded in anywhere. */
