@@ -417,7 +417,8 @@ class Run {
     const cluster = this.#cluster;
     // Where a disk that was lost is never replaced in its sets, nothing else is to be moved.
     if (this.#profile.controller.rebuildDelayMs >= neverMs) return;
-    if (!(await this.#within(bounds.restMs, () => cluster.unrest === undefined))) {
+    const isAtRest = () => cluster.unrest === undefined;
+    if (!(await this.#within(this.#withCopies(bounds.restMs), isAtRest))) {
       this.#broken('rest', cluster.unrest ?? '');
       return;
     }
