@@ -103,3 +103,16 @@ test('an object that leaves before a client is attached loses nothing that the c
   expect([said, told]).toEqual([['attached', 'send', 'not-here', 'returned'], []]);
   expect(sockets.has('self/1')).toBe(false);
 });
+
+test('of sockets that were left and get no client the oldest are forgotten', () => {
+  const { sockets } = world;
+  for (let number = 0; number <= 1000; number++) {
+    sockets.add(`self/${number}`, { kind: 'object', object });
+  }
+  sockets.takeAll(object.id);
+  expect(['self/0', 'self/1', 'self/1000'].map((socket) => sockets.has(socket))).toEqual([
+    false,
+    true,
+    true,
+  ]);
+});
