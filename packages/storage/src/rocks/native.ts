@@ -27,6 +27,8 @@ export interface OpenOptions {
   readonly memtableMemoryBudget: number;
   readonly cacheSize: number;
   readonly walCompression: boolean;
+  /** With a dictionary of each file; large levels are compressed without it, too. */
+  readonly compression: boolean;
   readonly parallelism: number;
 }
 

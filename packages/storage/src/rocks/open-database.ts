@@ -71,6 +71,8 @@ function open(place: Place, isNew: boolean, options: DatabaseOptions): Promise<D
         cacheSize: options.blockCacheBytes,
         // The log is short-lived and its records are small: compressing it costs more than it saves.
         walCompression: false,
+        // A dictionary trained for each file costs a compaction most of its time. Blocks are compressed without.
+        compression: false,
         parallelism: 2,
       },
       (error) => {
