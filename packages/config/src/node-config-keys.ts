@@ -246,10 +246,10 @@ export const nodeConfigKeys = {
     8 * 1024 * 1024,
     'The same, at least, of copies in another region while the node is busy.',
   ),
-  'replication.rebuildLateMs': byDefault(
-    whole(1, 10_000),
-    3,
-    'A node is busy when its timers come later than so many milliseconds, on average of a tenth of a second.',
+  'replication.rebuildBusyPercent': byDefault(
+    whole(0, 100),
+    40,
+    'A node is busy when its main thread is at work for more than so much of a tenth of a second.',
   ),
   'replication.rebuildYieldMs': byDefault(
     whole(0, 86_400_000),

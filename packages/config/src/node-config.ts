@@ -48,7 +48,7 @@ export interface NodeConfig {
     readonly changesMax: number;
     readonly rebuildBytesPerSecond: number;
     readonly rebuildBusyBytesPerSecond: number;
-    readonly rebuildLateMs: number;
+    readonly rebuildBusyPercent: number;
     readonly rebuildYieldMs: number;
     readonly balancePercent: number;
     /** By binding or class. */
@@ -174,7 +174,7 @@ function assemble(sources: NodeConfigSources, folder: string): NodeConfig {
       changesMax: value('replication.changesMax'),
       rebuildBytesPerSecond: value('replication.rebuildBytesPerSecond'),
       rebuildBusyBytesPerSecond: value('replication.rebuildBusyBytesPerSecond'),
-      rebuildLateMs: value('replication.rebuildLateMs'),
+      rebuildBusyPercent: value('replication.rebuildBusyPercent'),
       rebuildYieldMs: value('replication.rebuildYieldMs'),
       balancePercent: value('replication.balancePercent'),
       ...given({ remote: value('replication.remote') }),

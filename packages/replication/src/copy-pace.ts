@@ -1,9 +1,8 @@
 /**
  * How fast pages leave of copies that nobody waits for: so many bytes in a second where this node has
- * nothing else to do, and fewer where it is busy. Whoever sends a page asks for its turn; what has to
- * wait comes back by a timer, and says how late that was. Timers that come late, on average over an
- * interval, mean that the event loop or the processor has others to serve: then the rate is halved, down to
- * a least one. It grows again, by a sixteenth of the greatest in each interval without lateness.
+ * little else to do, and fewer where it is busy. Whoever sends a page asks for its turn; what has to wait comes
+ * back by a timer. Where the node's thread was at work for more than a share of an interval, the rate is
+ * halved, down to a least one. It grows again, by a sixteenth of the greatest in each other interval.
  *
  * Invariants
  * 1. The rate is never below `rebuildBusyBytesPerSecond` (or the greatest, where that is less): a copy ends.
@@ -15,26 +14,29 @@ import type { ReplicationLimits } from './limits.ts';
 
 type Limits = Pick<
   ReplicationLimits,
-  'rebuildBytesPerSecond' | 'rebuildBusyBytesPerSecond' | 'rebuildLateMs'
+  'rebuildBytesPerSecond' | 'rebuildBusyBytesPerSecond' | 'rebuildBusyPercent'
 >;
 
-/** How long lateness is averaged over, and the least time between two changes of the rate. */
+/** The least time between two changes of the rate, and that which its next one goes by. */
 const intervalMs = 100;
+/** After so long without a page that had to wait, the time before says nothing of the copy that begins. */
+const staleMs = 10 * intervalMs;
 /** So many intervals take it from nothing to the greatest. */
 const steps = 16;
 
 export class CopyPace {
   readonly #limits: Limits;
+  readonly #utilisation: () => number;
   /** Bytes in a second. */
   #rate: number;
   /** When the next page may leave. */
   #untilMs = 0;
   #sinceMs = 0;
-  #lateMs = 0;
-  #turns = 0;
 
-  constructor(limits: Limits) {
+  /** `utilisation`: as `ReplicationOptions` has it. */
+  constructor(limits: Limits, utilisation: () => number) {
     this.#limits = limits;
+    this.#utilisation = utilisation;
     this.#rate = limits.rebuildBytesPerSecond;
   }
 
@@ -50,19 +52,17 @@ export class CopyPace {
     return 0;
   }
 
-  /** A page that had to wait comes back, so much later than it wanted. */
-  cameBack(nowMs: number, lateMs: number): void {
-    // A turn that begins an interval after a time without copies says nothing of that time.
-    if (this.#turns === 0) this.#sinceMs = nowMs;
-    this.#turns += 1;
-    this.#lateMs += Math.max(0, lateMs);
-    if (nowMs - this.#sinceMs < intervalMs && this.#lateMs < intervalMs) return;
-    const { rebuildBytesPerSecond, rebuildBusyBytesPerSecond, rebuildLateMs } = this.#limits;
-    const isBusy = this.#lateMs / this.#turns > rebuildLateMs;
+  /** A page that had to wait comes back. */
+  cameBack(nowMs: number): void {
+    const passedMs = nowMs - this.#sinceMs;
+    if (passedMs < intervalMs) return;
+    this.#sinceMs = nowMs;
+    const utilisation = this.#utilisation();
+    if (passedMs > staleMs) return;
+    const { rebuildBytesPerSecond, rebuildBusyBytesPerSecond, rebuildBusyPercent } = this.#limits;
+    const isBusy = utilisation * 100 > rebuildBusyPercent;
     const wanted = isBusy ? this.#rate / 2 : this.#rate + rebuildBytesPerSecond / steps;
     const least = Math.min(rebuildBusyBytesPerSecond, rebuildBytesPerSecond);
     this.#rate = Math.min(rebuildBytesPerSecond, Math.max(least, wanted));
-    this.#turns = 0;
-    this.#lateMs = 0;
   }
 }

@@ -47,8 +47,8 @@ export interface ReplicationLimits {
   readonly rebuildBytesPerSecond: number;
   /** The same where the node is busy. */
   readonly rebuildBusyBytesPerSecond: number;
-  /** It is busy when what waits for its turn comes so late, on average. */
-  readonly rebuildLateMs: number;
+  /** It is busy when its thread is at work for more than so much of the time. */
+  readonly rebuildBusyPercent: number;
   /** How long one copy gives way to what keeps the node busy. */
   readonly rebuildYieldMs: number;
   /** Objects that are looked at in one page, when a store finds out what it lacks. */
@@ -130,7 +130,7 @@ export const replicationLimits: ReplicationLimits = {
   laggardMs: 2000,
   rebuildBytesPerSecond: 32 * 1024 * 1024,
   rebuildBusyBytesPerSecond: 8 * 1024 * 1024,
-  rebuildLateMs: 3,
+  rebuildBusyPercent: 40,
   rebuildYieldMs: 300_000,
   passHeads: 1000,
   passPauseMs: 5,

@@ -67,6 +67,11 @@ export interface ReplicationOptions {
   readonly timers: Timers;
   readonly logger: Logger;
   readonly limits: ReplicationLimits;
+  /**
+   * The share, 0 to 1, of the time since it was last asked in which this node's thread was at work: where it is
+   * large, copies give way. By default 0.
+   */
+  readonly utilisation?: (() => number) | undefined;
   /** Which cluster this node is of: it goes by the replica sets of no other. */
   readonly cluster: string;
   /** The shard that holds an object which is at home in the region: `<region>/<shard>`. */
@@ -169,6 +174,7 @@ export class Replication implements ObjectLogs {
       clock,
       timers,
       limits,
+      utilisation: options.utilisation ?? (() => 0),
       send,
       bugs,
       failed: onFailure,

@@ -31,6 +31,7 @@ function sending(pages = 1) {
   const copies = new SnapshotSender({
     store: { snapshot } as unknown as Store,
     clock: { monotonicMs: () => 0 as MonotonicMs } as Clock,
+    utilisation: () => 0,
     timers: {
       after: (_ms, run) => {
         due.push(run);
@@ -98,6 +99,7 @@ function paced(pageCount: number, changes: Partial<typeof replicationLimits> = {
   const copies = new SnapshotSender({
     store: { snapshot } as unknown as Store,
     clock: { monotonicMs: () => nowMs as MonotonicMs } as Clock,
+    utilisation: () => 0,
     timers: {
       after: (ms, run) => {
         const timer = { atMs: nowMs + ms, run };

@@ -76,6 +76,8 @@ export interface SnapshotSenderOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly limits: ReplicationLimits;
+  /** As `ReplicationOptions` has it. */
+  readonly utilisation: () => number;
   readonly send: (node: string, message: LogMessage) => boolean;
   /** What is held of an object is damaged. */
   readonly failed: (error: unknown) => void;
@@ -96,7 +98,7 @@ export class SnapshotSender {
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
-    this.#pace = new CopyPace(options.limits);
+    this.#pace = new CopyPace(options.limits, options.utilisation);
   }
 
   /** A copy of the same object to the same node that is under way is given up. */
@@ -355,11 +357,9 @@ export class SnapshotSender {
     const { clock, timers } = this.#options;
     // A clock may not tell apart what is less than that.
     const waitMs = Math.max(1, delayMs);
-    const dueMs = clock.monotonicMs() + waitMs;
     timers.after(waitMs, () => {
       this.#isTurnDue = false;
-      const nowMs = clock.monotonicMs();
-      this.#pace.cameBack(nowMs, nowMs - dueMs);
+      this.#pace.cameBack(clock.monotonicMs());
       for (const copy of [...this.#turns]) {
         // The turn is taken, and whoever waits comes back with the next one.
         if (this.#isTurnDue) return;

@@ -49,7 +49,7 @@ import { Recovery } from './recovery.ts';
 import { RegionDelay } from './region-delay.ts';
 import { RegionNote } from './region-note.ts';
 import { RemoteAgreement } from './remote-agreement.ts';
-import { systemClock, systemTimers } from './system.ts';
+import { eventLoopUtilisation, systemClock, systemTimers } from './system.ts';
 import { CommandError } from './usage-error.ts';
 import { version } from './version.ts';
 import { describeWorker, Namespaces } from './worker-version.ts';
@@ -169,13 +169,14 @@ async function compose(
       commitTimeoutMs: config.commitTimeoutMs,
       rebuildBytesPerSecond: config.replication.rebuildBytesPerSecond,
       rebuildBusyBytesPerSecond: config.replication.rebuildBusyBytesPerSecond,
-      rebuildLateMs: config.replication.rebuildLateMs,
+      rebuildBusyPercent: config.replication.rebuildBusyPercent,
       rebuildYieldMs: config.replication.rebuildYieldMs,
       scrubBytesPerSecond: config.scrubBytesPerSecond,
       scrubPauseMs: config.scrubPauseMs,
       leftoverSweepMs: config.leftoverSweepMs,
       leftoverDelayMs: config.leftoverDelayMs,
     },
+    utilisation: eventLoopUtilisation(),
     cluster: config.etcd.prefix,
     keyOf,
     remoteOf: remote.remoteOf,
