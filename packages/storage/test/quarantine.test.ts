@@ -167,7 +167,8 @@ async function openDatabase(): Promise<Database> {
   const database = native.db_init(join(directory, 'db'));
   await new Promise<void>((resolve, reject) => {
     const options = { createIfMissing: false, compaction: 'level', parallelism: 1 } as const;
-    const rest = { memtableMemoryBudget: 1 << 22, cacheSize: 1 << 22, walCompression: false };
+    const plain = { walCompression: false, compression: false };
+    const rest = { memtableMemoryBudget: 1 << 22, cacheSize: 1 << 22, ...plain };
     native.db_open(database, { ...options, ...rest }, (error) =>
       error ? reject(error) : resolve(),
     );
