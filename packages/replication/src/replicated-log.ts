@@ -371,7 +371,7 @@ export class ReplicatedLog implements OwnedLog {
 
   up(store: string): void {
     for (const copy of this.#copiesElsewhere) {
-      if (copy.isMember(store)) copy.step({ type: 'up', store });
+      if (copy.isMember(store)) copy.up(store);
     }
     this.#step({ type: 'up', store });
     // Until it has answered, and knows what is committed.

@@ -67,6 +67,8 @@ export class ObjectStaging implements Staging, RemoteCopy {
   readonly #waiting = new Set<Waiting>();
   /** Since when a store has left something unanswered. */
   readonly #askedSinceMs = new Map<string, number>();
+  /** Stores whose copy has not ended. */
+  readonly #copying = new Set<string>();
   #failure: HomingError | undefined;
   #isOver = false;
 
@@ -137,6 +139,14 @@ export class ObjectStaging implements Staging, RemoteCopy {
       this.#waiting.delete(waiting);
       waiting.resolve();
     }
+  }
+
+  /** The store is there, or lacks what it had. A copy that is under way brings it all, and is not begun anew. */
+  up(store: string): void {
+    const { peers, copies } = this.#options.context;
+    const node = peers.nodeOf(store);
+    const isUnderWay = node !== undefined && copies.isUnderWay(node, this.#options.object.id);
+    if (!(isUnderWay && this.#copying.has(store))) this.step({ type: 'up', store });
   }
 
   onAnswer(store: string, answer: LogAnswer): void {
@@ -215,6 +225,7 @@ export class ObjectStaging implements Staging, RemoteCopy {
       return;
     }
     this.#askedSinceMs.delete(store);
+    this.#copying.add(store);
     context.copies.start({
       object,
       epoch,
@@ -223,8 +234,14 @@ export class ObjectStaging implements Staging, RemoteCopy {
       to: node,
       isPaced: true,
       isUrgent: () => 2 * this.#copy.bytes > context.limits.stagedBytesMax,
-      done: ({ lsn }: RecordName) => this.step({ type: 'copied', store, lsn }),
-      failed: () => this.#later(store),
+      done: ({ lsn }: RecordName) => {
+        this.#copying.delete(store);
+        this.step({ type: 'copied', store, lsn });
+      },
+      failed: () => {
+        this.#copying.delete(store);
+        this.#later(store);
+      },
     });
   }
 
