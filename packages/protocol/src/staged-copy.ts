@@ -111,6 +111,11 @@ export class StagedCopy {
     return this.#followers.has(store);
   }
 
+  /** Whether it is being sent the whole state, or that was broken off. */
+  isCopying(store: string): boolean {
+    return this.#followers.get(store)?.state === 'copying';
+  }
+
   /** Whether the store has yet to acknowledge what it was sent. */
   isAwaited(store: string): boolean {
     const follower = this.#followers.get(store);

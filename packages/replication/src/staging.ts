@@ -67,8 +67,6 @@ export class ObjectStaging implements Staging, RemoteCopy {
   readonly #waiting = new Set<Waiting>();
   /** Since when a store has left something unanswered. */
   readonly #askedSinceMs = new Map<string, number>();
-  /** Stores whose copy has not ended. */
-  readonly #copying = new Set<string>();
   #failure: HomingError | undefined;
   #isOver = false;
 
@@ -146,7 +144,7 @@ export class ObjectStaging implements Staging, RemoteCopy {
     const { peers, copies } = this.#options.context;
     const node = peers.nodeOf(store);
     const isUnderWay = node !== undefined && copies.isUnderWay(node, this.#options.object.id);
-    if (!(isUnderWay && this.#copying.has(store))) this.step({ type: 'up', store });
+    if (!(isUnderWay && this.#copy.isCopying(store))) this.step({ type: 'up', store });
   }
 
   onAnswer(store: string, answer: LogAnswer): void {
@@ -225,7 +223,6 @@ export class ObjectStaging implements Staging, RemoteCopy {
       return;
     }
     this.#askedSinceMs.delete(store);
-    this.#copying.add(store);
     context.copies.start({
       object,
       epoch,
@@ -234,14 +231,8 @@ export class ObjectStaging implements Staging, RemoteCopy {
       to: node,
       isPaced: true,
       isUrgent: () => 2 * this.#copy.bytes > context.limits.stagedBytesMax,
-      done: ({ lsn }: RecordName) => {
-        this.#copying.delete(store);
-        this.step({ type: 'copied', store, lsn });
-      },
-      failed: () => {
-        this.#copying.delete(store);
-        this.#later(store);
-      },
+      done: ({ lsn }: RecordName) => this.step({ type: 'copied', store, lsn }),
+      failed: () => this.#later(store),
     });
   }
 
